@@ -1,0 +1,1 @@
+"""A sample GenAI application, a simulated provider for it, and the guided demonstration."""

@@ -1,0 +1,1 @@
+"""Traces, metrics, cost and a request log for every GenAI model call."""

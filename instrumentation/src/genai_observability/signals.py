@@ -1,0 +1,385 @@
+"""The catalogue of every signal this package emits: metrics, span attributes and log fields.
+
+Dashboards, alert rules, documentation and contract tests are generated from it or checked against it, so a renamed
+signal is one edit here. Names follow the OpenTelemetry semantic conventions for generative AI wherever one exists
+(https://opentelemetry.io/docs/specs/semconv/gen-ai/); cost follows their open proposal; what no convention covers
+lives under ``app.*`` (who the call is for) or ``genai_observability.*``.
+
+Two sums that are easy to get wrong: ``gen_ai.usage.input_tokens`` already includes the cached tokens, and
+``gen_ai.usage.output_tokens`` already includes the reasoning tokens.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Status = Literal["stable", "development", "proposed", "own"]
+"""How settled a name is in the conventions; ``own`` means that no convention covers it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribute:
+    """A named value on a span, a log record or a metric.
+
+    ``bounded`` says whether the value may be a metric label. Users, sessions, conversations and request ids are
+    unbounded: they are found on spans and in the request log only.
+    """
+
+    name: str
+    type: Literal["string", "int", "double", "boolean", "string[]"]
+    meaning: str
+    bounded: bool = False
+    unit: str = ""
+    status: Status = "development"
+
+    @property
+    def label(self) -> str:
+        """The name as a Prometheus label or a Loki structured-metadata key, in which dots become underscores."""
+        return self.name.replace(".", "_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """An instrument. ``buckets`` are the upper bounds of a histogram, in the metric's unit."""
+
+    name: str
+    kind: Literal["counter", "histogram", "gauge"]
+    unit: str
+    meaning: str
+    labels: tuple[Attribute, ...]
+    buckets: tuple[float, ...] = ()
+    status: Status = "development"
+
+    @property
+    def prometheus(self) -> str:
+        """The metric's base name in Prometheus (a histogram's series add ``_bucket``, ``_sum`` and ``_count``).
+
+        Prometheus' OTLP receiver puts underscores for dots, then adds the unit and, for a counter, ``_total``:
+        https://prometheus.io/docs/guides/opentelemetry/#utf-8
+        """
+        parts = [self.name.replace(".", "_")]
+        if self.unit in _UNIT_SUFFIXES:
+            parts.append(_UNIT_SUFFIXES[self.unit])
+        if self.kind == "counter":
+            parts.append("total")
+        return "_".join(parts)
+
+
+_UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second"}
+
+# --- Who the call is for -------------------------------------------------------------------------------------------
+
+FEATURE: Final = Attribute(
+    name="app.feature", type="string", bounded=True, status="own", meaning="Product feature that made the call"
+)
+TEAM: Final = Attribute(
+    name="app.team", type="string", bounded=True, status="own", meaning="Team that owns the feature and its bill"
+)
+TENANT: Final = Attribute(
+    name="app.tenant", type="string", bounded=True, status="own", meaning="Customer organisation the call serves"
+)
+ENDPOINT: Final = Attribute(
+    name="app.endpoint", type="string", bounded=True, status="own", meaning="Route of the application, as a template"
+)
+USER_HASH: Final = Attribute(
+    name="user.hash", type="string", meaning="HMAC-SHA256 of the user's id; the id itself never leaves the process"
+)
+USER_TIER: Final = Attribute(
+    name="app.user.tier", type="string", bounded=True, status="own", meaning="The user's plan, such as free or pro"
+)
+SESSION: Final = Attribute(name="session.id", type="string", meaning="The user's session")
+CONVERSATION: Final = Attribute(name="gen_ai.conversation.id", type="string", meaning="The conversation or thread")
+REQUEST: Final = Attribute(
+    name="app.request.id", type="string", status="own", meaning="Id of the user's request, over all its services"
+)
+PROMPT_NAME: Final = Attribute(
+    name="gen_ai.prompt.name", type="string", bounded=True, meaning="Name of the prompt template"
+)
+PROMPT_VERSION: Final = Attribute(
+    name="gen_ai.prompt.version", type="string", bounded=True, meaning="Version of the prompt template"
+)
+VARIANT: Final = Attribute(
+    name="app.variant", type="string", bounded=True, status="own", meaning="Variant of a running experiment"
+)
+METADATA_PREFIX: Final = "app.metadata."
+"""Free metadata of a call becomes attributes with this prefix, on spans and in the request log."""
+
+ATTRIBUTION: Final = (
+    FEATURE, TEAM, TENANT, ENDPOINT, USER_HASH, USER_TIER, SESSION, CONVERSATION, REQUEST,
+    PROMPT_NAME, PROMPT_VERSION, VARIANT,
+)  # fmt: skip
+
+# --- What was asked and answered -----------------------------------------------------------------------------------
+
+OPERATION: Final = Attribute(
+    name="gen_ai.operation.name", type="string", bounded=True, meaning="chat, embeddings, execute_tool, …"
+)
+PROVIDER: Final = Attribute(
+    name="gen_ai.provider.name", type="string", bounded=True, meaning="Provider of the model, such as openai"
+)
+REQUEST_MODEL: Final = Attribute(
+    name="gen_ai.request.model", type="string", bounded=True, meaning="Model that the application asked for"
+)
+RESPONSE_MODEL: Final = Attribute(
+    name="gen_ai.response.model", type="string", bounded=True, meaning="Model that answered"
+)
+RESPONSE_ID: Final = Attribute(name="gen_ai.response.id", type="string", meaning="The provider's id of the answer")
+FINISH_REASONS: Final = Attribute(
+    name="gen_ai.response.finish_reasons", type="string[]", meaning="Why each choice ended: stop, length, …"
+)
+STREAM: Final = Attribute(name="gen_ai.request.stream", type="boolean", meaning="Whether the answer was streamed")
+TEMPERATURE: Final = Attribute(name="gen_ai.request.temperature", type="double", meaning="Requested temperature")
+TOP_P: Final = Attribute(name="gen_ai.request.top_p", type="double", meaning="Requested nucleus sampling")
+MAX_TOKENS: Final = Attribute(
+    name="gen_ai.request.max_tokens", type="int", unit="{token}", meaning="Requested limit of output tokens"
+)
+SERVER_ADDRESS: Final = Attribute(
+    name="server.address", type="string", status="stable", meaning="Host name of the provider's API"
+)
+
+# --- Tokens --------------------------------------------------------------------------------------------------------
+
+INPUT_TOKENS: Final = Attribute(
+    name="gen_ai.usage.input_tokens", type="int", unit="{token}", meaning="Tokens of the prompt, cached ones included"
+)
+OUTPUT_TOKENS: Final = Attribute(
+    name="gen_ai.usage.output_tokens",
+    type="int",
+    unit="{token}",
+    meaning="Tokens of the answer, reasoning ones included",
+)
+CACHED_TOKENS: Final = Attribute(
+    name="gen_ai.usage.cache_read.input_tokens",
+    type="int",
+    unit="{token}",
+    meaning="Of the input tokens, those read from the provider's cache",
+)
+CACHE_WRITE_TOKENS: Final = Attribute(
+    name="gen_ai.usage.cache_write.input_tokens",
+    type="int",
+    unit="{token}",
+    meaning="Of the input tokens, those written to the provider's cache",
+)
+REASONING_TOKENS: Final = Attribute(
+    name="gen_ai.usage.reasoning.output_tokens",
+    type="int",
+    unit="{token}",
+    meaning="Of the output tokens, those the model spent on reasoning",
+)
+TOKEN_TYPE: Final = Attribute(
+    name="gen_ai.token.type",
+    type="string",
+    bounded=True,
+    meaning="input or output; of which cached or reasoning in genai_observability.tokens.detail",
+)
+
+# --- Money ---------------------------------------------------------------------------------------------------------
+
+COST: Final = Attribute(
+    name="gen_ai.usage.cost.amount",
+    type="double",
+    unit="{USD}",
+    status="proposed",
+    meaning="Price of the call; absent where it is not known",
+)
+COST_CURRENCY: Final = Attribute(
+    name="gen_ai.usage.cost.currency", type="string", status="proposed", meaning="Currency of the amount, ISO 4217"
+)
+COST_SOURCE: Final = Attribute(
+    name="gen_ai.usage.cost.source",
+    type="string",
+    status="proposed",
+    meaning="local (from a price table) or provider (reported with the answer)",
+)
+UNPRICED: Final = Attribute(
+    name="genai_observability.unpriced.reason",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Why tokens have no price: unknown_model, or no_usage where a successful answer reported none",
+)
+
+# --- Outcome and time ----------------------------------------------------------------------------------------------
+
+OUTCOME: Final = Attribute(
+    name="genai_observability.outcome",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="success, error, timeout, rate_limited or cancelled",
+)
+ERROR_TYPE: Final = Attribute(
+    name="error.type", type="string", bounded=True, status="stable", meaning="Class of the error; absent on success"
+)
+ERROR_MESSAGE: Final = Attribute(
+    name="error.message", type="string", meaning="The error's message, scrubbed of keys and quoted content, cut short"
+)
+DURATION: Final = Attribute(
+    name="genai_observability.duration",
+    type="double",
+    unit="s",
+    status="own",
+    meaning="From the call to its answer, or to the last chunk of a stream",
+)
+TIME_TO_FIRST_TOKEN: Final = Attribute(
+    name="gen_ai.response.time_to_first_chunk",
+    type="double",
+    unit="s",
+    meaning="From the call to the first chunk of a streamed answer",
+)
+OUTPUT_RATE: Final = Attribute(
+    name="genai_observability.output_tokens_per_second",
+    type="double",
+    unit="{token}/s",
+    status="own",
+    meaning="Output tokens over the time after the first chunk (streamed), or over the whole call",
+)
+
+# --- Quality -------------------------------------------------------------------------------------------------------
+
+EVALUATION_NAME: Final = Attribute(
+    name="gen_ai.evaluation.name", type="string", bounded=True, meaning="What was scored, such as user_feedback"
+)
+EVALUATION_SCORE: Final = Attribute(
+    name="gen_ai.evaluation.score.value", type="double", meaning="The score; for feedback 0 (bad) to 1 (good)"
+)
+EVALUATION_LABEL: Final = Attribute(
+    name="gen_ai.evaluation.score.label", type="string", bounded=True, meaning="The score in a word, such as pass"
+)
+EVALUATION_EXPLANATION: Final = Attribute(
+    name="gen_ai.evaluation.explanation", type="string", meaning="Why this score, where the scorer says so"
+)
+
+# --- The log records -----------------------------------------------------------------------------------------------
+
+EVENT_NAME: Final = Attribute(
+    name="event.name", type="string", bounded=True, meaning="Tells the product's log records from the application's"
+)
+CALL_EVENT: Final = "genai_observability.call"
+"""``event.name`` of the request log: one record a model call, without content."""
+EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
+"""``event.name`` of a score or of a user's feedback."""
+
+CALL_FIELDS: Final = (
+    EVENT_NAME, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS, STREAM,
+    TEMPERATURE, TOP_P, MAX_TOKENS, SERVER_ADDRESS,
+    INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS,
+    COST, COST_CURRENCY, COST_SOURCE, UNPRICED,
+    OUTCOME, ERROR_TYPE, ERROR_MESSAGE, DURATION, TIME_TO_FIRST_TOKEN, OUTPUT_RATE,
+    *ATTRIBUTION,
+)  # fmt: skip
+"""What a record of the request log carries, besides its trace id and span id; fields without a value are absent."""
+
+EVALUATION_FIELDS: Final = (
+    EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, RESPONSE_ID,
+    REQUEST_MODEL, *ATTRIBUTION,
+)  # fmt: skip
+
+# --- Metrics -------------------------------------------------------------------------------------------------------
+
+CALL_LABELS: Final = (
+    OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, FEATURE, TEAM, TENANT, ENDPOINT,
+)  # fmt: skip
+"""The labels that every metric of a call carries."""
+
+# 2, 5, 8 and 10 s are the usual alert thresholds: a bucket that ends exactly there makes the share of slower calls
+# exact, where the conventions' powers of two would interpolate.
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 30.0, 60.0, 120.0)
+_TOKENS = (16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0)
+_TOKENS_PER_SECOND = (5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 120.0, 200.0, 400.0)
+_SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+
+CALL_DURATION: Final = Metric(
+    name="gen_ai.client.operation.duration",
+    kind="histogram",
+    unit="s",
+    buckets=_SECONDS,
+    labels=(*CALL_LABELS, OUTCOME, ERROR_TYPE),
+    meaning="Duration of model calls; its count is the number of calls",
+)
+CALL_TIME_TO_FIRST_TOKEN: Final = Metric(
+    name="gen_ai.client.operation.time_to_first_chunk",
+    kind="histogram",
+    unit="s",
+    buckets=_SECONDS,
+    labels=CALL_LABELS,
+    meaning="Time to the first chunk of streamed answers",
+)
+CALL_OUTPUT_RATE: Final = Metric(
+    name="genai_observability.output_tokens",
+    kind="histogram",
+    unit="{token}/s",
+    buckets=_TOKENS_PER_SECOND,
+    labels=CALL_LABELS,
+    status="own",
+    meaning="Speed at which answers were written",
+)
+CALL_TOKENS: Final = Metric(
+    name="gen_ai.client.token.usage",
+    kind="histogram",
+    unit="{token}",
+    buckets=_TOKENS,
+    labels=(*CALL_LABELS, TOKEN_TYPE),
+    meaning="Tokens a call, by input and output; its sum is the number of tokens",
+)
+CALL_TOKENS_DETAIL: Final = Metric(
+    name="genai_observability.tokens.detail",
+    kind="counter",
+    unit="{token}",
+    labels=(*CALL_LABELS, TOKEN_TYPE),
+    status="own",
+    meaning="Of the tokens above: cached (part of input) and reasoning (part of output); never add the two metrics",
+)
+CALL_COST: Final = Metric(
+    name="genai_observability.cost.usd",
+    kind="counter",
+    unit="{USD}",
+    labels=CALL_LABELS,
+    status="own",
+    meaning="Money spent on priced calls, in US dollars",
+)
+CALLS_UNPRICED: Final = Metric(
+    name="genai_observability.calls.unpriced",
+    kind="counter",
+    unit="{call}",
+    labels=(*CALL_LABELS, UNPRICED),
+    status="own",
+    meaning="Calls whose cost is not known; they are missing from the cost",
+)
+EVALUATIONS: Final = Metric(
+    name="gen_ai.evaluation.score",
+    kind="histogram",
+    unit="{score}",
+    buckets=_SHARES,
+    labels=(EVALUATION_NAME, FEATURE, TEAM, REQUEST_MODEL, PROMPT_NAME, PROMPT_VERSION),
+    status="proposed",
+    meaning="Scores and user feedback, 0 (bad) to 1 (good)",
+)
+DROPPED: Final = Metric(
+    name="genai_observability.dropped",
+    kind="counter",
+    unit="{item}",
+    labels=(
+        Attribute(
+            name="genai_observability.dropped.kind",
+            type="string",
+            bounded=True,
+            status="own",
+            meaning="span (the queue was full) or label (a label had too many values; they are counted as _other)",
+        ),
+    ),
+    status="own",
+    meaning="What this package had to leave out so that the application is not slowed down or filled up",
+)
+
+METRICS: Final = (
+    CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
+    CALLS_UNPRICED, EVALUATIONS, DROPPED,
+)  # fmt: skip
+
+
+def attributes() -> tuple[Attribute, ...]:
+    """Every attribute of the catalogue, once, ordered by name."""
+    labels: Iterable[Attribute] = (label for metric in METRICS for label in metric.labels)
+    found = {attribute.name: attribute for attribute in (*CALL_FIELDS, *EVALUATION_FIELDS, *labels)}
+    return tuple(found[name] for name in sorted(found))

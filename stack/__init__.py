@@ -1,0 +1,1 @@
+"""What operates the stack: native servers, rules, dashboards, alert inbox and preview."""
