@@ -1,0 +1,303 @@
+"""Starts, watches and ends processes that outlive the program that started them.
+
+A started process is remembered in `run/<name>.json` together with a random mark that it carries in its environment.
+Only a process with that pid and that mark is ever ended: a pid that the system has given to another program is safe.
+Unlike the start time, the mark does not move when the clock is set.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from types import FrameType
+from urllib.parse import urlsplit
+
+import psutil
+
+_MARK = "GENAI_STACK_PROCESS"
+_LOG_LIMIT_BYTES = 10_000_000
+"""A log larger than this is set aside as `<name>.log.1` at the next start, so that logs take 20 MB a server or so."""
+
+_children: dict[int, subprocess.Popen[bytes]] = {}
+"""Processes started by this very program: kept so that they are reaped when they end."""
+
+
+class StackError(Exception):
+    """Something the user can act on; the message says what is wrong and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """A program to run in the background."""
+
+    name: str
+    """Names its log, its record and its place in messages."""
+    command: tuple[str, ...]
+    health_url: str
+    """Answers 200 once the program is ready."""
+    ports: Mapping[str, int] = field(default_factory=dict)
+    """The ports that it listens on, by the variable that changes them."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables set in addition to the environment of the caller."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Running:
+    """What is remembered of a started process."""
+
+    name: str
+    pid: int
+    mark: str
+    started: float
+    """Seconds since the epoch."""
+    log: str
+    fingerprint: str
+    """Whatever the starter compares to know whether a restart is needed."""
+
+
+def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
+    """Starts the program in a session of its own, writing to `logs/<name>.log`, and remembers it.
+
+    Raises:
+        StackError: the program cannot be executed.
+    """
+    log = state / "logs" / f"{program.name}.log"
+    record = _record(state, program.name)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+    mark = secrets.token_hex(8)
+    with interrupts_deferred(), log.open("ab") as output:
+        try:
+            child = subprocess.Popen(  # noqa: S603 -- commands are built here, never by a shell
+                program.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **program.environment, _MARK: mark},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise StackError(f"{program.name} cannot be started: {error}.") from error
+        _children[child.pid] = child
+        running = Running(
+            name=program.name, pid=child.pid, mark=mark, started=time.time(), log=str(log), fingerprint=fingerprint
+        )
+        write_whole(record, json.dumps(asdict(running)))
+    return running
+
+
+def find(name: str, *, state: Path) -> Running | None:
+    """The process of that name if it was started here and is still alive."""
+    try:
+        running = Running(**json.loads(_record(state, name).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return running if _process(running) else None
+
+
+def is_alive(running: Running) -> bool:
+    """Whether that very process still runs."""
+    return _process(running) is not None
+
+
+def resident_bytes(running: Running) -> int:
+    """Resident memory of the process; 0 when it has ended."""
+    process = _process(running)
+    try:
+        return int(process.memory_info().rss) if process else 0
+    except psutil.Error:
+        return 0
+
+
+def stop(running: Running, *, state: Path, grace: float = 20.0) -> None:
+    """Asks the process to end, kills it when it has not within `grace` seconds, and forgets it.
+
+    Raises:
+        StackError: the process survives even that.
+    """
+    process = _process(running)
+    if process:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.terminate()
+        if not _ends(process, within=grace):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+            if not _ends(process, within=10.0):
+                raise StackError(f"{running.name} (pid {running.pid}) does not end, not even when killed.")
+    _record(state, running.name).unlink(missing_ok=True)
+
+
+def wait_until_ready(
+    started: Mapping[str, Running],
+    programs: Collection[Program],
+    *,
+    timeout: float = 60.0,
+    on_ready: Callable[[Program], None] = lambda _: None,
+) -> None:
+    """Waits until each program answers at its health address; `started` holds their processes by name.
+
+    Raises:
+        StackError: one ended or is not ready in `timeout` seconds; the message ends with the last lines of its log.
+    """
+    waiting = list(programs)
+    deadline = time.monotonic() + timeout
+    while waiting:
+        for program in list(waiting):
+            running = started[program.name]
+            if is_healthy(program.health_url):
+                waiting.remove(program)
+                on_ready(program)
+            elif not is_alive(running):
+                code = _children[running.pid].poll() if running.pid in _children else None
+                how = f"ended while starting (exit code {code})" if code is not None else "ended while starting"
+                raise StackError(f"{program.name} {how}.\n{log_excerpt(Path(running.log))}")
+            elif time.monotonic() > deadline:
+                raise StackError(
+                    f"{program.name} is not ready after {timeout:.0f} seconds ({program.health_url}).\n"
+                    f"{log_excerpt(Path(running.log))}"
+                )
+        if waiting:
+            time.sleep(0.05)
+
+
+def is_healthy(url: str, *, timeout: float = 1.0) -> bool:
+    """Whether the address answers 200. Proxy settings are not used: every address is on this machine."""
+    address = urlsplit(url)
+    connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=timeout)
+    try:
+        connection.request("GET", address.path or "/")
+        return connection.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def require_free_ports(programs: Iterable[Program]) -> None:
+    """Checks that nothing else listens on the programs' ports.
+
+    Raises:
+        StackError: names every port in use, its owner and the variable that changes it.
+    """
+    problems = [
+        f"Port {port} of {program.name} is in use by {_owner(port)}: "
+        f"end that, or choose another port with the variable {variable} (in the environment or in .env)."
+        for program in programs
+        for variable, port in program.ports.items()
+        if not _is_free(port)
+    ]
+    if problems:
+        raise StackError("\n".join(problems))
+
+
+def log_excerpt(log: Path, *, lines: int = 15) -> str:
+    """The last lines of a log, indented, followed by its path."""
+    tail = "".join(f"    {line}\n" for line in last_lines(log, lines))
+    return f"{tail or '    (nothing was written)' + chr(10)}Whole log: {log}"
+
+
+def last_lines(path: Path, count: int) -> list[str]:
+    """The last lines of a text file, read from its end; none when there is no file."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 400 * count))
+            return file.read().decode(errors="replace").splitlines()[-count:]
+    except OSError:
+        return []
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file so that a reader finds the old text or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+@contextlib.contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Lets Ctrl-C and termination wait until the block is left, so that nothing is started without being remembered."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are delivered to the main thread only
+        return
+    received: list[int] = []
+
+    def remember(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+
+    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for interrupt, handler in previous.items():
+            signal.signal(interrupt, handler)
+        for number in received:
+            signal.raise_signal(number)
+
+
+def _record(state: Path, name: str) -> Path:
+    return state / "run" / f"{name}.json"
+
+
+def _process(running: Running) -> psutil.Process | None:
+    try:
+        process = psutil.Process(running.pid)
+        if process.status() == psutil.STATUS_ZOMBIE or process.environ().get(_MARK) != running.mark:
+            return None
+    except (psutil.Error, OSError):
+        return None
+    return process
+
+
+def _ends(process: psutil.Process, *, within: float) -> bool:
+    deadline = time.monotonic() + within
+    while _exists(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    if child := _children.pop(process.pid, None):
+        child.wait()
+    return True
+
+
+def _exists(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As the servers do: connections that are only winding down do not keep a port from being used.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _owner(port: int) -> str:
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.Error:  # macOS shows only root the connections of other processes
+        connections = []
+    for connection in connections:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+            with contextlib.suppress(psutil.Error):
+                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+    return "a process of another user"
