@@ -62,6 +62,8 @@ class Running:
     started: float
     """Seconds since the epoch."""
     log: str
+    log_offset: int
+    """Size of the log when the process started: what follows was written by it."""
     fingerprint: str
     """Whatever the starter compares to know whether a restart is needed."""
 
@@ -78,6 +80,7 @@ def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
     record.parent.mkdir(parents=True, exist_ok=True)
     if log.exists() and log.stat().st_size > _LOG_LIMIT_BYTES:
         log.replace(log.with_suffix(".log.1"))
+    offset = log.stat().st_size if log.exists() else 0
     mark = secrets.token_hex(8)
     with interrupts_deferred(), log.open("ab") as output:
         try:
@@ -93,7 +96,13 @@ def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
             raise StackError(f"{program.name} cannot be started: {error}.") from error
         _children[child.pid] = child
         running = Running(
-            name=program.name, pid=child.pid, mark=mark, started=time.time(), log=str(log), fingerprint=fingerprint
+            name=program.name,
+            pid=child.pid,
+            mark=mark,
+            started=time.time(),
+            log=str(log),
+            log_offset=offset,
+            fingerprint=fingerprint,
         )
         write_whole(record, json.dumps(asdict(running)))
     return running
@@ -163,11 +172,11 @@ def wait_until_ready(
             elif not is_alive(running):
                 code = _children[running.pid].poll() if running.pid in _children else None
                 how = f"ended while starting (exit code {code})" if code is not None else "ended while starting"
-                raise StackError(f"{program.name} {how}.\n{log_excerpt(Path(running.log))}")
+                raise StackError(f"{program.name} {how}.\n{log_excerpt(Path(running.log), since=running.log_offset)}")
             elif time.monotonic() > deadline:
                 raise StackError(
                     f"{program.name} is not ready after {timeout:.0f} seconds ({program.health_url}).\n"
-                    f"{log_excerpt(Path(running.log))}"
+                    f"{log_excerpt(Path(running.log), since=running.log_offset)}"
                 )
         if waiting:
             time.sleep(0.05)
@@ -203,17 +212,17 @@ def require_free_ports(programs: Iterable[Program]) -> None:
         raise StackError("\n".join(problems))
 
 
-def log_excerpt(log: Path, *, lines: int = 15) -> str:
-    """The last lines of a log, indented, followed by its path."""
-    tail = "".join(f"    {line}\n" for line in last_lines(log, lines))
-    return f"{tail or '    (nothing was written)' + chr(10)}Whole log: {log}"
+def log_excerpt(log: Path, *, lines: int = 15, since: int = 0) -> str:
+    """The last lines of a log, indented, followed by its path; nothing from before the byte `since`."""
+    tail = "".join(f"    {line}\n" for line in last_lines(log, lines, since=since))
+    return (tail or "    (nothing was written)\n") + f"Whole log: {log}"
 
 
-def last_lines(path: Path, count: int) -> list[str]:
+def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
     """The last lines of a text file, read from its end; none when there is no file."""
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 400 * count))
+            file.seek(max(since, path.stat().st_size - 400 * count))
             return file.read().decode(errors="replace").splitlines()[-count:]
     except OSError:
         return []
@@ -297,7 +306,8 @@ def _owner(port: int) -> str:
     except psutil.Error:  # macOS shows only root the connections of other processes
         connections = []
     for connection in connections:
-        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
+        listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
+        if listens and connection.pid:
             with contextlib.suppress(psutil.Error):
                 return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
     return "a process of another user"
