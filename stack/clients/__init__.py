@@ -1,0 +1,12 @@
+"""Small clients of the stores: what the stack, its tests and the demo ask Prometheus, Loki and Jaeger.
+
+Each reads, none writes. Times given must know their time zone; times returned are in UTC.
+"""
+
+from stack.clients._http import StoreError
+from stack.clients._results import Sample, Series
+from stack.clients.jaeger import Jaeger, Span
+from stack.clients.loki import Entry, Loki
+from stack.clients.prometheus import Alert, Prometheus
+
+__all__ = ["Alert", "Entry", "Jaeger", "Loki", "Prometheus", "Sample", "Series", "Span", "StoreError"]

@@ -1,0 +1,37 @@
+"""The two shapes of a numeric answer, which Prometheus and Loki share."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One value of an instant query."""
+
+    labels: dict[str, str]
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """The values of one series over a range, oldest first."""
+
+    labels: dict[str, str]
+    points: list[tuple[datetime, float]]
+
+
+def samples(data: dict[str, Any]) -> list[Sample]:
+    """The samples of an instant answer; a scalar is one sample without labels."""
+    if data["resultType"] == "scalar":
+        return [Sample({}, float(data["result"][1]))]
+    return [Sample(item["metric"], float(item["value"][1])) for item in data["result"] if "value" in item]
+
+
+def series(data: dict[str, Any]) -> list[Series]:
+    """The series of a range answer."""
+    return [Series(item["metric"], [_point(*point) for point in item.get("values", ())]) for item in data["result"]]
+
+
+def _point(seconds: float, value: str) -> tuple[datetime, float]:
+    return datetime.fromtimestamp(seconds, UTC), float(value)

@@ -1,0 +1,71 @@
+"""Client of Prometheus' query API (https://prometheus.io/docs/prometheus/latest/querying/api/)."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from stack.clients._http import Http
+from stack.clients._results import Sample, Series, samples, series
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert whose expression is true: pending while its ``for`` has not passed, then firing."""
+
+    name: str
+    state: Literal["pending", "firing"]
+    since: datetime
+    value: float
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
+class Prometheus:
+    """The metrics store at ``url``."""
+
+    def __init__(self, url: str) -> None:
+        self._http = Http("Prometheus", url)
+
+    def query(self, expr: str, *, at: datetime | None = None) -> list[Sample]:
+        """The value of ``expr`` now, or at a time.
+
+        Raises:
+            StoreError: Prometheus is not reachable or refuses the query.
+        """
+        when = {} if at is None else {"time": at.timestamp()}
+        return samples(self._data("/api/v1/query", expr, **when))
+
+    def query_range(self, expr: str, *, start: datetime, end: datetime, step: timedelta) -> list[Series]:
+        """The values of ``expr`` from ``start`` to ``end``, one every ``step``.
+
+        Raises:
+            StoreError: Prometheus is not reachable or refuses the query.
+        """
+        window = {"start": start.timestamp(), "end": end.timestamp(), "step": step.total_seconds()}
+        return series(self._data("/api/v1/query_range", expr, **window))
+
+    def alerts(self) -> list[Alert]:
+        """Every alert that is pending or firing now.
+
+        Raises:
+            StoreError: Prometheus is not reachable.
+        """
+        return [_alert(item) for item in self._data("/api/v1/alerts", "ALERTS")["alerts"]]
+
+    def _data(self, path: str, query: str, **params: float) -> dict[str, Any]:
+        answer = self._http.json(self._http.get(path, query=query, **params))
+        if answer["status"] != "success":
+            raise self._http.refused(query, answer["error"])
+        data: dict[str, Any] = answer["data"]
+        return data
+
+
+def _alert(item: dict[str, Any]) -> Alert:
+    return Alert(
+        name=item["labels"]["alertname"],
+        state=item["state"],
+        since=datetime.fromisoformat(item["activeAt"]),
+        value=float(item["value"]),
+        labels=item["labels"],
+        annotations=item["annotations"],
+    )
