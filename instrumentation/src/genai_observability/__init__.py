@@ -1,1 +1,13 @@
-"""Traces, metrics, cost and a request log for every GenAI model call."""
+"""Traces, metrics, cost and a request log for every GenAI model call.
+
+import genai_observability
+
+genai_observability.instrument(service_name="shop")
+with genai_observability.attributed_to(feature="search", team="growth", user="alice@example.com"):
+    ...
+"""
+
+from genai_observability._attribution import attributed_to
+from genai_observability._instrument import Handle, evaluation, feedback, instrument
+
+__all__ = ["Handle", "attributed_to", "evaluation", "feedback", "instrument"]

@@ -196,7 +196,7 @@ UNPRICED: Final = Attribute(
     type="string",
     bounded=True,
     status="own",
-    meaning="Why tokens have no price: unknown_model, or no_usage where a successful answer reported none",
+    meaning="Why the call has no price: unknown_model, no_usage (the answer reported none) or invalid_usage",
 )
 
 # --- Outcome and time ----------------------------------------------------------------------------------------------

@@ -1,0 +1,156 @@
+"""Who a model call is for: feature, team, user and more, set once around the code that makes the calls."""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType, TracebackType
+from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
+
+from genai_observability import signals
+from genai_observability._call import Value
+from genai_observability._identity import user_hash
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+
+_LONGEST_VALUE: Final = 200  # characters; a label or a log field longer than this is not an attribution
+_MOST_METADATA: Final = 20
+
+
+class _Scope(NamedTuple):
+    owner: object
+    attributes: Mapping[str, Value]
+    outer: "_Scope | None"
+
+
+_NOTHING: Final[Mapping[str, Value]] = MappingProxyType({})
+_scope: Final[ContextVar[_Scope | None]] = ContextVar("genai_observability_attribution", default=None)
+
+
+def current() -> Mapping[str, Value]:
+    """The span attributes of the attribution in force here."""
+    scope = _scope.get()
+    return scope.attributes if scope else _NOTHING
+
+
+class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(feature="search"):
+    """Attribute every model call made inside to a feature, a team, a user and so on.
+
+    Use it around a block or as a decorator of a plain or an ``async`` function. Inner values win over outer ones,
+    what the inner one leaves out stays. Attribution follows ``asyncio`` tasks; a new thread starts without it.
+
+    Values become metric labels only where the catalogue calls them bounded (feature, team, tenant, endpoint): give
+    names that your code chooses from, never text that a user typed. The user's id is replaced by a keyed hash here.
+
+    Args:
+        feature: Product feature that makes the calls, such as ``"search"``.
+        team: Team that owns the feature and its bill.
+        tenant: Customer organisation that is served.
+        endpoint: Route of your application as a template, such as ``"/orders/{id}"``.
+        user: Id of the user, such as an e-mail address; only its keyed hash leaves the process.
+        user_tier: The user's plan, such as ``"pro"``.
+        session: The user's session.
+        conversation: The conversation that the calls belong to.
+        request: Id of the user's request, if your services share one.
+        prompt_name: Name of the prompt template.
+        prompt_version: Version of the prompt template.
+        variant: Variant of a running experiment.
+        metadata: Anything else worth finding a call by: at most 20 short values, on spans and in the request log.
+    """
+
+    __slots__ = ("_attributes",)
+
+    def __init__(
+        self,
+        *,
+        feature: str | None = None,
+        team: str | None = None,
+        tenant: str | None = None,
+        endpoint: str | None = None,
+        user: str | None = None,
+        user_tier: str | None = None,
+        session: str | None = None,
+        conversation: str | None = None,
+        request: str | None = None,
+        prompt_name: str | None = None,
+        prompt_version: str | None = None,
+        variant: str | None = None,
+        metadata: Mapping[str, object] | None = None,
+    ) -> None:
+        given = {
+            signals.FEATURE: feature,
+            signals.TEAM: team,
+            signals.TENANT: tenant,
+            signals.ENDPOINT: endpoint,
+            signals.USER_HASH: None if user is None else user_hash(_text(user)),
+            signals.USER_TIER: user_tier,
+            signals.SESSION: session,
+            signals.CONVERSATION: conversation,
+            signals.REQUEST: request,
+            signals.PROMPT_NAME: prompt_name,
+            signals.PROMPT_VERSION: prompt_version,
+            signals.VARIANT: variant,
+        }
+        self._attributes: dict[str, Value] = {
+            attribute.name: _text(value) for attribute, value in given.items() if value is not None
+        }
+        self._attributes.update(_metadata(metadata))
+
+    def __enter__(self) -> None:
+        outer = _scope.get()
+        attributes = {**outer.attributes, **self._attributes} if outer else self._attributes
+        _scope.set(_Scope(self, MappingProxyType(attributes), outer))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Not ContextVar.reset: a generator may be closed in another context than it was started in, and reset raises.
+        scope = _scope.get()
+        while scope is not None and scope.owner is not self:
+            scope = scope.outer
+        if scope is not None:
+            _scope.set(scope.outer)
+
+    def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+        """Decorate a plain or an ``async`` function."""
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def attributed_coroutine(*args: Any, **kwargs: Any) -> Any:
+                with self:
+                    return await function(*args, **kwargs)
+
+            return cast("Callable[_Parameters, _Result]", attributed_coroutine)
+
+        @functools.wraps(function)
+        def attributed_function(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+            with self:
+                return function(*args, **kwargs)
+
+        return attributed_function
+
+
+def _metadata(metadata: Mapping[str, object] | None) -> dict[str, Value]:
+    if not isinstance(metadata, Mapping):
+        return {}
+    pairs = list(metadata.items())[:_MOST_METADATA]
+    return {signals.METADATA_PREFIX + _text(key): _value(value) for key, value in pairs if value is not None}
+
+
+def _value(value: object) -> Value:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else _text(value)  # OTLP carries 64 bits
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _text(value)
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)[:_LONGEST_VALUE]
+    except Exception:
+        return "unprintable"

@@ -1,0 +1,87 @@
+"""One model call as plain values: what was asked, what came back, how long it took and for whom.
+
+Everything after the finished span works on a ``Call`` and can be tested without a span, an SDK or a provider.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Literal
+
+Outcome = Literal["success", "error", "timeout", "rate_limited", "cancelled"]
+Value = str | int | float | bool
+"""What free metadata and request parameters may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tokens:
+    """Token counts as the provider reported them; ``None`` where it said nothing.
+
+    ``input`` includes ``cached`` and ``cache_write``; ``output`` includes ``reasoning``.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cached: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+    @property
+    def reported(self) -> bool:
+        """Whether the provider reported any usage."""
+        return self.input is not None or self.output is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a model, finished. Times are in seconds, ``started`` is UTC."""
+
+    operation: str
+    provider: str
+    started: datetime
+    duration: float
+    outcome: Outcome = "success"
+    request_model: str | None = None
+    response_model: str | None = None
+    response_id: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    streamed: bool = False
+    time_to_first_token: float | None = None
+    server_address: str | None = None
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    tokens: Tokens = field(default_factory=Tokens)
+    error_type: str | None = None
+    error_message: str | None = None
+    attribution: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def output_tokens_per_second(self) -> float | None:
+        """Output tokens over the time in which they were written.
+
+        That time is what follows the first chunk where the answer was streamed, else the whole call. ``None`` without
+        output, or where the time is too short to divide by.
+        """
+        if not self.tokens.output:
+            return None
+        writing = self.duration - (self.time_to_first_token or 0.0)
+        return self.tokens.output / writing if writing > _SHORTEST_WRITING else None
+
+
+_SHORTEST_WRITING = 0.001  # seconds: below, a whole answer came in one piece and the quotient says nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a call cost in US dollars, or why that is not known.
+
+    Both are ``None`` where nothing was bought: a call that failed without reporting usage.
+    """
+
+    amount: Decimal | None = None
+    unpriced: Literal["unknown_model", "no_usage", "invalid_usage"] | None = None
+
+
+def utc(nanoseconds: int) -> datetime:
+    """A point in time from nanoseconds since the epoch."""
+    return datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC)

@@ -1,0 +1,62 @@
+"""Scores of answers: from users (feedback) and from anything that judges (evaluations)."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Final, Literal
+
+from opentelemetry.context import Context
+
+from genai_observability import signals
+from genai_observability._call import Call, Value
+
+FEEDBACK: Final = "user_feedback"
+"""``gen_ai.evaluation.name`` of what users say."""
+
+Rating = Literal["up", "down"]
+RATINGS: Final[Mapping[str, float]] = {"up": 1.0, "down": 0.0}
+
+_LONGEST_EXPLANATION: Final = 500
+
+
+class RecentCalls:
+    """The latest calls by response id, so that a score of an answer finds its trace, feature and model."""
+
+    def __init__(self, *, capacity: int = 10_000) -> None:
+        """Remember at most ``capacity`` calls; the oldest are forgotten first."""
+        self._capacity = capacity
+        self._calls: OrderedDict[str, tuple[Mapping[str, Value], Context]] = OrderedDict()
+
+    def remember(self, call: Call, context: Context) -> None:
+        """Remember a finished call, where the provider gave it an id."""
+        if call.response_id is None:
+            return
+        known: dict[str, Value] = dict(call.attribution)
+        if call.request_model:
+            known[signals.REQUEST_MODEL.name] = call.request_model
+        self._calls[call.response_id] = (known, context)
+        if len(self._calls) > self._capacity:
+            self._calls.popitem(last=False)
+
+    def find(self, response_id: str | None) -> tuple[Mapping[str, Value], Context]:
+        """Attributes and context of a remembered call; empty ones for a call that is not known here."""
+        return self._calls.get(response_id or "", ({}, Context()))
+
+
+def evaluation_attributes(
+    name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
+) -> dict[str, Value]:
+    """The attributes of one score; a score that is no finite number is left out."""
+    given = {
+        signals.EVALUATION_NAME: str(name),
+        signals.EVALUATION_SCORE: finite(score),
+        signals.EVALUATION_LABEL: label,
+        signals.EVALUATION_EXPLANATION: explanation[:_LONGEST_EXPLANATION] if explanation else None,
+        signals.RESPONSE_ID: response_id,
+    }
+    return {attribute.name: value for attribute, value in given.items() if value is not None}
+
+
+def finite(score: float | None) -> float | None:
+    """The score as a finite number, else ``None``."""
+    return float(score) if isinstance(score, (int, float)) and math.isfinite(score) else None

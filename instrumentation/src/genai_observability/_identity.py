@@ -1,0 +1,85 @@
+"""Pseudonyms for users: the same user has the same hash everywhere, and the hash cannot be turned back."""
+
+import functools
+import hashlib
+import hmac
+import logging
+import os
+import secrets
+from pathlib import Path
+from typing import Final
+
+KEY_VARIABLE: Final = "GENAI_OBSERVABILITY_USER_KEY"
+KEY_FILE_VARIABLE: Final = "GENAI_OBSERVABILITY_USER_KEY_FILE"
+
+_logger = logging.getLogger("genai_observability")
+
+
+@functools.lru_cache(maxsize=4096)
+def user_hash(user: str) -> str:
+    """HMAC-SHA256 (RFC 2104) of a user's id under the installation's key, as 64 hexadecimal digits."""
+    return hmac.digest(_key(), user.encode("utf-8", "surrogatepass"), hashlib.sha256).hex()
+
+
+@functools.cache
+def _key() -> bytes:
+    if key := os.environ.get(KEY_VARIABLE):
+        return key.encode()
+    if path := os.environ.get(KEY_FILE_VARIABLE):
+        return _configured_key(Path(path))
+    return _own_key(_configuration_directory() / "user.key")
+
+
+def _configured_key(path: Path) -> bytes:
+    try:
+        if key := path.read_bytes().strip():
+            return key
+        problem = "it is empty"
+    except OSError as error:
+        problem = error.strerror or str(error)
+    _logger.warning(
+        "Users are hashed with a key that lasts only for this process: %s names %s, but %s.",
+        KEY_FILE_VARIABLE, path, problem,
+    )  # fmt: skip
+    return secrets.token_bytes(32)
+
+
+def _own_key(path: Path) -> bytes:
+    """The key kept for this account, made on first use; written whole or not at all, whoever else starts now."""
+    try:
+        if key := _read(path):
+            return key
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            pass  # another process was first: its key is everyone's key
+        finally:
+            draft.unlink()
+        _logger.warning(
+            "Users are hashed with a new key, kept in %s. Several hosts need one common key: set %s on each.",
+            path, KEY_FILE_VARIABLE,
+        )  # fmt: skip
+        return _read(path) or secrets.token_bytes(32)
+    except OSError as error:
+        _logger.warning(
+            "Users are hashed with a key that lasts only for this process: %s cannot be kept (%s). Set %s.",
+            path, error.strerror or error, KEY_FILE_VARIABLE,
+        )  # fmt: skip
+        return secrets.token_bytes(32)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes().strip()
+    except FileNotFoundError:
+        return b""
+
+
+def _configuration_directory() -> Path:
+    base = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(base) if base else Path("~/.config").expanduser()) / "genai-observability"

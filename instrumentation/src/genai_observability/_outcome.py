@@ -1,0 +1,56 @@
+"""How a call ended, in five words that alerts and dashboards share."""
+
+import re
+from typing import Final
+
+from genai_observability._call import Outcome
+
+# Class names, whatever package they come from: openai.RateLimitError, anthropic.RateLimitError, builtins.TimeoutError.
+_BY_ERROR: Final[dict[str, Outcome]] = {
+    "RateLimitError": "rate_limited",
+    "ResourceExhausted": "rate_limited",
+    "TooManyRequests": "rate_limited",
+    "429": "rate_limited",
+    "APITimeoutError": "timeout",
+    "TimeoutError": "timeout",
+    "TimeoutException": "timeout",
+    "ReadTimeout": "timeout",
+    "ConnectTimeout": "timeout",
+    "Timeout": "timeout",
+    "DeadlineExceeded": "timeout",
+    "timeout": "timeout",
+    "CancelledError": "cancelled",
+    "GeneratorExit": "cancelled",
+    "KeyboardInterrupt": "cancelled",
+}
+_ABANDONED: Final = "abandoned stream"  # how the upstream stream wrappers describe a stream nobody read to its end
+
+_LONGEST_MESSAGE: Final = 200
+_QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
+_SECRET: Final = re.compile(r"\b(?:sk|pk|rk|key|Bearer)[-_ ][\w\-*.]{3,}", re.IGNORECASE)
+_EMAIL: Final = re.compile(r"[^\s@<>]+@[^\s@<>]+\.\w+")
+
+
+def outcome(
+    error_type: str | None, message: str | None, *, streamed: bool, finish_reasons: tuple[str, ...], usage: bool
+) -> Outcome:
+    """Classify a finished call.
+
+    A stream that its reader closed early ends without error, finish reason or usage: it was cancelled.
+    """
+    if error_type is None:
+        return "cancelled" if streamed and not finish_reasons and not usage else "success"
+    if message == _ABANDONED:
+        return "cancelled"
+    return _BY_ERROR.get(error_type.rsplit(".", 1)[-1], "error")
+
+
+def scrubbed(message: str | None) -> str | None:
+    """An error message without what it may quote from the request: quoted text, keys, e-mail addresses; cut short."""
+    if not message:
+        return None
+    message = message[: _LONGEST_MESSAGE * 10]  # bounds the work on a provider's giant error page
+    message = _QUOTED.sub("'…'", message)
+    message = _SECRET.sub("[key]", message)
+    message = _EMAIL.sub("[e-mail]", message)
+    return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"

@@ -1,0 +1,212 @@
+"""The OpenTelemetry providers that calls are recorded with: the application's own where it has them, else ours.
+
+Ours follow the standard ``OTEL_*`` variables and export over OTLP to the Collector:
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+"""
+
+import importlib
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final, cast
+from urllib.parse import urlsplit
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import LoggerProvider, NoOpLoggerProvider, get_logger_provider, set_logger_provider
+from opentelemetry.metrics import MeterProvider, NoOpMeterProvider
+from opentelemetry.sdk._logs import LoggerProvider as SDKLoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, ConsoleLogRecordExporter
+from opentelemetry.sdk.metrics import MeterProvider as SDKMeterProvider
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.trace import TracerProvider
+
+from genai_observability._instance import instance_id
+
+_logger = logging.getLogger("genai_observability")
+
+_METRIC_INTERVAL: Final = 5_000.0  # ms: an alert can be no faster than the metrics it reads; the SDK's default is 60 s
+_NO_PROVIDER: Final = ("ProxyTracerProvider", "_ProxyMeterProvider", "ProxyLoggerProvider")
+"""What the API's getters answer while no provider is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """The providers in use. ``owned`` are those this package made, which it also shuts down."""
+
+    tracer: TracerProvider
+    meter: MeterProvider
+    logger: LoggerProvider
+    owned: tuple[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider, ...]
+
+    def force_flush(self) -> None:
+        """Export what all three hold, ours or the application's."""
+        for provider in (self.tracer, self.meter, self.logger):
+            flush = getattr(provider, "force_flush", None)
+            if callable(flush):
+                flush()
+
+    def shutdown(self) -> None:
+        """Export what the owned ones hold and end them; the application's go on."""
+        for provider in self.owned:
+            provider.shutdown()
+
+
+def providers(
+    *,
+    service_name: str | None,
+    tracer_provider: TracerProvider | None,
+    meter_provider: MeterProvider | None,
+    logger_provider: LoggerProvider | None,
+    processor: Callable[[SpanProcessor | None], SpanProcessor],
+) -> Providers:
+    """Find or make the three providers, and put the span processor on the tracer provider.
+
+    Args:
+        service_name: Name of the service where the environment gives none.
+        tracer_provider: The application's own, if given; likewise the next two.
+        meter_provider: See above.
+        logger_provider: See above.
+        processor: Makes our span processor. Its argument is the processor that exports finished spans; ``None`` where
+            the tracer provider is the application's, with processors of its own.
+    """
+    existing_tracer = tracer_provider or _existing(trace.get_tracer_provider())
+    existing_meter = meter_provider or _existing(metrics.get_meter_provider())
+    existing_logger = logger_provider or _existing(get_logger_provider())
+    if existing_tracer is not None:
+        _add_processor(existing_tracer, processor(None))
+    if existing_tracer and existing_meter and existing_logger:
+        return Providers(existing_tracer, existing_meter, existing_logger, ())
+
+    resource = _resource(service_name)
+    owned: list[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider] = []
+    if existing_tracer is None:
+        existing_tracer = _tracer_provider(resource, processor)
+        trace.set_tracer_provider(existing_tracer)
+        owned.append(existing_tracer)
+    if existing_meter is None:
+        existing_meter = _meter_provider(resource)
+        metrics.set_meter_provider(existing_meter)
+        owned.append(existing_meter)
+    if existing_logger is None:
+        existing_logger = _logger_provider(resource)
+        set_logger_provider(existing_logger)
+        owned.append(existing_logger)
+    return Providers(existing_tracer, existing_meter, existing_logger, tuple(owned))
+
+
+def no_metrics() -> MeterProvider:
+    """For the client wrapper, whose own metrics lack attribution and cost: ours are recorded from the span."""
+    return NoOpMeterProvider()
+
+
+def no_logs() -> LoggerProvider:
+    """For the client wrapper, likewise."""
+    return NoOpLoggerProvider()
+
+
+def _existing(provider: Any) -> Any:
+    return None if type(provider).__name__ in _NO_PROVIDER else provider
+
+
+def _add_processor(provider: TracerProvider, processor: SpanProcessor) -> None:
+    add = getattr(provider, "add_span_processor", None)
+    if callable(add):
+        add(processor)
+    else:
+        _logger.warning(
+            "Model calls are not recorded: the application's tracer provider (%s) takes no span processors. "
+            "Pass instrument(tracer_provider=...) one of the OpenTelemetry SDK.",
+            type(provider).__qualname__,
+        )
+
+
+def _resource(service_name: str | None) -> Resource:
+    # The environment wins over the code: it is set by whoever deploys, who knows the name of this deployment.
+    configured = Resource.create().attributes
+    name = configured.get("service.name")
+    named = isinstance(name, str) and not name.startswith("unknown_service")
+    attributes = {
+        "telemetry.distro.name": "genai-observability",
+        "telemetry.distro.version": version("genai-observability"),
+    }
+    if service_name and not named:
+        attributes["service.name"] = name = str(service_name)
+    if "service.instance.id" not in configured or not _configured_instance():
+        attributes["service.instance.id"] = instance_id(str(name))
+    return Resource.create(attributes)
+
+
+def _configured_instance() -> bool:
+    return "service.instance.id=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+
+
+def _tracer_provider(
+    resource: Resource, processor: Callable[[SpanProcessor | None], SpanProcessor]
+) -> SDKTracerProvider:
+    provider = SDKTracerProvider(resource=resource, shutdown_on_exit=False)
+    exporter = _exporter("TRACES", "trace_exporter", "OTLPSpanExporter", ConsoleSpanExporter)
+    provider.add_span_processor(processor(BatchSpanProcessor(exporter) if exporter else None))
+    return provider
+
+
+def _meter_provider(resource: Resource) -> SDKMeterProvider:
+    exporter = _exporter("METRICS", "metric_exporter", "OTLPMetricExporter", ConsoleMetricExporter)
+    interval = None if os.environ.get("OTEL_METRIC_EXPORT_INTERVAL") else _METRIC_INTERVAL
+    readers = [PeriodicExportingMetricReader(exporter, export_interval_millis=interval)] if exporter else []
+    return SDKMeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+
+
+def _logger_provider(resource: Resource) -> SDKLoggerProvider:
+    provider = SDKLoggerProvider(resource=resource, shutdown_on_exit=False)
+    exporter = _exporter("LOGS", "_log_exporter", "OTLPLogExporter", ConsoleLogRecordExporter)
+    if exporter:
+        provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    return provider
+
+
+def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -> Any:
+    """The exporter that the environment asks for; ``None`` for none, or, with a warning, for one that cannot work."""
+    chosen = os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() or "otlp"
+    if chosen == "none":
+        return None
+    if chosen == "console":
+        return console()
+    if chosen != "otlp":
+        _logger.warning("OTEL_%s_EXPORTER=%s is not known here (otlp, console, none): otlp is used.", signal, chosen)
+    if problem := _endpoint_problem(signal):
+        _logger.warning("%s Nothing of this kind is exported.", problem)
+        return None
+    protocol = _variable("OTEL_EXPORTER_OTLP_PROTOCOL", signal) or "http/protobuf"
+    package = "grpc" if protocol == "grpc" else "http"
+    try:
+        exporters = importlib.import_module(f"opentelemetry.exporter.otlp.proto.{package}.{module}")
+    except ImportError:
+        _logger.warning(
+            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs the package opentelemetry-exporter-otlp-proto-grpc. "
+            "Nothing is exported as OTEL_%s.", signal,
+        )  # fmt: skip
+        return None
+    return cast("Any", getattr(exporters, name)())
+
+
+def _variable(name: str, signal: str) -> str:
+    specific = name.replace("OTLP_", f"OTLP_{signal}_")
+    return (os.environ.get(specific) or os.environ.get(name) or "").strip()
+
+
+def _endpoint_problem(signal: str) -> str | None:
+    endpoint = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal)
+    if not endpoint or _variable("OTEL_EXPORTER_OTLP_PROTOCOL", signal) == "grpc":
+        return None
+    try:
+        parts = urlsplit(endpoint)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not False
+    except ValueError:
+        valid = False
+    return None if valid else f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} is no address such as http://localhost:4318."

@@ -1,0 +1,69 @@
+"""The background thread that does whatever need not delay the application."""
+
+import logging
+import os
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from typing import Final
+
+_logger = logging.getLogger("genai_observability")
+
+_PAUSE: Final = 0.2  # seconds between two looks at the queue: waking a thread for each call would cost the caller time
+
+
+class Worker:
+    """Runs functions in order, later, in one daemon thread.
+
+    The queue is bounded: what comes while it is full is refused and counted by the caller.
+    """
+
+    def __init__(self, *, capacity: int, warm_up: Callable[[], object]) -> None:
+        """Start the thread; ``warm_up`` is the first thing it runs."""
+        self._capacity = capacity
+        self._failure_level = logging.WARNING
+        self._tasks: deque[Callable[[], object]] = deque([warm_up])
+        self._start()
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            restart = weakref.WeakMethod(self._restart)
+            os.register_at_fork(after_in_child=lambda: (again := restart()) and again())
+
+    def submit(self, task: Callable[[], object]) -> bool:
+        """Queue a task; ``False`` where the queue is full."""
+        if len(self._tasks) >= self._capacity:
+            return False
+        self._tasks.append(task)
+        return True
+
+    def run(self, task: Callable[[], object], *, timeout: float) -> bool:
+        """Run a task after all that is queued and wait for it; ``False`` where that took longer than ``timeout`` s."""
+        done = threading.Event()
+        self._tasks.append(task)
+        self._tasks.append(done.set)
+        self._wake.set()
+        return done.wait(timeout)
+
+    def _start(self) -> None:
+        self._wake = threading.Event()
+        self._thread = threading.Thread(target=self._loop, name="genai-observability", daemon=True)
+        self._thread.start()
+
+    def _restart(self) -> None:
+        self._tasks.clear()  # the parent process delivers its own
+        self._start()
+
+    def _loop(self) -> None:
+        while True:
+            self._drain()
+            self._wake.wait(_PAUSE)
+            self._wake.clear()
+
+    def _drain(self) -> None:
+        while self._tasks:
+            task = self._tasks.popleft()
+            try:
+                task()
+            except Exception:
+                _logger.log(self._failure_level, "A call could not be recorded", exc_info=True)
+                self._failure_level = logging.DEBUG  # said once: a fault of ours must not fill the application's log
