@@ -50,6 +50,8 @@ class Program:
     """The ports that it listens on, by the variable that changes them."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variables set in addition to the environment of the caller."""
+    without: tuple[str, ...] = ()
+    """Beginnings of names of variables that it must not inherit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **program.environment, _MARK: mark},
+                env={**_inherited(program.without), **program.environment, _MARK: mark},
                 start_new_session=True,
             )
         except OSError as error:
@@ -110,11 +112,13 @@ def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
 
 def find(name: str, *, state: Path) -> Running | None:
     """The process of that name if it was started here and is still alive."""
-    try:
-        running = Running(**json.loads(_record(state, name).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-    return running if _process(running) else None
+    return _read(_record(state, name))
+
+
+def find_all(*, state: Path) -> list[Running]:
+    """Every process started here that is still alive."""
+    found = (_read(path) for path in sorted((state / "run").glob("*.json")))
+    return [running for running in found if running]
 
 
 def is_alive(running: Running) -> bool:
@@ -257,8 +261,20 @@ def interrupts_deferred() -> Iterator[None]:
             signal.raise_signal(number)
 
 
+def _inherited(without: tuple[str, ...]) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(without or ("\0",))}
+
+
 def _record(state: Path, name: str) -> Path:
     return state / "run" / f"{name}.json"
+
+
+def _read(record: Path) -> Running | None:
+    try:
+        running = Running(**json.loads(record.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+    return running if _process(running) else None
 
 
 def _process(running: Running) -> psutil.Process | None:

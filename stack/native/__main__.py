@@ -1,0 +1,115 @@
+"""The command line: `python -m stack.native build|up|status|logs|down`."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from rich.console import Console
+from rich.table import Table
+
+from stack.native import build, health, process, run
+from stack.native.process import StackError
+from stack.settings import Settings, SettingsError
+
+_console = Console(highlight=False, markup=False, soft_wrap=True)
+_errors = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
+
+
+def main() -> int:
+    """Carries out one command; the exit code is 1 after an error, 130 after Ctrl-C."""
+    arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, _interrupt)  # a closed terminal or a stopped job cleans up as Ctrl-C does
+    signal.signal(signal.SIGHUP, _interrupt)
+    command: Callable[[Settings, argparse.Namespace], None] = arguments.run
+    try:
+        command(Settings.load(), arguments)
+    except (StackError, SettingsError) as error:
+        _errors.print(f"Error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        _errors.print("Interrupted.")
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stack.native", description="Runs the stack without containers.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands.add_parser("build", help="build the servers that are missing or out of date").set_defaults(run=_build)
+    commands.add_parser("up", help="build what is missing, start everything, wait until ready").set_defaults(run=_up)
+    commands.add_parser("status", help="what runs, where, and with how much memory").set_defaults(run=_status)
+    parser_of_logs = commands.add_parser("logs", help="the last lines of the logs; on a terminal, then what follows")
+    parser_of_logs.add_argument("server", nargs="*", help="one or more servers; all by default")
+    parser_of_logs.add_argument("--lines", type=int, default=20, help="how many last lines of each (default: 20)")
+    parser_of_logs.set_defaults(run=_logs)
+    parser_of_down = commands.add_parser("down", help="stop everything")
+    parser_of_down.add_argument("--volumes", action="store_true", help="also delete all stored data")
+    parser_of_down.set_defaults(run=_down)
+    return parser
+
+
+def _build(settings: Settings, _: argparse.Namespace) -> None:
+    build.build(settings, console=_console)
+
+
+def _up(settings: Settings, _: argparse.Namespace) -> None:
+    build.build(settings, console=_console)
+    run.up(settings, report=_console.print)
+    _console.print(f"The stack is up. Applications send OTLP to {settings.otlp_http_url}")
+
+
+def _down(settings: Settings, arguments: argparse.Namespace) -> None:
+    run.down(settings, volumes=arguments.volumes, report=_console.print)
+
+
+def _status(settings: Settings, _: argparse.Namespace) -> None:
+    states = health.status(settings)
+    table = Table("server", "state", "pid", "address", "up for", "memory", box=None, pad_edge=False)
+    for column in (2, 4, 5):
+        table.columns[column].justify = "right"
+    for each in states:
+        if each.pid:
+            uptime, memory = str(timedelta(seconds=round(each.uptime))), _megabytes(each.memory)
+            table.add_row(each.name, each.state, str(each.pid), each.url, uptime, memory)
+        else:
+            table.add_row(each.name, each.state)
+    _console.print(table)
+    _console.print(f"\nTogether {_megabytes(sum(each.memory for each in states))} of resident memory.")
+    seconds = run.seconds_until_ready(settings.state)
+    if seconds is not None:
+        _console.print(f"The last `make up` was ready after {seconds:.1f} s.")
+
+
+def _logs(settings: Settings, arguments: argparse.Namespace) -> None:
+    files = health.logs(settings, arguments.server)
+    positions = {}
+    for name, path in files.items():
+        positions[name] = path.stat().st_size
+        for line in process.last_lines(path, arguments.lines):
+            _console.print(f"{name:<13}{line}")
+    while sys.stdout.isatty():
+        time.sleep(0.5)
+        for name, path in files.items():
+            size = path.stat().st_size
+            with path.open(errors="replace") as file:
+                file.seek(positions[name] if size >= positions[name] else 0)  # smaller: it has been set aside
+                for line in file:
+                    _console.print(f"{name:<13}{line.rstrip()}")
+                positions[name] = file.tell()
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB"
+
+
+def _interrupt(_signal: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,137 @@
+"""Starts and ends the servers of the stack."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import groupby
+from pathlib import Path
+
+from stack.native import process
+from stack.native.configuration import prepare
+from stack.native.process import Running, StackError
+from stack.native.servers import Server, servers, write_grafana_password
+from stack.settings import Settings
+
+Report = Callable[[str], None]
+"""Is told, in a short sentence, what has just happened."""
+
+
+def up(
+    settings: Settings, *, only: Collection[str] | None = None, report: Report = lambda _: None, timeout: float = 60.0
+) -> None:
+    """Starts what is not running, restarts what was configured anew, and waits until every server is ready.
+
+    Args:
+        settings: ports and folders.
+        only: names of servers; all by default.
+        report: is told of every server that has become ready.
+        timeout: seconds that a server may take.
+
+    Raises:
+        StackError: a port is in use, a configuration is broken, or a server does not become ready. Whatever this call
+            had started has been ended again, also when it is interrupted.
+    """
+    selected = [server for server in servers(settings) if only is None or server.name in only]
+    with _locked(settings.state):
+        began = time.monotonic()
+        _require_built(selected)
+        fingerprints = {server.name: _fingerprint(server, prepare(settings, server)) for server in selected}
+        running = _unchanged(settings.state, fingerprints)
+        to_start = [server for server in selected if server.name not in running]
+        for server in reversed(to_start):
+            if outdated := process.find(server.name, state=settings.state):
+                report(f"{server.name}: its configuration has changed, restarting")
+                process.stop(outdated, state=settings.state)
+        process.require_free_ports(to_start)
+        _make_folders(settings, to_start)
+        try:
+            for _, wave in groupby(selected, key=lambda server: server.wave):
+                members = list(wave)
+                for server in members:
+                    if server.name not in running:
+                        fingerprint = fingerprints[server.name]
+                        running[server.name] = process.start(server, state=settings.state, fingerprint=fingerprint)
+                process.wait_until_ready(
+                    running, members, timeout=timeout, on_ready=lambda ready: report(f"{ready.name} is ready")
+                )
+        except BaseException:
+            with process.interrupts_deferred():
+                for server in reversed(to_start):
+                    if started := process.find(server.name, state=settings.state):
+                        process.stop(started, state=settings.state)
+            raise
+        if to_start:
+            seconds = round(time.monotonic() - began, 1)
+            process.write_whole(_ready_file(settings.state), json.dumps({"seconds": seconds}))
+
+
+def down(settings: Settings, *, volumes: bool = False, report: Report = lambda _: None) -> None:
+    """Ends every process started here, the last one first; `volumes` also deletes all data, without a way back.
+
+    Raises:
+        StackError: a server does not end.
+    """
+    with _locked(settings.state):
+        for running in sorted(process.find_all(state=settings.state), key=lambda each: each.started, reverse=True):
+            process.stop(running, state=settings.state)
+            report(f"{running.name} has ended")
+        if volumes:
+            shutil.rmtree(settings.state / "data", ignore_errors=True)
+            report(f"all data in {settings.state / 'data'} has been deleted")
+
+
+def seconds_until_ready(state: Path) -> float | None:
+    """How long the last `up` that started something took until everything was ready."""
+    try:
+        return float(json.loads(_ready_file(state).read_text(encoding="utf-8"))["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _unchanged(state: Path, fingerprints: dict[str, str]) -> dict[str, Running]:
+    found = {name: process.find(name, state=state) for name in fingerprints}
+    return {name: each for name, each in found.items() if each and each.fingerprint == fingerprints[name]}
+
+
+def _fingerprint(server: Server, configuration: str) -> str:
+    binary = Path(server.command[0]).stat()
+    parts = (server.command, sorted(server.environment.items()), configuration, binary.st_size, binary.st_mtime_ns)
+    return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _require_built(selected: Sequence[Server]) -> None:
+    needed = {Path(program) for server in selected for program in (server.command[0], *server.check[:1])}
+    if missing := sorted(program.name for program in needed if not program.exists()):
+        raise StackError(f"Not built yet: {', '.join(missing)}. Run `make up`, which builds what is missing.")
+
+
+def _make_folders(settings: Settings, selected: Sequence[Server]) -> None:
+    for server in selected:
+        (settings.state / "data" / server.name).mkdir(parents=True, exist_ok=True)
+        if server.name == "grafana":
+            write_grafana_password(settings)
+
+
+def _ready_file(state: Path) -> Path:
+    return state / "run" / "ready.json"
+
+
+@contextlib.contextmanager
+def _locked(state: Path) -> Iterator[None]:
+    """One `up` or `down` at a time; the lock ends with its process, however that ends."""
+    folder = state / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError(
+                "The stack is being started or stopped by another command: wait until that has ended."
+            ) from None
+        yield
