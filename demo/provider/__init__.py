@@ -1,0 +1,1 @@
+"""A simulated OpenAI-compatible provider: real wire formats, invented answers, its own ledger, faults on demand."""
