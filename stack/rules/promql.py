@@ -1,0 +1,54 @@
+"""Pieces of PromQL in which every metric and label comes from the catalogue."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from genai_observability.signals import Attribute, Metric
+
+SERVICE = ("job", "deployment_environment_name")
+"""Labels that Prometheus gives every series of an application: its service.name and its environment, if any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A condition on a label."""
+
+    attribute: Attribute
+    operator: Literal["=", "!=", "=~", "!~"]
+    value: str
+
+
+def series(metric: Metric, *matches: Match, part: Literal["", "bucket", "sum", "count"] = "") -> str:
+    """A selector of the metric's series; ``part`` is needed for a histogram, and only there.
+
+    Raises:
+        ValueError: the metric lacks the part or a label.
+    """
+    if bool(part) is not (metric.kind == "histogram"):
+        raise ValueError(f"{metric.name} is a {metric.kind}: {part!r} is no part of it")
+    for match in matches:
+        if match.attribute not in metric.labels:
+            raise ValueError(f"{metric.name} has no label {match.attribute.name}")
+    name = f"{metric.prometheus}_{part}" if part else metric.prometheus
+    conditions = ",".join(f'{match.attribute.label}{match.operator}"{match.value}"' for match in matches)
+    return f"{name}{{{conditions}}}" if conditions else name
+
+
+def labels(*attributes: Attribute) -> tuple[str, ...]:
+    """The label names of attributes, below those of the service."""
+    return (*SERVICE, *(attribute.label for attribute in attributes))
+
+
+def total(expr: str, by: tuple[str, ...]) -> str:
+    """The sum of an expression over everything but the labels in ``by``."""
+    return f"sum by ({', '.join(by)}) ({expr})"
+
+
+def count_within(selector: str, window: str) -> str:
+    """By how much a counter grew within the window, exactly.
+
+    Plain ``increase`` extrapolates and does not see the first event of a series. ``anchored`` does
+    (https://prometheus.io/docs/prometheus/latest/feature_flags/#extended-range-selectors), as long as the series
+    starts with the zero that Prometheus adds at the counter's start time.
+    """
+    return f"increase({selector}[{window}] anchored)"
