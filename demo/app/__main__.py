@@ -1,0 +1,46 @@
+"""Starts the sample application: ``python -m demo.app``.
+
+DEMO_PORT (8011) is its port on 127.0.0.1. It talks to the simulated provider (``python -m demo.provider``), or, with
+PROVIDER=openai and OPENAI_API_KEY, to the real one.
+"""
+
+import logging
+import os
+import sys
+
+import genai_observability
+import uvicorn
+
+from demo.app.clients import Clients, ConfigurationError
+from demo.app.routes import create_app
+from stack.settings import Settings, SettingsError
+
+
+def main() -> int:
+    """Serves until it is ended."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # else one line for every request of the client
+    try:
+        settings = Settings.load()
+        clients = Clients.connect(settings)
+    except (SettingsError, ConfigurationError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+
+    # Only because the stack's ports can be moved: otherwise the default, localhost:4318, is right.
+    os.environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", settings.otlp_http_url)
+    handle = genai_observability.instrument(service_name="demo")
+
+    uvicorn.run(
+        create_app(clients, on_shutdown=handle.shutdown),
+        host="127.0.0.1",
+        port=settings.demo_port,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=15,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The official OpenAI clients of the application, for the provider that the environment chooses."""
+
+import os
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import httpx2
+import openai
+
+from stack.settings import Settings
+
+# Interactive users do not wait longer; one retry is enough where the next attempt may be just as slow.
+_TIMEOUT_SECONDS: Final = 5.0
+_RETRIES: Final = 1
+
+
+class ConfigurationError(Exception):
+    """The environment asks for something that cannot be; the message says what to do."""
+
+
+@dataclass(slots=True)
+class CallCount:
+    """Counts the calls sent, by watching the HTTP requests: an account independent of the telemetry."""
+
+    calls: int = 0
+
+    def request(self, request: httpx2.Request) -> None:
+        """Counts a first attempt; the client marks its retries."""
+        if request.headers.get("x-stainless-retry-count") == "0":
+            self.calls += 1
+
+    async def request_async(self, request: httpx2.Request) -> None:
+        """The same for the asynchronous client."""
+        self.request(request)
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The same provider twice: for asynchronous code, and for plain code in threads."""
+
+    asynchronous: openai.AsyncOpenAI
+    plain: openai.OpenAI
+    count: CallCount = field(default_factory=CallCount)
+
+    @classmethod
+    def connect(cls, settings: Settings) -> Self:
+        """The clients for PROVIDER=simulated (the default) or PROVIDER=openai.
+
+        Raises:
+            ConfigurationError: PROVIDER is neither, or the key is missing.
+        """
+        provider = os.environ.get("PROVIDER") or "simulated"
+        if provider == "simulated":
+            return cls.at(f"{settings.provider_url}/v1", api_key="simulated")
+        if provider != "openai":
+            raise ConfigurationError(f"PROVIDER is {provider!r}: it must be simulated or openai.")
+        key = os.environ.get("OPENAI_API_KEY")
+        if not key:
+            raise ConfigurationError("PROVIDER=openai needs a key: set OPENAI_API_KEY, or leave PROVIDER out.")
+        return cls.at(None, api_key=key)
+
+    @classmethod
+    def at(cls, base_url: str | None, *, api_key: str) -> Self:
+        """The clients for one address; ``None`` is the client's own default."""
+        count = CallCount()
+        return cls(
+            openai.AsyncOpenAI(
+                base_url=base_url,
+                api_key=api_key,
+                timeout=_TIMEOUT_SECONDS,
+                max_retries=_RETRIES,
+                http_client=openai.DefaultAsyncHttpxClient(event_hooks={"request": [count.request_async]}),
+            ),
+            openai.OpenAI(
+                base_url=base_url,
+                api_key=api_key,
+                timeout=_TIMEOUT_SECONDS,
+                max_retries=_RETRIES,
+                http_client=openai.DefaultHttpxClient(event_hooks={"request": [count.request]}),
+            ),
+            count,
+        )
+
+    async def close(self) -> None:
+        """Closes the connections of both."""
+        await self.asynchronous.close()
+        self.plain.close()

@@ -1,0 +1,59 @@
+"""Retrieval: the shop's documents, cut into passages and searched by the similarity of their embeddings."""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import openai
+
+EMBEDDING_MODEL: Final = "text-embedding-3-small"
+_DOCUMENTS: Final = Path(__file__).parent / "documents"
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """One paragraph of a document."""
+
+    document: str
+    text: str
+
+
+class Library:
+    """The documents. Their embeddings are computed once, when the first question is asked."""
+
+    def __init__(self, client: openai.AsyncOpenAI, *, documents: Path = _DOCUMENTS) -> None:
+        self.passages = [
+            Passage(path.stem, paragraph)
+            for path in sorted(documents.glob("*.md"))
+            for paragraph in path.read_text(encoding="utf-8").split("\n\n")
+            if not paragraph.startswith("#")
+        ]
+        self._client = client
+        self._vectors: list[list[float]] = []
+        self._indexing = asyncio.Lock()
+
+    @property
+    def text(self) -> str:
+        """All documents, one after the other."""
+        return "\n\n".join(passage.text for passage in self.passages)
+
+    async def search(self, question: str, *, most: int = 3) -> list[Passage]:
+        """The passages nearest to the question, best first."""
+        async with self._indexing:
+            if not self._vectors:
+                self._vectors = await self._embed([passage.text for passage in self.passages])
+        [asked] = await self._embed([question])
+        order = sorted(range(len(self.passages)), key=lambda index: _cosine(asked, self._vectors[index]), reverse=True)
+        return [self.passages[index] for index in order[:most]]
+
+    async def _embed(self, texts: Sequence[str]) -> list[list[float]]:
+        answer = await self._client.embeddings.create(model=EMBEDDING_MODEL, input=list(texts))
+        return [item.embedding for item in answer.data]
+
+
+def _cosine(left: Sequence[float], right: Sequence[float]) -> float:
+    dot = sum(a * b for a, b in zip(left, right, strict=True))
+    return dot / (math.hypot(*left) * math.hypot(*right) or 1.0)
