@@ -5,7 +5,7 @@ import os
 from typing import Final
 
 from opentelemetry._logs import LoggerProvider
-from opentelemetry.instrumentation.logging.handler import LoggingHandler, _setup_logging_handler
+from opentelemetry.instrumentation.logging.handler import LoggingHandler, _overwrite_logging_config_fns
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 
 _SWITCH: Final = "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION"  # the variable that the upstream log instrumentation reads
@@ -18,18 +18,41 @@ def wanted(*, asked: bool | None) -> bool:
     return asked if asked is not None else os.environ.get(_SWITCH, "true").strip().lower() == "true"
 
 
-def send(logger_provider: LoggerProvider) -> LoggingHandler:
-    """Send records of INFO and above from now on.
+def send(logger_provider: LoggerProvider) -> logging.Handler:
+    """Send records of INFO and above from now on; returns the handler that was added to the root logger.
 
     Not DEBUG, unless asked for: at that level the clients log whole requests, prompts included.
     """
     level = logging.getLevelName(os.environ.get(_LEVEL, "INFO").strip().upper())
-    # Upstream's own set-up, as it keeps logging.basicConfig() working, which does nothing once a handler is there.
-    handler = _setup_logging_handler(logger_provider, level=level if isinstance(level, int) else logging.INFO)
-    handler.addFilter(_is_applications)
+    handler = _ApplicationLogs(logger_provider, level if isinstance(level, int) else logging.INFO)
+    logging.getLogger().addHandler(handler)
+    # Keeps logging.basicConfig() and its like working: they do nothing, or remove ours, once the root has a handler.
+    _overwrite_logging_config_fns(handler)
     return handler
 
 
-def _is_applications(record: logging.LogRecord) -> bool:
-    """Not telemetry's own records, nor those of the HTTP client that exports: they would feed themselves."""
-    return is_instrumentation_enabled() and record.name.partition(".")[0] not in _TELEMETRY
+class _ApplicationLogs(LoggingHandler):
+    """Sends the application's records, and lets everything be printed that would be printed without it."""
+
+    def __init__(self, logger_provider: LoggerProvider, lowest: int) -> None:
+        super().__init__(logger_provider=logger_provider)
+        self._lowest = lowest
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        # Python prints warnings that no handler takes. Ours would silence them in an application without handlers.
+        if logging.lastResort and record.levelno >= logging.lastResort.level and self._is_alone(record.name):
+            logging.lastResort.handle(record)
+        return super().handle(record) if self._is_wanted(record) else False
+
+    def _is_wanted(self, record: logging.LogRecord) -> bool:
+        """Not telemetry's own records, nor those of the HTTP client that exports: they would feed themselves."""
+        telemetry = record.name.partition(".")[0] in _TELEMETRY
+        return record.levelno >= self._lowest and not telemetry and is_instrumentation_enabled()
+
+    def _is_alone(self, name: str) -> bool:
+        logger: logging.Logger | None = logging.getLogger(name)
+        while logger is not None:
+            if any(handler is not self for handler in logger.handlers):
+                return False
+            logger = logger.parent if logger.propagate else None
+        return True

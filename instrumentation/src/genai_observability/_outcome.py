@@ -27,7 +27,7 @@ _ABANDONED: Final = "abandoned stream"  # how the upstream stream wrappers descr
 
 _LONGEST_MESSAGE: Final = 200
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
-_SECRET: Final = re.compile(r"\b(?:sk|pk|rk|key|Bearer)[-_ ][\w\-*.]{3,}", re.IGNORECASE)
+_SECRET: Final = re.compile(r"\b(?:sk|pk|rk|key)-[\w\-*.]*[\w*]|\bBearer\s+\S+", re.IGNORECASE)
 _EMAIL: Final = re.compile(r"[^\s@<>]+@[^\s@<>]+\.\w+")
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
+from weakref import WeakSet
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import LoggerProvider, NoOpLoggerProvider, get_logger_provider, set_logger_provider
@@ -33,6 +34,8 @@ _logger = logging.getLogger("genai_observability")
 _METRIC_INTERVAL: Final = 5_000.0  # ms: an alert can be no faster than the metrics it reads; the SDK's default is 60 s
 _NO_PROVIDER: Final = ("ProxyTracerProvider", "_ProxyMeterProvider", "ProxyLoggerProvider")
 """What the API's getters answer while no provider is set."""
+_ended: Final[WeakSet[Any]] = WeakSet()
+"""Providers of ours that were shut down. A global provider can be set only once, so the first one stays global."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,7 @@ class Providers:
         """Export what the owned ones hold and end them; the application's go on."""
         for provider in self.owned:
             provider.shutdown()
+            _ended.add(provider)
 
 
 def providers(
@@ -87,15 +91,18 @@ def providers(
     owned: list[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider] = []
     if existing_tracer is None:
         existing_tracer = _tracer_provider(resource, processor)
-        trace.set_tracer_provider(existing_tracer)
+        if trace.get_tracer_provider() not in _ended:
+            trace.set_tracer_provider(existing_tracer)
         owned.append(existing_tracer)
     if existing_meter is None:
         existing_meter = _meter_provider(resource)
-        metrics.set_meter_provider(existing_meter)
+        if metrics.get_meter_provider() not in _ended:
+            metrics.set_meter_provider(existing_meter)
         owned.append(existing_meter)
     if existing_logger is None:
         existing_logger = _logger_provider(resource)
-        set_logger_provider(existing_logger)
+        if get_logger_provider() not in _ended:
+            set_logger_provider(existing_logger)
         owned.append(existing_logger)
     return Providers(existing_tracer, existing_meter, existing_logger, tuple(owned))
 
@@ -111,7 +118,8 @@ def no_logs() -> LoggerProvider:
 
 
 def _existing(provider: Any) -> Any:
-    return None if type(provider).__name__ in _NO_PROVIDER else provider
+    """The provider that the application set up; ``None`` where it set up none, or where it is ours and has ended."""
+    return None if type(provider).__name__ in _NO_PROVIDER or provider in _ended else provider
 
 
 def _add_processor(provider: TracerProvider, processor: SpanProcessor) -> None:

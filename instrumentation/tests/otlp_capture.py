@@ -1,0 +1,94 @@
+"""An OTLP endpoint over HTTP that decodes and keeps what it is sent."""
+
+import gzip
+import socket
+import threading
+from collections.abc import Iterable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def values(attributes: Iterable[Any]) -> dict[str, Any]:
+    """OTLP key-values as a dictionary."""
+    return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in attributes}
+
+
+class Capture:
+    """Keeps the raw bodies by path, and decodes them on demand."""
+
+    def __init__(self) -> None:
+        self.bodies: dict[str, list[bytes]] = {}
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    @property
+    def everything(self) -> bytes:
+        return b"".join(body for bodies in self.bodies.values() for body in bodies)
+
+    @property
+    def spans(self) -> list[Any]:
+        return [span for group in self._resource_spans() for scope in group.scope_spans for span in scope.spans]
+
+    @property
+    def resources(self) -> list[dict[str, Any]]:
+        return [values(group.resource.attributes) for group in self._resource_spans()]
+
+    @property
+    def records(self) -> list[Any]:
+        requests = [ExportLogsServiceRequest.FromString(body) for body in self.bodies.get("/v1/logs", [])]
+        groups = (group for request in requests for group in request.resource_logs)
+        return [record for group in groups for scope in group.scope_logs for record in scope.log_records]
+
+    @property
+    def metrics(self) -> list[Any]:
+        requests = [ExportMetricsServiceRequest.FromString(body) for body in self.bodies.get("/v1/metrics", [])]
+        groups = (group for request in requests for group in request.resource_metrics)
+        return [metric for group in groups for scope in group.scope_metrics for metric in scope.metrics]
+
+    def _resource_spans(self) -> list[Any]:
+        requests = [ExportTraceServiceRequest.FromString(body) for body in self.bodies.get("/v1/traces", [])]
+        return [group for request in requests for group in request.resource_spans]
+
+    def _handler(self) -> type[BaseHTTPRequestHandler]:
+        bodies = self.bodies
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                bodies.setdefault(self.path, []).append(body)
+                self.send_response(200)
+                self.send_header("content-type", "application/x-protobuf")
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        return Handler
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,95 @@
+"""Whatever the application does, what we hold in memory and what we send stays bounded, and its calls go on."""
+
+import threading
+
+import genai_observability
+import openai
+import pytest
+from conftest import Recording
+from genai_observability import signals
+from genai_observability._call import utc
+from genai_observability._evaluation import RecentCalls
+from genai_observability._labels import OTHER, LabelBudget
+from genai_observability._spans import read_call
+from genai_observability._worker import Worker
+from opentelemetry.sdk.trace import ReadableSpan
+
+
+def test_ten_thousand_feature_names_become_a_hundred_and_the_overflow_is_counted() -> None:
+    overflows: list[None] = []
+    budget = LabelBudget(on_overflow=lambda: overflows.append(None))
+    features = {budget.bound({"app.feature": f"feature-{number}"})["app.feature"] for number in range(10_000)}
+    assert len(features) == 101
+    assert OTHER in features
+    assert len(overflows) == 9_900
+
+
+def test_combinations_of_labels_are_bounded_too() -> None:
+    budget = LabelBudget(values=1000, combinations=300, on_overflow=lambda: None)
+    bounded = [budget.bound({"app.feature": f"f{n % 50}", "app.team": f"t{n // 50}"}) for n in range(2_500)]
+    assert len({tuple(labels.items()) for labels in bounded}) == 301
+    assert bounded[0] == {"app.feature": "f0", "app.team": "t0"}, "what came first keeps its labels"
+    assert budget.bound({"app.feature": "f0", "app.team": "t0"}) == {"app.feature": "f0", "app.team": "t0"}
+
+
+def test_calls_beyond_the_label_bound_are_still_counted_under_other(
+    client: openai.OpenAI, recording: Recording
+) -> None:
+    for number in range(105):
+        with genai_observability.attributed_to(feature=f"feature-{number}"):
+            client.embeddings.create(model="text-embedding-3-small", input="a")
+    durations = recording.points(signals.CALL_DURATION.name)
+    assert sum(point.count for point in durations) == 105
+    other = [point.count for point in durations if point.labels[signals.FEATURE.name] == OTHER]
+    assert other == [5]
+    (dropped,) = recording.points(signals.DROPPED.name)
+    assert (dropped.labels["genai_observability.dropped.kind"], dropped.value) == ("label", 5)
+
+
+def test_a_full_queue_refuses_more_and_goes_on_afterwards() -> None:
+    gate = threading.Event()
+    worker = Worker(capacity=10, warm_up=gate.wait)
+    done: list[int] = []
+    accepted = [worker.submit(lambda number=number: done.append(number)) for number in range(50)]  # type: ignore[misc]
+    gate.set()
+    assert worker.run(lambda: None, timeout=5)
+    assert accepted.count(True) == len(done) in (9, 10)  # the waiting warm-up may or may not have left the queue
+    assert done == sorted(done)
+
+
+def test_a_task_that_fails_does_not_stop_the_next_one_and_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    worker = Worker(capacity=10, warm_up=lambda: None)
+    worker.submit(lambda: 1 / 0)
+    worker.submit(lambda: 1 / 0)
+    assert worker.run(lambda: None, timeout=5)
+    assert len([record for record in caplog.records if record.levelname == "WARNING"]) == 1
+
+
+def test_the_memory_for_feedback_forgets_the_oldest_calls() -> None:
+    recent = RecentCalls(capacity=3)
+    for number in range(10):
+        call = read_call(ReadableSpan("chat", attributes={signals.RESPONSE_ID.name: str(number)}))
+        recent.remember(call, {"number": number})  # type: ignore[arg-type]
+    assert [recent.find(str(number))[1].get("number") for number in range(10)] == [None] * 7 + [7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {},
+        {"gen_ai.usage.input_tokens": "many", "gen_ai.usage.output_tokens": -1, "gen_ai.response.finish_reasons": 3},
+        {"gen_ai.request.model": 7, "gen_ai.response.model": "", "gen_ai.response.time_to_first_chunk": "soon"},
+        {"gen_ai.usage.input_tokens": True, "gen_ai.response.time_to_first_chunk": float("inf"), "error.type": 5},
+    ],
+)
+def test_a_span_with_values_of_wrong_types_is_still_a_call(attributes: dict[str, object]) -> None:
+    call = read_call(ReadableSpan("chat", attributes=attributes, start_time=2_000_000_000, end_time=1))  # type: ignore[arg-type]
+    assert call.duration == 0
+    assert call.started == utc(2_000_000_000)
+    assert call.tokens.input is None
+    assert call.request_model is None
+    assert call.time_to_first_token is None
+
+
+def test_the_older_name_of_the_provider_is_understood() -> None:
+    assert read_call(ReadableSpan("chat", attributes={"gen_ai.system": "anthropic"})).provider == "anthropic"
