@@ -1,0 +1,23 @@
+"""Which dashboards there are."""
+
+import json
+from typing import Any
+
+from stack.dashboards import overview
+from stack.dashboards.sdk import Dashboard, JSONEncoder
+from stack.thresholds import Thresholds
+
+
+def dashboards(thresholds: Thresholds | None = None) -> dict[str, dict[str, Any]]:
+    """The JSON of every dashboard, by the name of its file.
+
+    Raises:
+        ThresholdsError: no thresholds are given and the file of thresholds has a fault.
+    """
+    limits = thresholds or Thresholds.load()
+    return {"overview.json": _as_json(overview.dashboard(limits))}
+
+
+def _as_json(dashboard: Dashboard) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(json.dumps(dashboard, cls=JSONEncoder))
+    return result

@@ -1,0 +1,489 @@
+"""The overview: is it all right now, what is wrong, what does it cost, which calls were it."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from genai_observability.signals import (
+    CALL_COST,
+    CALL_DURATION,
+    CALL_OUTPUT_RATE,
+    CALL_TIME_TO_FIRST_TOKEN,
+    CALL_TOKENS,
+    CALL_TOKENS_DETAIL,
+    CALLS_UNPRICED,
+    COST,
+    DURATION,
+    ERROR_MESSAGE,
+    ERROR_TYPE,
+    EVALUATION_NAME,
+    EVALUATIONS,
+    FEATURE,
+    INPUT_TOKENS,
+    OPERATION,
+    OUTCOME,
+    OUTPUT_TOKENS,
+    REQUEST_MODEL,
+    TEAM,
+    TOKEN_TYPE,
+    UNPRICED,
+    USER_HASH,
+    Attribute,
+)
+
+from stack.dashboards.expressions import (
+    RANGE,
+    RATE,
+    STEP,
+    increase,
+    quantile,
+    rate,
+    request_log,
+    series,
+    share,
+    top,
+    top_calls,
+    total,
+    where,
+)
+from stack.dashboards.sdk import Builder, Dashboard, Panel
+from stack.dashboards.style import (
+    BLUE,
+    CALLS_PER_SECOND,
+    COUNT,
+    DOLLARS,
+    GREEN,
+    GREY,
+    MOMENT,
+    ORANGE,
+    PURPLE,
+    RED,
+    SCORE,
+    SECONDS,
+    SHARE,
+    TOKENS_PER_SECOND,
+    Column,
+    Limits,
+    Logs,
+    Metrics,
+    Row,
+    course,
+    figure,
+    page,
+    parts,
+    ranking,
+    rows,
+)
+from stack.thresholds import Thresholds
+
+_FINISHED: Final = where(OUTCOME, "!=", "cancelled")
+_FAILED: Final = where(OUTCOME, "=~", "error|timeout")
+_RATE_LIMITED: Final = where(OUTCOME, "=", "rate_limited")
+_SUCCEEDED: Final = where(OUTCOME, "=", "success")
+_UNSUCCESSFUL: Final = where(OUTCOME, "=~", "error|timeout|rate_limited")
+
+_OUTCOME_COLOURS: Final = {
+    "success": GREEN,
+    "error": RED,
+    "timeout": ORANGE,
+    "rate_limited": PURPLE,
+    "cancelled": GREY,
+}
+
+_NO_CALLS: Final = "No calls in this time range"
+
+_QUALITY: Final = Limits(warning=0.7, critical=0.5, low_is_bad=True)
+
+_TIME: Final = Column("time", "Time (UTC)")
+_TRACE: Final = Column("trace_id", "Trace", links_to_trace=True)
+_WHEN: Final = 'label_format time=`{{ __timestamp__ | date "2006-01-02 15:04:05" }}`'
+
+
+def dashboard(thresholds: Thresholds) -> Dashboard:
+    """The page; the alerts' thresholds colour its numbers."""
+    return page(
+        uid="genai-overview",
+        title="GenAI overview",
+        description="The first page to open: from top to bottom it says whether anything is wrong now, where, who and "
+        "what causes the cost, how good the answers are, and which single calls to look at.",
+        source="stack/dashboards/overview.py",
+        rows=[
+            Row("Is it all right now?", _now(thresholds)),
+            Row("Traffic and speed", _traffic(thresholds)),
+            Row("What is wrong?", _trouble(thresholds)),
+            Row("Who and what costs?", _cost()),
+            Row("How good are the answers?", _quality()),
+            Row("Which calls?", _calls()),
+        ],
+    )
+
+
+def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
+    failures = Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above)
+    refusals = Limits(thresholds.rate_limited.warning.above, thresholds.rate_limited.critical.above)
+    latency = Limits(thresholds.latency_p95.warning.above, thresholds.latency_p95.critical.above)
+    return [
+        figure(
+            Metrics(_calls_per_second()),
+            title="Calls a second",
+            description="Model calls a second, every outcome included. A sudden drop to nothing is as bad as errors: "
+            "the application may not reach its provider, or its users not the application.",
+            unit=CALLS_PER_SECOND,
+            empty=_NO_CALLS,
+        ),
+        figure(
+            Metrics(_share_of(_FAILED)),
+            title="Failed",
+            description="Share of calls that ended in an error or a timeout, of those that were not cancelled. "
+            "Orange and red from the thresholds of the alerts on. Next: Failures by type, then Failed calls below.",
+            unit=SHARE,
+            empty=_NO_CALLS,
+            limits=failures,
+            decimals=1,
+        ),
+        figure(
+            Metrics(_share_of(_RATE_LIMITED)),
+            title="Rate limited",
+            description="Share of calls that the provider refused because of its rate limit. "
+            "Next: spread the load, ask for a higher limit, or move a feature to another model.",
+            unit=SHARE,
+            empty=_NO_CALLS,
+            limits=refusals,
+            decimals=1,
+        ),
+        figure(
+            Metrics(f"max({quantile(0.95, CALL_DURATION, _SUCCEEDED, by=(OPERATION,))})"),
+            title="Latency p95",
+            description="95 % of the successful calls are answered within this time, for the slowest kind of "
+            "operation, so that quick embeddings do not hide slow chats.",
+            unit=SECONDS,
+            empty="No successful calls in this time range",
+            limits=latency,
+            decimals=2,
+        ),
+        figure(
+            Metrics(quantile(0.95, CALL_TIME_TO_FIRST_TOKEN)),
+            title="First token p95",
+            description="Of streamed answers, 95 % begin within this time: what a waiting person feels.",
+            unit=SECONDS,
+            empty="No streamed answers in this time range",
+            decimals=2,
+        ),
+        figure(
+            Metrics(f"{total(increase(series(CALL_COST), '1d'))} or vector(0)", "last 24 h", instant=True),
+            Metrics(f"{total(increase(series(CALL_COST), '1d', ago='1d'))} or vector(0)", "24 h before", instant=True),
+            title="Cost today",
+            description="Money spent on priced calls in the last 24 hours, and in the 24 hours before them, whatever "
+            "the time range of the page. Calls without a known price are missing: see Calls without a price.",
+            unit=DOLLARS,
+            empty="No priced calls",
+            decimals=2,
+        ),
+        figure(
+            Logs(f"count(count by ({USER_HASH.label}) ({_users()}))"),
+            title="Active users",
+            description="Different users with at least one call in the time range. A user is known by a hash only.",
+            unit=COUNT,
+            empty="No calls with a user",
+        ),
+        figure(
+            Metrics('count(ALERTS{alertstate="firing"}) or vector(0)', instant=True),
+            title="Firing alerts",
+            description="Alerts that are firing now, on the applications and on the stack itself. "
+            "Next: the table of alerts below.",
+            unit=COUNT,
+            empty="No alert rules are loaded",
+            limits=Limits(warning=1, critical=3),
+        ),
+    ]
+
+
+def _traffic(thresholds: Thresholds) -> list[Builder[Panel]]:
+    successful = series(CALL_DURATION, _SUCCEEDED, part="bucket")
+    return [
+        course(
+            Metrics(total(rate(series(CALL_DURATION, part="count")), OUTCOME), _legend(OUTCOME)),
+            title="Calls by outcome",
+            description="Model calls a second. Everything that is not green did not give the user an answer; grey "
+            "was cancelled by the application or the user.",
+            unit=CALLS_PER_SECOND,
+            empty=_NO_CALLS,
+            stacked=True,
+            colours=_OUTCOME_COLOURS,
+        ),
+        course(
+            *(
+                Metrics(f"histogram_quantile({level}, sum by (le) ({rate(successful)})) > 0", name, exemplars=True)
+                for level, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+            ),
+            title="Latency",
+            description="How long successful calls take. The dashed lines are the thresholds of the alerts on the p95. "
+            "A point of the graph marked as exemplar opens the trace of that call.",
+            unit=SECONDS,
+            empty="No successful calls in this time range",
+            limits=Limits(thresholds.latency_p95.warning.above, thresholds.latency_p95.critical.above),
+            colours={"p50": BLUE, "p95": ORANGE, "p99": PURPLE},
+        ),
+        course(
+            Metrics(quantile(0.5, CALL_TIME_TO_FIRST_TOKEN), "p50", exemplars=True),
+            Metrics(quantile(0.95, CALL_TIME_TO_FIRST_TOKEN), "p95", exemplars=True),
+            title="Time to first token",
+            description="How long streamed answers take to begin. When this grows and the output speed does not fall, "
+            "calls wait at the provider; long prompts do the same.",
+            unit=SECONDS,
+            empty="No streamed answers in this time range",
+            colours={"p50": BLUE, "p95": ORANGE},
+        ),
+    ]
+
+
+def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
+    failed = increase(series(CALL_DURATION, _UNSUCCESSFUL, part="count"))
+    by_feature = _share_by(FEATURE, _UNSUCCESSFUL)
+    return [
+        rows(
+            Metrics(_alerts()),
+            title="Alerts in this time range",
+            description="Every alert that fired within the time range, and whether it still does. "
+            "The message of an alert in the inbox links to its runbook.",
+            empty="No alert fired in this time range",
+            columns=[
+                Column("Value", "State", colours={"1": ("firing", RED), "0": ("resolved", GREEN)}),
+                Column("alertname", "Alert"),
+                Column("severity", "Severity"),
+                Column("job", "Service"),
+            ],
+            sort_by="State",
+            width=8,
+        ),
+        ranking(
+            Metrics(
+                top(total(failed, OUTCOME, ERROR_TYPE)), f"{_legend(OUTCOME)} · {_legend(ERROR_TYPE)}", instant=True
+            ),
+            title="Failures by type",
+            description="Number of calls without an answer, by outcome and class of the error. One type at one model "
+            "points at the provider; one feature alone at the application.",
+            unit=COUNT,
+            empty="Nothing failed in this time range",
+            colour=RED,
+        ),
+        course(
+            Metrics(by_feature, _legend(FEATURE)),
+            title="Failed and refused, by feature",
+            description="Share of each feature's calls that ended in an error, a timeout or a refusal. All features "
+            "together: provider or network. One alone: its last change.",
+            unit=SHARE,
+            empty=_NO_CALLS,
+            limits=Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above),
+        ),
+        rows(
+            Logs(_latest_failures()),
+            title="Failed calls",
+            description="The latest calls without an answer, from the request log; the trace id opens the trace.",
+            empty="Nothing failed in this time range",
+            columns=[
+                Column("Value #A", "Time", MOMENT),
+                Column(FEATURE.label, "Feature"),
+                Column(TEAM.label, "Team"),
+                Column(REQUEST_MODEL.label, "Model"),
+                Column(OUTCOME.label, "Outcome"),
+                Column(ERROR_TYPE.label, "Error"),
+                Column(ERROR_MESSAGE.label, "Message"),
+                _TRACE,
+            ],
+            sort_by="Time",
+            width=24,
+        ),
+    ]
+
+
+def _cost() -> list[Builder[Panel]]:
+    tokens = series(CALL_TOKENS, part="sum")
+    return [
+        course(
+            Metrics(total(increase(series(CALL_COST), STEP), REQUEST_MODEL), _legend(REQUEST_MODEL)),
+            title="Cost by model, over time",
+            description="Money spent in the time that each bar stands for. The sum of all bars is the cost of the "
+            "time range.",
+            unit=DOLLARS,
+            empty="No priced calls in this time range",
+            width=12,
+            stacked=True,
+            bars=True,
+        ),
+        course(
+            Metrics(total(rate(tokens), TOKEN_TYPE), _legend(TOKEN_TYPE)),
+            title="Tokens, in and out",
+            description="Tokens a second. Input grows with prompts and retrieved documents, output with answers; a "
+            "token of output usually costs several times one of input.",
+            unit=TOKENS_PER_SECOND,
+            empty="No tokens in this time range",
+            width=12,
+            stacked=True,
+            colours={"input": BLUE, "output": PURPLE},
+        ),
+        *(
+            ranking(
+                Metrics(top(total(increase(series(CALL_COST)), attribute)), _legend(attribute), instant=True),
+                title=f"Cost by {name}",
+                description=f"Money spent on priced calls in the time range, by {name}. {advice}",
+                unit=DOLLARS,
+                empty="No priced calls in this time range",
+            )
+            for attribute, name, advice in (
+                (FEATURE, "feature", "`none` stands for calls without a feature: attribute them in the application."),
+                (TEAM, "team", "`none` stands for calls without a team."),
+                (REQUEST_MODEL, "model", "The cheapest saving is a smaller model for the most expensive feature."),
+            )
+        ),
+        parts(
+            Metrics(
+                top(total(increase(series(CALL_DURATION, part="count")), REQUEST_MODEL)),
+                _legend(REQUEST_MODEL),
+                instant=True,
+            ),
+            title="Calls by model",
+            description="Which models the calls of the time range went to. A shift nobody planned changes cost, speed "
+            "and quality at once.",
+            unit=COUNT,
+            empty=_NO_CALLS,
+        ),
+        figure(
+            Metrics(_tokens("input"), "input", instant=True),
+            Metrics(_detail("cached"), "of which cached", instant=True),
+            Metrics(_tokens("output"), "output", instant=True),
+            Metrics(_detail("reasoning"), "of which reasoning", instant=True),
+            title="Tokens",
+            description="Tokens of the time range. Cached tokens are part of the input and cheaper; reasoning tokens "
+            "are part of the output and paid like it.",
+            unit=COUNT,
+            empty="No tokens in this time range",
+            width=8,
+            height=8,
+        ),
+        ranking(
+            Metrics(
+                top(total(increase(series(CALLS_UNPRICED)), REQUEST_MODEL, UNPRICED)),
+                f"{_legend(REQUEST_MODEL)} · {_legend(UNPRICED)}",
+                instant=True,
+            ),
+            title="Calls without a price",
+            description="Calls whose cost is not known and therefore missing from every sum above. unknown_model: no "
+            "price table has it, add its price. no_usage: the answer reported no tokens; streams need include_usage.",
+            unit=COUNT,
+            empty="Every call has a price",
+            colour=ORANGE,
+        ),
+    ]
+
+
+def _quality() -> list[Builder[Panel]]:
+    def mean(window: str) -> str:
+        scores = (increase(series(EVALUATIONS, part=part), window) for part in ("sum", "count"))
+        return " / ".join(f"sum by ({EVALUATION_NAME.label}) ({score})" for score in scores)
+
+    return [
+        ranking(
+            Metrics(mean(RANGE), _legend(EVALUATION_NAME), instant=True),
+            title="Scores",
+            description="Mean of every score and of the users' feedback in the time range, from 0 (bad) to 1 (good). "
+            "Below 0.7 look at examples, below 0.5 act.",
+            unit=SCORE,
+            empty="No scores in this time range: call genai_observability.evaluation() or feedback()",
+            limits=_QUALITY,
+            largest=1,
+        ),
+        course(
+            Metrics(mean(RATE) + " >= 0", _legend(EVALUATION_NAME)),
+            title="Scores over time",
+            description="Mean score at each time. A step right after a new prompt or model version was caused by it.",
+            unit=SCORE,
+            empty="No scores in this time range",
+        ),
+        course(
+            Metrics(quantile(0.5, CALL_OUTPUT_RATE, by=(REQUEST_MODEL,)), _legend(REQUEST_MODEL)),
+            title="Output speed",
+            description="Output tokens a second of the median call, by model. People read about 5 to 10 a second.",
+            unit=TOKENS_PER_SECOND,
+            empty="No answers in this time range",
+        ),
+    ]
+
+
+def _calls() -> list[Builder[Panel]]:
+    who = (_TIME, Column(FEATURE.label, "Feature"), Column(REQUEST_MODEL.label, "Model"))
+    tokens = (Column(INPUT_TOKENS.label, "Tokens in"), Column(OUTPUT_TOKENS.label, "Tokens out"))
+    slowest = [Column("Value #A", "Duration", SECONDS), *who, Column(OUTCOME.label, "Outcome"), tokens[1], _TRACE]
+    dearest = [Column("Value #A", "Cost", DOLLARS), *who, *tokens, _TRACE]
+    return [
+        rows(
+            Logs(top_calls(request_log(_WHEN), DURATION.label, _fields(slowest))),
+            title="Slowest calls",
+            description="The calls of the time range that took longest, from the request log; the trace shows where "
+            "the time went.",
+            empty=_NO_CALLS,
+            columns=slowest,
+            sort_by="Duration",
+        ),
+        rows(
+            Logs(top_calls(request_log(_WHEN, where(COST, "!=", "")), COST.label, _fields(dearest))),
+            title="Dearest calls",
+            description="The calls of the time range that cost most, from the request log: usually long prompts, or "
+            "long answers of a large model.",
+            empty="No priced calls in this time range",
+            columns=dearest,
+            sort_by="Cost",
+        ),
+    ]
+
+
+def _calls_per_second() -> str:
+    return total(rate(series(CALL_DURATION, part="count")))
+
+
+def _share_of(condition: str) -> str:
+    return share(
+        rate(series(CALL_DURATION, condition, part="count")),
+        rate(series(CALL_DURATION, _FINISHED, part="count")),
+    )
+
+
+def _share_by(attribute: Attribute, condition: str) -> str:
+    """0 for the groups in which nothing failed, so that their lines are there."""
+    part = total(rate(series(CALL_DURATION, condition, part="count")), attribute)
+    whole = total(rate(series(CALL_DURATION, _FINISHED, part="count")), attribute)
+    return f"({part} or 0 * {whole}) / ({whole} > 0)"
+
+
+def _users() -> str:
+    records = request_log(where(USER_HASH, "!=", ""))
+    return f"count_over_time({records} [{RANGE}])"
+
+
+def _alerts() -> str:
+    """1 for what fires, 0 for what fired within the time range. ALERTS is Prometheus' own series of its alerts."""
+    by = "by (alertname, severity, job)"
+    firing = 'ALERTS{alertstate="firing"}'
+    return f"max {by} ({firing}) or 0 * max {by} (max_over_time({firing}[{RANGE}]))"
+
+
+def _latest_failures() -> str:
+    """The time of a call is the value that is ranked, so that the latest come first."""
+    records = request_log(_UNSUCCESSFUL, "label_format time=`{{ __timestamp__ | unixEpochMillis }}`")
+    columns = (FEATURE, TEAM, REQUEST_MODEL, OUTCOME, ERROR_TYPE, ERROR_MESSAGE)
+    return top_calls(records, "time", (*(column.label for column in columns), "trace_id"), count=20)
+
+
+def _tokens(kind: str) -> str:
+    return total(increase(series(CALL_TOKENS, where(TOKEN_TYPE, "=", kind), part="sum")))
+
+
+def _detail(kind: str) -> str:
+    return f"{total(increase(series(CALL_TOKENS_DETAIL, where(TOKEN_TYPE, '=', kind))))} or vector(0)"
+
+
+def _legend(attribute: Attribute) -> str:
+    return f"{{{{{attribute.label}}}}}"
+
+
+def _fields(columns: Sequence[Column]) -> tuple[str, ...]:
+    return tuple(column.field for column in columns if not column.field.startswith("Value"))

@@ -1,0 +1,41 @@
+"""What is used of Grafana's Foundation SDK; only the house style knows it.
+
+The SDK advises at import to use its second dashboard format. File provisioning reads the first one, which every Grafana
+version understands, so the advice is silenced here.
+"""
+
+import warnings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from grafana_foundation_sdk.builders import bargauge, common, dashboard, loki, piechart, prometheus, stat, table
+    from grafana_foundation_sdk.builders import timeseries as timeseries_panel
+    from grafana_foundation_sdk.cog.builder import Builder
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.cog.variants import Dataquery
+    from grafana_foundation_sdk.models import common as values
+    from grafana_foundation_sdk.models import dashboard as model
+    from grafana_foundation_sdk.models import piechart as pie_values
+    from grafana_foundation_sdk.models import prometheus as prometheus_values
+    from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
+
+__all__ = [
+    "Builder",
+    "Dashboard",
+    "Dataquery",
+    "JSONEncoder",
+    "Panel",
+    "bargauge",
+    "common",
+    "dashboard",
+    "loki",
+    "model",
+    "pie_values",
+    "piechart",
+    "prometheus",
+    "prometheus_values",
+    "stat",
+    "table",
+    "timeseries_panel",
+    "values",
+]
