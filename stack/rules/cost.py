@@ -38,8 +38,8 @@ def _unpriced() -> Alert:
         expr=total(f"\n  ({new})\n  or {count_within(unpriced, '1h')}\n", labels(PROVIDER, REQUEST_MODEL, UNPRICED))
         + " > 0",
         why="No `for`: the first call counts. The hour of the window keeps it firing while the model is in use.",
-        summary=f"{{{{ $value | humanize }}}} calls of {{{{ $labels.{REQUEST_MODEL.label} }}}} by "
-        "{{ $labels.job }} have no price",
+        summary=f"Calls of {{{{ $labels.{REQUEST_MODEL.label} }}}} by {{{{ $labels.job }}}} have no price: "
+        '{{ $value | printf "%.0f" }} within an hour',
         description=f"Their cost is missing from every sum of money (reason: {{{{ $labels.{UNPRICED.label} }}}}). "
         "unknown_model: the price table lacks the model. no_usage: the answer reported no tokens.",
     )

@@ -40,8 +40,8 @@ def _burst(thresholds: Thresholds) -> Alert:
         keep_firing_for=Duration("1m"),
         why="for: a hiccup that ends by itself pages nobody. keep_firing_for: a fault that comes and goes is one.",
         summary="{{ $value | humanizePercentage }} of the model calls of {{ $labels.job }} fail",
-        description=f"Over the last minute more than {percent(limit.above)} of the calls ended in an error or a timeout, "
-        f"and at least {least} of them. Users get no answer now.",
+        description=f"Of the calls of the last minute, more than {percent(limit.above)} and at least {least} ended "
+        "in an error or a timeout. Users get no answer now.",
     )
 
 
@@ -52,7 +52,7 @@ def _no_success(thresholds: Thresholds) -> Alert:
         severity="critical",
         expr=f"{_calls(FINISHED, '2m')} >= {least}\nunless {_calls(SUCCEEDED, '2m')} > 0",
         why="No `for`: the 2 minutes of the window are the patience.",
-        summary="None of the last {{ $value | humanize }} model calls of {{ $labels.job }} succeeded",
+        summary='None of the last {{ $value | printf "%.0f" }} model calls of {{ $labels.job }} succeeded',
         description=f"For 2 minutes at least {least} calls were made and not one was answered: "
         "whatever depends on a model is down.",
     )
