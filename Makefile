@@ -1,0 +1,59 @@
+# The commands of GenAI Observability. Each does all its own set-up; `make` alone lists them.
+# Other ports: set their variables (PROMETHEUS_PORT=19090, …) in the environment or in a file .env; stack/settings.py lists them.
+
+PYTHON ?= python3
+RUN := .venv/bin/python
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo up status logs down preview test generate check bench lock
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: setup ## Start everything, send a sample application's traffic through it, see an alert arrive
+	@$(RUN) -m stack.native build
+	@$(RUN) -m demo
+
+up: setup ## Start the servers (building what is missing) and wait until they are ready
+	@$(RUN) -m stack.native up
+
+status: setup ## Show what runs, where, and with how much memory
+	@$(RUN) -m stack.native status
+
+logs: setup ## Show the servers' logs; SERVER=loki for one of them
+	@$(RUN) -m stack.native logs $(SERVER)
+
+down: setup ## Stop everything; VOLUMES=1 also deletes all stored data
+	@$(RUN) -m stack.native down $(if $(filter 1,$(VOLUMES)),--volumes)
+
+preview: setup ## Write the overview dashboard, with the data of now, as one HTML page
+	@$(RUN) -m stack.preview
+
+test: setup-dev ## Run every check and test, on the real servers
+	@$(RUN) -m stack.native build
+	@$(RUN) tests/system_packages.py
+	@$(MAKE) --no-print-directory check
+	@$(RUN) -m pytest
+
+generate: setup ## Write rules and dashboards anew from stack/rules, stack/dashboards and the thresholds
+	@$(RUN) -m stack.rules
+	@$(RUN) -m stack.dashboards
+
+check: setup-dev ## Check style, types, and that nothing generated is stale
+	@$(RUN) -m ruff check --quiet .
+	@$(RUN) -m ruff format --check --quiet .
+	@$(RUN) -m mypy --no-error-summary
+	@$(RUN) -m stack.rules --check
+	@$(RUN) -m stack.dashboards --check
+
+bench: setup-dev ## Measure what instrumentation adds to a model call
+	@$(RUN) instrumentation/benchmarks/overhead.py
+
+lock: setup-dev ## Write constraints.txt anew from what is installed
+	@$(RUN) -m pip freeze --exclude-editable > constraints.txt
+
+setup:
+	@$(PYTHON) stack/bootstrap.py
+
+setup-dev:
+	@$(PYTHON) stack/bootstrap.py --dev
