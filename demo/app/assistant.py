@@ -29,6 +29,9 @@ MOST_TOKENS: Final = {
 }
 """The limit of output tokens of each call, by model."""
 
+MOST_SEARCHES: Final = 3
+"""How many of the searches that the research model asks for at once are made."""
+
 _INSTRUCTIONS: Final = "You answer questions of a shop's customers, briefly, and only from the documents given."
 _SEARCH: Final[ChatCompletionToolParam] = {
     "type": "function",
@@ -112,7 +115,7 @@ class Assistant:
         first = await self._client.chat.completions.create(
             model=RESEARCH_MODEL, messages=messages, tools=[_SEARCH], max_completion_tokens=limit
         )
-        calls = [call for call in first.choices[0].message.tool_calls or () if call.type == "function"]
+        calls = [call for call in first.choices[0].message.tool_calls or () if call.type == "function"][:MOST_SEARCHES]
         if not calls:
             return Answer(first.choices[0].message.content or "", first.id)
         messages.append(

@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import dataclass, field
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 import httpx2
 import openai
@@ -11,11 +11,27 @@ from stack.settings import Settings
 
 # Interactive users do not wait longer; one retry is enough where the next attempt may be just as slow.
 _TIMEOUT_SECONDS: Final = 5.0
-_RETRIES: Final = 1
+RETRIES: Final = 1
 
 
 class ConfigurationError(Exception):
     """The environment asks for something that cannot be; the message says what to do."""
+
+
+def chosen_provider() -> Literal["simulated", "openai"]:
+    """What PROVIDER says: simulated, which is the default, or openai.
+
+    Raises:
+        ConfigurationError: it says something else, or the key of the real provider is missing.
+    """
+    provider = os.environ.get("PROVIDER") or "simulated"
+    if provider == "simulated":
+        return "simulated"
+    if provider != "openai":
+        raise ConfigurationError(f"PROVIDER is {provider!r}: it must be simulated or openai.")
+    if not os.environ.get("OPENAI_API_KEY"):
+        raise ConfigurationError("PROVIDER=openai needs a key: set OPENAI_API_KEY, or leave PROVIDER out.")
+    return "openai"
 
 
 @dataclass(slots=True)
@@ -44,23 +60,17 @@ class Clients:
 
     @classmethod
     def connect(cls, settings: Settings) -> Self:
-        """The clients for PROVIDER=simulated (the default) or PROVIDER=openai.
+        """The clients for the provider that the environment chooses.
 
         Raises:
-            ConfigurationError: PROVIDER is neither, or the key is missing.
+            ConfigurationError: see ``chosen_provider``.
         """
-        provider = os.environ.get("PROVIDER") or "simulated"
-        if provider == "simulated":
-            return cls.at(f"{settings.provider_url}/v1", api_key="simulated")
-        if provider != "openai":
-            raise ConfigurationError(f"PROVIDER is {provider!r}: it must be simulated or openai.")
-        key = os.environ.get("OPENAI_API_KEY")
-        if not key:
-            raise ConfigurationError("PROVIDER=openai needs a key: set OPENAI_API_KEY, or leave PROVIDER out.")
-        return cls.at(None, api_key=key)
+        if chosen_provider() == "openai":
+            return cls.at(None, api_key=os.environ["OPENAI_API_KEY"])
+        return cls.at(f"{settings.provider_url}/v1", api_key="simulated")
 
     @classmethod
-    def at(cls, base_url: str | None, *, api_key: str) -> Self:
+    def at(cls, base_url: str | None, *, api_key: str, retries: int = RETRIES) -> Self:
         """The clients for one address; ``None`` is the client's own default."""
         count = CallCount()
         return cls(
@@ -68,14 +78,14 @@ class Clients:
                 base_url=base_url,
                 api_key=api_key,
                 timeout=_TIMEOUT_SECONDS,
-                max_retries=_RETRIES,
+                max_retries=retries,
                 http_client=openai.DefaultAsyncHttpxClient(event_hooks={"request": [count.request_async]}),
             ),
             openai.OpenAI(
                 base_url=base_url,
                 api_key=api_key,
                 timeout=_TIMEOUT_SECONDS,
-                max_retries=_RETRIES,
+                max_retries=retries,
                 http_client=openai.DefaultHttpxClient(event_hooks={"request": [count.request]}),
             ),
             count,

@@ -21,16 +21,21 @@ class Passage:
     text: str
 
 
+def read_passages(documents: Path = _DOCUMENTS) -> list[Passage]:
+    """The paragraphs of all documents in a folder."""
+    return [
+        Passage(path.stem, paragraph)
+        for path in sorted(documents.glob("*.md"))
+        for paragraph in path.read_text(encoding="utf-8").split("\n\n")
+        if not paragraph.startswith("#")
+    ]
+
+
 class Library:
     """The documents. Their embeddings are computed once, when the first question is asked."""
 
-    def __init__(self, client: openai.AsyncOpenAI, *, documents: Path = _DOCUMENTS) -> None:
-        self.passages = [
-            Passage(path.stem, paragraph)
-            for path in sorted(documents.glob("*.md"))
-            for paragraph in path.read_text(encoding="utf-8").split("\n\n")
-            if not paragraph.startswith("#")
-        ]
+    def __init__(self, client: openai.AsyncOpenAI, passages: Sequence[Passage]) -> None:
+        self.passages = passages
         self._client = client
         self._vectors: list[list[float]] = []
         self._indexing = asyncio.Lock()

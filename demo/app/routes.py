@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from demo.app.assistant import Answer, Assistant
 from demo.app.clients import Clients
-from demo.app.library import Library
+from demo.app.library import Library, read_passages
 from demo.app.tracing import RequestSpans
 
 _PAGE = Path(__file__).parent / "page.html"
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 def create_app(clients: Clients, *, on_shutdown: Callable[[], object] = lambda: None) -> Starlette:
     """The application; ``on_shutdown`` is called once the last request has been answered."""
-    assistant = Assistant(clients.asynchronous, clients.plain, Library(clients.asynchronous))
+    assistant = Assistant(clients.asynchronous, clients.plain, Library(clients.asynchronous, read_passages()))
 
     async def ask(request: Request) -> Response:
         body = await _read(request)

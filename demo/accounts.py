@@ -1,0 +1,184 @@
+"""What each store says about one run, and what the provider's own ledger says: figures that have to agree.
+
+A run is a window of time that begins before its application started. The counts are exact, also with data of earlier
+runs in the stores: logs and spans carry their own times, and ``increase(… anchored)`` in Prometheus neither
+extrapolates nor misses what happened before a series' first sample.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from genai_observability import signals
+
+from stack.clients import Jaeger, Loki, Prometheus
+from stack.settings import Settings
+
+SERVICE: Final = "demo"
+
+_SAME_DOLLARS: Final = Decimal("0.000001")
+"""Prometheus adds in floating point: its sums are off by far less than this, and a cent is ten thousand times it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """Figures of one run, whole numbers but for the money; ``None`` where a source cannot know one."""
+
+    source: str
+    calls: float | None = None
+    """Model calls, each once, whatever the client retried."""
+    requests: float | None = None
+    """Requests to the application that made model calls: one trace each."""
+    input_tokens: float | None = None
+    cached_tokens: float | None = None
+    output_tokens: float | None = None
+    reasoning_tokens: float | None = None
+    dollars: Decimal | None = None
+    unpriced: float | None = None
+    """Answered calls of a model without a price."""
+
+
+FIGURES: Final[Mapping[str, str]] = {
+    "calls": "model calls",
+    "requests": "requests, as traces",
+    "input_tokens": "input tokens",
+    "cached_tokens": "  of which cached",
+    "output_tokens": "output tokens",
+    "reasoning_tokens": "  of which reasoning",
+    "dollars": "cost in US dollars",
+    "unpriced": "calls without a price",
+}
+"""The fields of an account in words, in the order of the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Quantiles in seconds; ``None`` where nothing was measured."""
+
+    call_p95: float | None
+    first_token_p50: float | None
+    first_token_p95: float | None
+
+
+def of_provider(ledger: Mapping[str, Any], *, requests: int) -> Account:
+    """What the simulated provider counted and would bill, and how many requests the traffic sent."""
+    return Account(
+        source="provider's ledger",
+        calls=ledger["calls"],
+        requests=requests,
+        **ledger["usage"],
+        dollars=Decimal(ledger["amount_usd"]),
+        unpriced=ledger["unpriced_answers"],
+    )
+
+
+def of_application(*, calls: int, requests: int) -> Account:
+    """What the application itself counted: all that is known of a real provider."""
+    return Account(source="application", calls=calls, requests=requests)
+
+
+def of_stores(settings: Settings, start: datetime, end: datetime) -> list[Account]:
+    """What Prometheus, Loki and Jaeger hold of the run.
+
+    Raises:
+        StoreError: one of them cannot be asked.
+    """
+    calls = f'{{service_name="{SERVICE}"}} | {signals.EVENT_NAME.label}="{signals.CALL_EVENT}"'
+    lines = Loki(settings.loki_url).entries(calls, start=start, end=end, limit=None)
+    spans = Jaeger(settings.jaeger_url).spans(SERVICE, start=start, end=end)
+    called = [span for span in spans if signals.OPERATION.name in span.attributes]
+    return [
+        _of_prometheus(Prometheus(settings.prometheus_url), start, end),
+        _of_calls("Loki", [line.labels for line in lines], {line.labels.get("trace_id") for line in lines}, _label),
+        _of_calls("Jaeger", [span.attributes for span in called], {span.trace_id for span in called}, _name),
+    ]
+
+
+def times(settings: Settings, start: datetime, end: datetime) -> Times:
+    """How long the run's calls took, from the histograms in Prometheus.
+
+    Raises:
+        StoreError: it cannot be asked.
+    """
+    prometheus = Prometheus(settings.prometheus_url)
+
+    def quantile(share: float, metric: signals.Metric) -> float | None:
+        buckets = _increase(f"{metric.prometheus}_bucket", start, end)
+        found = prometheus.query(f"histogram_quantile({share}, sum by (le) ({buckets}))", at=end)
+        return found[0].value if found else None
+
+    return Times(
+        call_p95=quantile(0.95, signals.CALL_DURATION),
+        first_token_p50=quantile(0.5, signals.CALL_TIME_TO_FIRST_TOKEN),
+        first_token_p95=quantile(0.95, signals.CALL_TIME_TO_FIRST_TOKEN),
+    )
+
+
+def differences(expected: Account, found: Iterable[Account]) -> list[str]:
+    """Every figure on which a store and the expected account disagree, each as a sentence."""
+    return [
+        f"{FIGURES[field.name].strip()}: {account.source} has {theirs}, the {expected.source} has {ours}."
+        for account in found
+        for field in fields(Account)
+        if field.name in FIGURES
+        and (ours := getattr(expected, field.name)) is not None
+        and (theirs := getattr(account, field.name)) is not None
+        and abs(theirs - ours) > (_SAME_DOLLARS if field.name == "dollars" else 0)
+    ]
+
+
+def _of_prometheus(prometheus: Prometheus, start: datetime, end: datetime) -> Account:
+    def total(series: str, **labels: str) -> float:
+        found = prometheus.query(f"sum({_increase(series, start, end, **labels)})", at=end)
+        return found[0].value if found else 0.0
+
+    token_type = signals.TOKEN_TYPE.label
+    tokens = f"{signals.CALL_TOKENS.prometheus}_sum"
+    detail = signals.CALL_TOKENS_DETAIL.prometheus
+    return Account(
+        source="Prometheus",
+        calls=total(f"{signals.CALL_DURATION.prometheus}_count"),
+        input_tokens=total(tokens, **{token_type: "input"}),
+        cached_tokens=total(detail, **{token_type: "cached"}),
+        output_tokens=total(tokens, **{token_type: "output"}),
+        reasoning_tokens=total(detail, **{token_type: "reasoning"}),
+        dollars=Decimal(total(signals.CALL_COST.prometheus)),
+        unpriced=total(signals.CALLS_UNPRICED.prometheus),
+    )
+
+
+def _increase(series: str, start: datetime, end: datetime, **labels: str) -> str:
+    matchers = ",".join(f'{name}="{value}"' for name, value in {"job": SERVICE, **labels}.items())
+    milliseconds = (end - start) // timedelta(milliseconds=1)
+    return f"increase({series}{{{matchers}}}[{milliseconds}ms] anchored)"
+
+
+def _of_calls(
+    source: str, calls: list[Mapping[str, Any]], traces: set[Any], key: Callable[[signals.Attribute], str]
+) -> Account:
+    """Adds up single calls; ``key`` is how the store names an attribute."""
+
+    def total(attribute: signals.Attribute) -> int:
+        return sum(int(call.get(key(attribute), 0)) for call in calls)
+
+    return Account(
+        source=source,
+        calls=len(calls),
+        requests=len(traces),
+        input_tokens=total(signals.INPUT_TOKENS),
+        cached_tokens=total(signals.CACHED_TOKENS),
+        output_tokens=total(signals.OUTPUT_TOKENS),
+        reasoning_tokens=total(signals.REASONING_TOKENS),
+        dollars=sum((Decimal(str(call.get(key(signals.COST), 0))) for call in calls), Decimal(0)),
+        unpriced=sum(key(signals.UNPRICED) in call for call in calls),
+    )
+
+
+def _label(attribute: signals.Attribute) -> str:
+    return attribute.label
+
+
+def _name(attribute: signals.Attribute) -> str:
+    return attribute.name

@@ -1,0 +1,70 @@
+"""Starts and ends the two programs of the demonstration: the simulated provider and the sample application."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from stack.native import process
+from stack.native.process import Program
+from stack.settings import Settings
+
+PROVIDER: Final = "demo-provider"
+APPLICATION: Final = "demo-app"
+
+
+@contextmanager
+def running(settings: Settings, *, simulated: bool, keep: bool, report: Callable[[str], None]) -> Iterator[None]:
+    """Both programs (of a real provider: the application alone), until the block is left; with ``keep``, longer.
+
+    Programs that an interrupted demonstration or one with ``--keep`` left behind are ended first.
+
+    Raises:
+        StackError: a port is in use, or a program does not start.
+    """
+    programs = _programs(settings, simulated=simulated)
+    for name in (APPLICATION, PROVIDER):
+        if left := process.find(name, state=settings.state):
+            report(f"ending {name} of an earlier run")
+            process.stop(left, state=settings.state)
+    process.require_free_ports(programs)
+    try:
+        started = {program.name: process.start(program, state=settings.state) for program in programs}
+        process.wait_until_ready(started, programs, on_ready=lambda ready: report(f"{ready.name} is ready"))
+        yield
+    except BaseException:
+        stop(settings)
+        raise
+    if not keep:
+        stop(settings)
+
+
+def stop(settings: Settings) -> None:
+    """Ends what runs of the two, the application first: it sends the last of its telemetry while it ends.
+
+    Raises:
+        StackError: one does not end.
+    """
+    with process.interrupts_deferred():
+        for name in (APPLICATION, PROVIDER):
+            if found := process.find(name, state=settings.state):
+                process.stop(found, state=settings.state)
+
+
+def _programs(settings: Settings, *, simulated: bool) -> list[Program]:
+    environment = {**settings.variables(), "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_http_url}
+    provider = Program(
+        name=PROVIDER,
+        command=(sys.executable, "-m", "demo.provider"),
+        health_url=f"{settings.provider_url}/healthz",
+        ports={"PROVIDER_PORT": settings.provider_port},
+        environment=environment,
+    )
+    application = Program(
+        name=APPLICATION,
+        command=(sys.executable, "-m", "demo.app"),
+        health_url=f"{settings.demo_url}/healthz",
+        ports={"DEMO_PORT": settings.demo_port},
+        environment=environment,
+    )
+    return [provider, application] if simulated else [application]
