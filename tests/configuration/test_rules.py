@@ -1,0 +1,236 @@
+"""The rules of Prometheus: generated, named after the catalogue, each alert tested and explained."""
+
+import re
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from genai_observability import signals
+
+from stack.rules import stack_health
+from stack.rules.__main__ import main, render
+from stack.rules.model import GENERATED
+from stack.rules.promql import Match, series
+from stack.settings import Settings
+from stack.thresholds import Thresholds, WebAddress
+
+SETTINGS = Settings.load()
+PROMETHEUS = SETTINGS.root / "prometheus"
+RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yaml"))
+TEST_FILES = sorted((PROMETHEUS / "rule_tests").glob("*.yaml"))
+RUNBOOKS = SETTINGS.root / "docs" / "runbooks"
+
+# Written by Prometheus itself, not by applications.
+SERVER_METRICS = {"up"}
+SERVER_LABELS = {"job", "instance", "le", "deployment_environment_name"}
+PROMQL_WORDS = {
+    "absent", "and", "by", "histogram_quantile", "increase", "label_replace", "last_over_time", "offset", "or", "rate",
+    "sum", "unless",
+}  # fmt: skip
+IDENTIFIER = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*")
+
+
+def rules(file: Path) -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
+
+
+ALERTS = [(file.stem, rule) for file in RULE_FILES for rule in rules(file) if "alert" in rule]
+RECORDED = {rule["record"] for file in RULE_FILES for rule in rules(file) if "record" in rule}
+EXPRESSIONS = [rule["expr"] for file in RULE_FILES for rule in rules(file)]
+alert_names = pytest.mark.parametrize("name", sorted({rule["alert"] for _, rule in ALERTS}))
+alerts = pytest.mark.parametrize(
+    "alert", [pytest.param(rule, id=f"{rule['alert']}-{rule['labels']['severity']}") for _, rule in ALERTS]
+)
+
+
+def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [SETTINGS.binaries / "promtool", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def known_metrics() -> set[str]:
+    names = set(SERVER_METRICS | RECORDED)
+    for metric in signals.METRICS:
+        parts = ("_bucket", "_sum", "_count") if metric.kind == "histogram" else ("",)
+        names |= {metric.prometheus + part for part in parts}
+    return names
+
+
+def known_labels() -> set[str]:
+    return SERVER_LABELS | {label.label for metric in signals.METRICS for label in metric.labels}
+
+
+# --- Generated files -------------------------------------------------------------------------------------------------
+
+
+def test_the_rules_files_are_up_to_date() -> None:
+    assert main(["--check"]) == 0
+
+
+def test_every_rules_file_says_that_it_is_generated() -> None:
+    assert RULE_FILES
+    assert all(file.read_text().startswith(GENERATED + "\n") for file in RULE_FILES)
+
+
+def test_a_stale_file_is_named_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--directory", str(tmp_path)]) == 0
+    stale = tmp_path / "errors.yaml"
+    stale.write_text(stale.read_text().replace("> 0.1", "> 0.2"))
+    before = stale.read_bytes()
+    assert main(["--check", "--directory", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"{stale} is not up to date: run `make generate`.\n"
+    assert stale.read_bytes() == before
+
+
+def test_a_generated_file_without_a_subject_is_removed_and_a_file_of_ones_own_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text(f"{GENERATED}\ngroups: []\n")
+    (tmp_path / "mine.yaml").write_text("groups: []\n")
+    assert main(["--check", "--directory", str(tmp_path)]) == 1
+    assert main(["--directory", str(tmp_path)]) == 0
+    assert not (tmp_path / "old.yaml").exists()
+    assert (tmp_path / "mine.yaml").exists()
+    assert main(["--check", "--directory", str(tmp_path)]) == 0
+
+
+def test_a_threshold_reaches_the_rules() -> None:
+    default = Thresholds.load()
+    limit = replace(default.error_burst.critical, above=0.35)
+    changed = replace(default, error_burst=replace(default.error_burst, critical=limit))
+    assert "> 0.35\n" in render(changed)["errors.yaml"]
+    assert "more than 35%" in render(changed)["errors.yaml"]
+
+
+def test_the_addresses_of_runbooks_and_dashboard_are_settings() -> None:
+    default = Thresholds.load()
+    links = replace(
+        default.links,
+        runbooks=WebAddress("https://wiki.example.org/runbooks/"),
+        dashboard=WebAddress("https://grafana.example.org/d/x"),
+    )
+    text = render(replace(default, links=links))["errors.yaml"]
+    assert "runbook_url: https://wiki.example.org/runbooks/GenAIErrorBurst\n" in text
+    assert "dashboard_url: https://grafana.example.org/d/x\n" in text
+
+
+# --- Names -----------------------------------------------------------------------------------------------------------
+
+
+def test_every_metric_and_label_in_an_expression_is_in_the_catalogue() -> None:
+    known = known_metrics() | known_labels() | PROMQL_WORDS
+    for expression in EXPRESSIONS:
+        without_texts = re.sub(r'"[^"]*"', "", expression)
+        unknown = {name for name in IDENTIFIER.findall(without_texts) if name not in known}
+        assert not unknown, f"{unknown} in {expression}"
+
+
+@alerts
+def test_every_label_in_a_message_is_in_the_catalogue(alert: dict[str, Any]) -> None:
+    for text in (*alert["labels"].values(), *alert["annotations"].values()):
+        assert set(re.findall(r"\$labels\.(\w+)", text)) <= known_labels()
+
+
+def test_every_outcome_that_a_rule_asks_for_exists() -> None:
+    asked = {
+        outcome
+        for expression in EXPRESSIONS
+        for outcomes in re.findall(rf'{signals.OUTCOME.label}!?=~?"([^"]*)"', expression)
+        for outcome in outcomes.split("|")
+    }
+    assert asked == {"success", "error", "timeout", "rate_limited", "cancelled"}
+    assert all(re.search(rf"\b{outcome}\b", signals.OUTCOME.meaning) for outcome in asked)
+
+
+def test_recorded_names_read_level_metric_operation() -> None:
+    assert all(re.fullmatch(r"job(_[a-z]+)?:genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
+
+
+def test_a_label_that_a_metric_lacks_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"genai_observability\.cost\.usd has no label genai_observability\.outcome"):
+        series(signals.CALL_COST, Match(signals.OUTCOME, "=", "success"))
+
+
+def test_a_histogram_without_a_part_is_refused() -> None:
+    with pytest.raises(ValueError, match="is a histogram"):
+        series(signals.CALL_DURATION)
+
+
+def test_every_server_of_the_stack_is_watched() -> None:
+    (alert,) = [rule for _, rule in ALERTS if rule["alert"] == "GenAIStackServerDown"]
+    for server in (*stack_health.SERVERS, *stack_health.TRACE_STORES):
+        assert server in alert["expr"]
+
+
+# --- promtool --------------------------------------------------------------------------------------------------------
+
+
+def test_promtool_finds_nothing_to_complain_about() -> None:
+    result = promtool("check", "rules", "--lint=all", "--lint-fatal", *RULE_FILES)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.stem) for file in TEST_FILES])
+def test_the_rules_behave_as_their_tests_say(file: Path) -> None:
+    result = promtool("test", "rules", file)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+# --- Completeness ----------------------------------------------------------------------------------------------------
+
+
+@alert_names
+def test_every_alert_has_a_test_that_fires_and_one_that_is_silent(name: str) -> None:
+    cases = [
+        bool(case.get("exp_alerts"))
+        for file in TEST_FILES
+        for test in yaml.safe_load(file.read_text())["tests"]
+        for case in test.get("alert_rule_test", [])
+        if case["alertname"] == name
+    ]
+    assert set(cases) == {True, False}
+
+
+@alerts
+def test_every_severity_of_an_alert_has_a_test_that_fires(alert: dict[str, Any]) -> None:
+    fired = {
+        (case["alertname"], expected["exp_labels"]["severity"])
+        for file in TEST_FILES
+        for test in yaml.safe_load(file.read_text())["tests"]
+        for case in test.get("alert_rule_test", [])
+        for expected in case.get("exp_alerts", [])
+    }
+    assert (alert["alert"], alert["labels"]["severity"]) in fired
+
+
+@alerts
+def test_every_alert_says_what_is_wrong_whose_it_is_and_where_to_look(alert: dict[str, Any]) -> None:
+    assert alert["labels"]["severity"] in {"warning", "critical"}
+    assert alert["labels"]["team"]
+    assert alert["labels"]["service"]
+    annotations = alert["annotations"]
+    assert len(annotations["summary"]) < 160
+    assert len(annotations["description"]) > 40
+    assert annotations["runbook_url"].endswith(f"/{alert['alert']}")
+    assert annotations["dashboard_url"].startswith("http")
+
+
+@alert_names
+def test_every_alert_has_a_runbook_with_all_its_sections(name: str) -> None:
+    text = (RUNBOOKS / f"{name}.md").read_text()
+    assert text.startswith(f"# {name}\n")
+    sections = re.findall(r"^## (.+)$", text, flags=re.MULTILINE)
+    assert sections == ["Meaning", "Impact", "First look", "Likely causes", "Mitigation", "Escalation"]
+    assert re.search(r"\bminutes\b", text)
+
+
+def test_no_runbook_is_left_over_from_an_alert_that_is_gone() -> None:
+    assert {path.stem for path in RUNBOOKS.glob("*.md")} == {rule["alert"] for _, rule in ALERTS}
+
+
+def test_every_metric_in_a_runbook_is_known() -> None:
+    for path in RUNBOOKS.glob("*.md"):
+        queries = re.findall(r"```promql\n(.*?)```", path.read_text(), flags=re.DOTALL)
+        names = {name for query in queries for name in re.findall(r"\b(?:gen_?ai|job)\w*(?::\w+)*", query)}
+        assert names <= known_metrics() | known_labels(), f"{path.name}: {names - known_metrics() - known_labels()}"

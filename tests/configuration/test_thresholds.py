@@ -1,0 +1,108 @@
+"""The file of thresholds: a fault in it is named by line and key."""
+
+from pathlib import Path
+
+import pytest
+
+from stack.rules.__main__ import main
+from stack.thresholds import FILE, Thresholds, ThresholdsError
+
+TEXT = FILE.read_text()
+
+
+def line_of(text: str, part: str) -> int:
+    return text[: text.index(part)].count("\n") + 1
+
+
+def error(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "thresholds.yaml"
+    path.write_text(text)
+    with pytest.raises(ThresholdsError) as raised:
+        Thresholds.load(path)
+    return str(raised.value).replace(str(path), "FILE")
+
+
+def test_the_shipped_values_are_those_of_the_requirements() -> None:
+    thresholds = Thresholds.load()
+    assert (thresholds.error_ratio.warning.above, thresholds.error_ratio.warning.for_) == (0.02, "15m")
+    assert (thresholds.error_ratio.critical.above, thresholds.error_ratio.critical.for_) == (0.05, "5m")
+    assert (thresholds.latency_p95.warning.above, thresholds.latency_p95.warning.for_) == (5, "15m")
+    assert (thresholds.latency_p95.critical.above, thresholds.latency_p95.critical.for_) == (8, "10m")
+    assert (thresholds.rate_limited.warning.above, thresholds.rate_limited.critical.above) == (0.01, 0.05)
+    assert (thresholds.hourly_cost.warning.above, thresholds.hourly_cost.critical.above) == (50, 100)
+
+
+def test_every_key_is_explained_above_it() -> None:
+    lines = TEXT.splitlines()
+    for number, line in enumerate(lines):
+        if line and not line.startswith((" ", "#")):
+            assert lines[number - 1].startswith("#"), line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("above: 50,", "above: fifty,", "hourly_cost.warning.above must be a number of 0 or more, but is 'fifty'"),
+        ("above: 50,", "above: -1,", "hourly_cost.warning.above must be a number of 0 or more, but is '-1'"),
+        ("above: 50,", "above: .nan,", "hourly_cost.warning.above must be a number of 0 or more, but is '.nan'"),
+        ("above: 50,", "above: [50],", "must be a number of 0 or more, but is a list or a group of keys"),
+        ("above: 50,", "abov: 50,", "hourly_cost.warning.abov is unknown; known here: above, for"),
+        ("above: 50,", "", "hourly_cost.warning.above is missing"),
+        ("above: 50,", "above: 200,", "hourly_cost must warn below the value that is critical"),
+        ("above: 0.10,", "above: 10,", "error_burst.critical.above is a share and must be below 1 (5 % is 0.05)"),
+        ("for: 20s", "for: 20 sec", 'for must be a duration such as "15s", "10m" or "1h", but is \'20 sec\''),
+        ("for: 20s", "for: 20s\n  for: 30s", "server_down.for is given twice"),
+        ("min_calls: 20", "min_calls: 0", "latency_p95.min_calls must be a whole number of 1 or more, but is '0'"),
+        ("min_calls: 20", "min_calls: 2.5", "latency_p95.min_calls must be a whole number of 1 or more, but is '2.5'"),
+        (
+            "owner: platform",
+            "owner: ''",
+            "owner must be a name of letters, digits, blanks, dots, dashes and underscores",
+        ),
+        ("owner: platform", "owner: '{{ $value }}'", "but is '{{ $value }}'"),
+        ("http://localhost:8093", "javascript:x", "links.runbooks must be an http or https address"),
+        ("warning: {above: 50, for: 0s}", "warning: 50", "hourly_cost.warning must have keys below it"),
+    ],
+)
+def test_a_faulty_value_is_named_with_its_key(tmp_path: Path, old: str, new: str, message: str) -> None:
+    assert old in TEXT
+    assert message in error(tmp_path, TEXT.replace(old, new, 1))
+
+
+def test_a_faulty_value_is_named_with_its_line(tmp_path: Path) -> None:
+    text = TEXT.replace("above: 50,", "above: fifty,")
+    assert error(tmp_path, text).startswith(f"FILE, line {line_of(text, 'fifty')}: ")
+
+
+def test_an_unknown_subject_is_named_with_its_line(tmp_path: Path) -> None:
+    text = TEXT + "speed:\n  above: 1\n"
+    assert error(tmp_path, text).startswith(
+        f"FILE, line {line_of(text, 'speed:')}: speed is unknown; known here: owner, "
+    )
+
+
+def test_broken_yaml_is_named_with_its_line(tmp_path: Path) -> None:
+    text = TEXT.replace("owner: platform", "owner: 'platform")
+    assert error(tmp_path, text).startswith("FILE, line ")
+    assert error(tmp_path, "owner: [\n").startswith("FILE, line 2: not valid YAML: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("", "FILE is empty."), ("- a\n", "FILE, line 1: the file must have keys below it.")]
+)
+def test_a_file_without_keys_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    assert error(tmp_path, text) == message
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ThresholdsError, match=r"missing\.yaml cannot be read"):
+        Thresholds.load(tmp_path / "missing.yaml")
+
+
+def test_nothing_is_written_with_faulty_thresholds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    faulty = tmp_path / "thresholds.yaml"
+    faulty.write_text(TEXT.replace("for: 20s", "for: soon"))
+    rules = tmp_path / "rules"
+    assert main(["--thresholds", str(faulty), "--directory", str(rules)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not rules.exists()
