@@ -80,8 +80,8 @@ class _Inbox:
 
     def page(self, _: Request) -> Response:
         """The alerts: firing first, the most severe first; then those resolved lately."""
-        firing = sorted(self._store.alerts("firing"), key=lambda alert: alert.labels.get("severity") != "critical")
-        resolved = self._store.alerts("resolved", limit=20)
+        firing = sorted(self._store.firing(), key=lambda alert: alert.labels.get("severity") != "critical")
+        resolved = self._store.resolved()
         return self._render("inbox.html", firing=firing, resolved=resolved, now=datetime.now(UTC))
 
     def style(self, _: Request) -> Response:

@@ -5,13 +5,16 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stack.inbox.notification import Alert, Notification, Status
 
 KEPT_NOTIFICATIONS = 2000
-"""A firing alert is repeated every hour at most, so this is weeks of a busy stack."""
+"""Each firing alert repeats every hour, so this is days of a busy stack."""
+FORGOTTEN_AFTER = timedelta(minutes=75)
+"""Alertmanager repeats a firing alert every hour (`repeat_interval`). One that is not repeated has ended untold, for
+example because the stack was stopped meanwhile."""
 # Alertmanager gives a webhook 10 s or more: a locked file is waited for well below that, then it is told to retry.
 _LOCK_TIMEOUT_S = 2.0
 
@@ -73,7 +76,7 @@ class Store:
 
     def add(self, notification: Notification) -> None:
         """Keep a notification, and forget the oldest ones beyond the limit."""
-        received_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        received_at = _timestamp(datetime.now(UTC))
         with self._connection() as connection:
             row = connection.execute(
                 "INSERT INTO notifications (received_at, message) VALUES (?, ?)", (received_at, notification.as_json())
@@ -89,27 +92,35 @@ class Store:
 
     def notifications(self, *, since: datetime | None = None) -> list[Received]:
         """The kept notifications received at ``since`` (in UTC) or later, newest first."""
-        start = since.isoformat(timespec="milliseconds") if since else ""
+        start = _timestamp(since) if since else ""
         with self._connection() as connection:
             rows = connection.execute(
                 "SELECT id, received_at, message FROM notifications WHERE received_at >= ? ORDER BY id DESC", (start,)
             ).fetchall()
         return [Received(number, datetime.fromisoformat(time), json.loads(message)) for number, time, message in rows]
 
-    def alerts(self, status: Status, *, limit: int = 100) -> list[Alert]:
-        """The alerts of which this status was heard last, those heard of most recently first."""
-        with self._connection() as connection:
-            rows = connection.execute(
-                "SELECT message FROM alerts WHERE status = ? ORDER BY notification_id DESC LIMIT ?", (status, limit)
-            ).fetchall()
-        return [Alert(**json.loads(message)) for (message,) in rows]
+    def firing(self) -> list[Alert]:
+        """The alerts that are firing as far as is known, those heard of most recently first."""
+        return self._alerts("firing", heard_since=_timestamp(datetime.now(UTC) - FORGOTTEN_AFTER), limit=-1)
+
+    def resolved(self, *, limit: int = 20) -> list[Alert]:
+        """The alerts that ended, those heard of most recently first."""
+        return self._alerts("resolved", heard_since="", limit=limit)
 
     def counts(self) -> Counts:
         """How many notifications ever came, how many alerts are firing, and when the last notification came."""
         with self._connection() as connection:
             received, last = connection.execute("SELECT max(id), max(received_at) FROM notifications").fetchone()
-            (firing,) = connection.execute("SELECT count(*) FROM alerts WHERE status = 'firing'").fetchone()
-        return Counts(received or 0, firing, datetime.fromisoformat(last) if last else None)
+        return Counts(received or 0, len(self.firing()), datetime.fromisoformat(last) if last else None)
+
+    def _alerts(self, status: Status, *, heard_since: str, limit: int) -> list[Alert]:
+        with self._connection() as connection:
+            rows = connection.execute(
+                "SELECT alerts.message FROM alerts JOIN notifications ON notification_id = notifications.id "
+                "WHERE status = ? AND received_at >= ? ORDER BY notification_id DESC LIMIT ?",
+                (status, heard_since, limit),
+            ).fetchall()
+        return [Alert(**json.loads(message)) for (message,) in rows]
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
@@ -124,3 +135,8 @@ class Store:
                 connection.close()
         except sqlite3.Error as error:
             raise StoreUnavailableError(f"The inbox cannot use {self._path}: {error}.") from error
+
+
+def _timestamp(time: datetime) -> str:
+    """A time in UTC in the one form that sorts as text."""
+    return time.isoformat(timespec="milliseconds")
