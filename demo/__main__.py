@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import httpx
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 
 from demo import accounts, services
@@ -60,7 +61,7 @@ class Steps:
     """Prints what is done, with the time since the beginning."""
 
     def __init__(self) -> None:
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, soft_wrap=True)
         self._began = time.monotonic()
 
     def __call__(self, text: str) -> None:
@@ -131,9 +132,10 @@ async def _break_and_mend(settings: Settings, options: Options, step: Steps) -> 
     stop = asyncio.Event()
     await set_faults(settings.provider_url, EVERYDAY)
     step(f"traffic begins: {options.rate:g} requests a second, with a few rate limits, timeouts and slow answers")
-    running = asyncio.create_task(traffic.run(stop=stop))
-    try:
-        with step.console.status(""):
+    with step.console.status("") as status:
+        running = asyncio.create_task(traffic.run(stop=stop))
+        showing = asyncio.create_task(_show(traffic, status))
+        try:
             await asyncio.sleep(_HEALTHY_SECONDS)
             await _until_earlier_alert_has_ended(settings, step)
             await set_faults(settings.provider_url, OUTAGE)
@@ -146,9 +148,17 @@ async def _break_and_mend(settings: Settings, options: Options, step: Steps) -> 
             await asyncio.sleep(_RECOVERY_SECONDS)
             stop.set()
             await running
-    finally:
-        running.cancel()
+        finally:
+            running.cancel()
+            showing.cancel()
     return traffic
+
+
+async def _show(traffic: Traffic, status: Status) -> None:
+    """Progress on a terminal; elsewhere nothing is shown."""
+    while True:
+        status.update(f"{traffic.requests} requests sent, {traffic.statuses[200]} answered well")
+        await asyncio.sleep(0.5)
 
 
 async def _until_earlier_alert_has_ended(settings: Settings, step: Steps) -> None:

@@ -21,11 +21,11 @@ from rich.console import Console
 from stack.settings import Settings, SettingsError
 
 EVERYDAY: Final[Mapping[str, float]] = {
-    "rate_limit": 0.008,
-    "rate_limit_once": 0.015,
-    "hang": 0.006,
-    "server_error": 0.008,
-    "slow": 0.03,
+    "rate_limit": 0.012,
+    "rate_limit_once": 0.012,
+    "hang": 0.012,
+    "server_error": 0.012,
+    "slow": 0.04,
 }
 """What also happens on a good day, in shares of the calls."""
 OUTAGE: Final[Mapping[str, float]] = {**EVERYDAY, "server_error": 0.3}

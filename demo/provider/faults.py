@@ -1,5 +1,6 @@
 """Faults on demand: a share of all calls, or one request that asks for its own by a header."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ HEADER: Final = "x-demo-fault"
 """A request with this header gets the fault it names."""
 
 _REMEMBERED: Final = 1024
+_GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
 
 
 class Fault(StrEnum):
@@ -99,7 +101,7 @@ class Faults:
 
     def __init__(self, *, seed: int = 0) -> None:
         self.shares: dict[Fault, float] = {}
-        self._random = Random(seed)  # noqa: S311 -- a repeatable demonstration, not a secret
+        self._point = Random(seed).random()  # noqa: S311 -- a repeatable demonstration, not a secret
         self._fates: OrderedDict[bytes, Fault | None] = OrderedDict()
 
     def set(self, shares: Mapping[str, float]) -> None:
@@ -117,7 +119,6 @@ class Faults:
         if sum(shares.values()) > 1 + 1e-9:
             raise ValueError("The shares of all faults together are above 1.")
         self.shares = {Fault(name): float(share) for name, share in shares.items()}
-        self._fates.clear()
 
     def draw(self, body: bytes, *, retry: bool, asked: str | None = None) -> Fault | None:
         """The fault of this attempt, if any; ``asked`` is the value of the header."""
@@ -132,7 +133,9 @@ class Faults:
         return None if retry and fault is Fault.RATE_LIMIT_ONCE else fault
 
     def _by_share(self) -> Fault | None:
-        point = self._random.random()
+        # Steps of the golden ratio spread evenly: also a short run gets its share of each fault.
+        self._point = (self._point + _GOLDEN_RATIO) % 1.0
+        point = self._point
         for fault, share in self.shares.items():
             if point < share:
                 return fault
