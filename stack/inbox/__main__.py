@@ -36,8 +36,9 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port))
     except OSError as error:
+        reason = (error.strerror or str(error)).partition(" (")[0]  # without the address, which is named already
         raise OSError(
-            f"The inbox cannot listen on {host}:{port}: {error.strerror}. INBOX_HOST and INBOX_PORT change the address."
+            f"The inbox cannot listen on {host}:{port}: {reason}. INBOX_HOST and INBOX_PORT change the address."
         ) from error
 
 
