@@ -1,0 +1,159 @@
+"""Background processes: started, found again, ended, and never mistaken for another."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stack.native import process
+from stack.native.process import Program, StackError
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _web_server(port: int) -> Program:
+    command = (sys.executable, "-m", "http.server", "--bind", "127.0.0.1", str(port))
+    return Program(name="web", command=command, health_url=f"http://127.0.0.1:{port}/", ports={"WEB_PORT": port})
+
+
+def _script(text: str) -> Program:
+    return Program(name="script", command=(sys.executable, "-c", text), health_url=f"http://127.0.0.1:{_free_port()}/")
+
+
+def test_a_started_process_is_found_ready_and_gone_after_stop(tmp_path: Path) -> None:
+    program = _web_server(_free_port())
+    started = process.start(program, state=tmp_path, fingerprint="1")
+    process.wait_until_ready({"web": started}, [program])
+    assert process.find("web", state=tmp_path) == started
+    assert process.find_all(state=tmp_path) == [started]
+    assert process.resident_bytes(started) > 1_000_000
+    process.stop(started, state=tmp_path)
+    assert process.find("web", state=tmp_path) is None
+    assert not psutil.pid_exists(started.pid)
+
+
+def test_a_started_process_outlives_the_program_that_started_it(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from stack.native.process import Program, start\n"
+        "command = (sys.executable, '-c', 'import time; time.sleep(60)')\n"
+        f"start(Program(name='script', command=command, health_url=''), state=Path({str(tmp_path)!r}))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    running = process.find("script", state=tmp_path)
+    assert running is not None
+    process.stop(running, state=tmp_path)
+    assert not process.is_alive(running)
+
+
+def test_a_pid_that_now_belongs_to_another_process_is_left_alone(tmp_path: Path) -> None:
+    ours = process.start(_script("import time; time.sleep(60)"), state=tmp_path)
+    process.stop(ours, state=tmp_path)
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as stranger:
+        record = {**ours.__dict__, "pid": stranger.pid}
+        (tmp_path / "run" / "script.json").write_text(json.dumps(record))
+        assert process.find("script", state=tmp_path) is None
+        process.stop(process.Running(**record), state=tmp_path)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_process_that_ignores_termination_is_killed(tmp_path: Path) -> None:
+    program = _script(
+        "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
+    )
+    running = process.start(program, state=tmp_path)
+    deadline = time.monotonic() + 10
+    while "deaf" not in process.last_lines(Path(running.log), 1):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.stop(running, state=tmp_path, grace=0.3)
+    assert not psutil.pid_exists(running.pid)
+
+
+def test_a_process_that_dies_while_starting_shows_its_last_lines_and_its_log(tmp_path: Path) -> None:
+    for text in ("an earlier start", "no such disk"):
+        program = _script(f"import sys; print({text!r}); sys.exit(3)")
+        running = process.start(program, state=tmp_path)
+        with pytest.raises(StackError) as error:
+            process.wait_until_ready({"script": running}, [program])
+    assert str(error.value) == (
+        f"script ended while starting (exit code 3).\n    no such disk\nWhole log: {tmp_path}/logs/script.log"
+    )
+
+
+def test_a_process_that_never_gets_ready_is_named_after_the_time_allowed(tmp_path: Path) -> None:
+    program = _script("import time; print('thinking', flush=True); time.sleep(60)")
+    running = process.start(program, state=tmp_path)
+    with pytest.raises(StackError, match=r"^script is not ready after 1 seconds \(http://.*\)\.\n    thinking\n"):
+        process.wait_until_ready({"script": running}, [program], timeout=1.0)
+    process.stop(running, state=tmp_path)
+
+
+def test_a_program_that_cannot_be_executed_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"^ghost cannot be started: .*No such file"):
+        process.start(Program(name="ghost", command=(str(tmp_path / "ghost"),), health_url=""), state=tmp_path)
+
+
+def test_a_port_in_use_is_named_with_its_owner_and_the_variable_that_changes_it() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(StackError) as error:
+            process.require_free_ports([_web_server(port)])
+    owner = f"{psutil.Process().name()} (pid {os.getpid()})"
+    assert str(error.value).startswith(f"Port {port} of web is in use by {owner}: ")
+    assert "WEB_PORT" in str(error.value)
+
+
+def test_free_ports_are_accepted() -> None:
+    process.require_free_ports([_web_server(_free_port())])
+
+
+def test_a_large_log_is_set_aside_at_the_next_start(tmp_path: Path) -> None:
+    log = tmp_path / "logs" / "script.log"
+    log.parent.mkdir()
+    log.write_bytes(b"x" * 10_000_001)
+    running = process.start(_script("import time; time.sleep(60)"), state=tmp_path)
+    assert log.with_suffix(".log.1").stat().st_size == 10_000_001
+    assert running.log_offset == 0
+    process.stop(running, state=tmp_path)
+
+
+def test_variables_that_a_program_must_not_inherit_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_SERVICE_NAME", "shop")
+    code = "import os; print(os.environ.get('OTEL_SERVICE_NAME'), os.environ.get('GIVEN'))"
+    program = Program(
+        name="script",
+        command=(sys.executable, "-c", code),
+        health_url=f"http://127.0.0.1:{_free_port()}/",
+        environment={"GIVEN": "yes"},
+        without=("OTEL_",),
+    )
+    running = process.start(program, state=tmp_path)
+    with pytest.raises(StackError, match="None yes"):
+        process.wait_until_ready({"script": running}, [program])
+
+
+def test_ctrl_c_waits_until_the_block_is_left() -> None:
+    reached = []
+
+    def interrupted_block() -> None:
+        with process.interrupts_deferred():
+            signal.raise_signal(signal.SIGINT)
+            reached.append("the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted_block()
+    assert reached == ["the end"]
