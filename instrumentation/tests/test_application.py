@@ -1,11 +1,45 @@
 """The instrumented application is left as it was: no exception, no wait, no leak, its own set-up kept."""
 
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from conftest import Run
 from genai_observability import signals
-from otlp_capture import Capture, free_port, values
+
+from instrumentation.tests.otlp_capture import Capture, free_port, values
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(provider: str, tmp_path: Path) -> Run:
+    """Runs a program with ``client`` and ``ask()`` ready, as an application of its own."""
+    prelude = """
+import logging, os, sys, time
+import openai
+client = openai.OpenAI(base_url=os.environ["PROVIDER"] + "/v1", api_key="test", max_retries=0)
+def ask(model="gpt-4o-mini", **more):
+    question = [{"role": "user", "content": "What is a trace?"}]
+    return client.chat.completions.create(model=model, messages=question, **more)
+"""
+
+    def run(program: str, *, python: str = sys.executable, **environment: str) -> "subprocess.CompletedProcess[str]":
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        return subprocess.run(
+            [python, "-W", "error", "-c", prelude + program],
+            env=clean | {"PROVIDER": provider, "XDG_CONFIG_HOME": str(tmp_path / "config")} | environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run
+
 
 INSTRUMENT = """
 import genai_observability

@@ -10,9 +10,10 @@ from pathlib import Path
 import genai_observability
 import openai
 import pytest
-from conftest import QUESTION, Recording
 from genai_observability import _attribution, _identity, signals
 from genai_observability._identity import user_hash
+
+from instrumentation.tests.recording import QUESTION, Recording
 
 
 class Unprintable:

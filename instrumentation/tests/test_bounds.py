@@ -5,7 +5,6 @@ import threading
 import genai_observability
 import openai
 import pytest
-from conftest import Recording
 from genai_observability import signals
 from genai_observability._call import utc
 from genai_observability._evaluation import RecentCalls
@@ -13,6 +12,8 @@ from genai_observability._labels import OTHER, LabelBudget
 from genai_observability._spans import read_call
 from genai_observability._worker import Worker
 from opentelemetry.sdk.trace import ReadableSpan
+
+from instrumentation.tests.recording import Recording
 
 
 def test_ten_thousand_feature_names_become_a_hundred_and_the_overflow_is_counted() -> None:

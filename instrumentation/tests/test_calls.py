@@ -6,8 +6,9 @@ import json
 import genai_observability
 import openai
 import pytest
-from conftest import QUESTION, Recording
 from genai_observability import signals
+
+from instrumentation.tests.recording import QUESTION, Recording
 
 
 def test_a_chat_call_is_one_log_record_with_its_model_tokens_cost_and_outcome(

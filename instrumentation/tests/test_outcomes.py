@@ -5,10 +5,11 @@ import gc
 
 import openai
 import pytest
-from conftest import QUESTION, Recording
 from genai_observability import signals
 from genai_observability._outcome import scrubbed
-from otlp_capture import free_port
+
+from instrumentation.tests.otlp_capture import free_port
+from instrumentation.tests.recording import QUESTION, Recording
 
 
 @pytest.mark.parametrize(
