@@ -55,7 +55,7 @@ def total(expr: str, *by: Attribute) -> str:
     return result
 
 
-def top(expr: str, count: int = 10) -> str:
+def top(expr: str, count: int = 7) -> str:
     """The largest values above zero, largest first."""
     return f"sort_desc(topk({count}, {expr} > 0))"
 

@@ -170,7 +170,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
         ),
         figure(
             Metrics(f"{total(increase(series(CALL_COST), '1d'))} or vector(0)", "last 24 h", instant=True),
-            Metrics(f"{total(increase(series(CALL_COST), '1d', ago='1d'))} or vector(0)", "24 h before", instant=True),
+            Metrics(f"{total(increase(series(CALL_COST), '1d', ago='1d'))} or vector(0)", "day before", instant=True),
             title="Cost today",
             description="Money spent on priced calls in the last 24 hours, and in the 24 hours before them, whatever "
             "the time range of the page. Calls without a known price are missing: see Calls without a price.",
@@ -254,6 +254,7 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
             ],
             sort_by="State",
             width=8,
+            height=8,
         ),
         ranking(
             Metrics(
@@ -470,7 +471,7 @@ def _latest_failures() -> str:
     """The time of a call is the value that is ranked, so that the latest come first."""
     records = request_log(_UNSUCCESSFUL, "label_format time=`{{ __timestamp__ | unixEpochMillis }}`")
     columns = (FEATURE, TEAM, REQUEST_MODEL, OUTCOME, ERROR_TYPE, ERROR_MESSAGE)
-    return top_calls(records, "time", (*(column.label for column in columns), "trace_id"), count=20)
+    return top_calls(records, "time", (*(column.label for column in columns), "trace_id"))
 
 
 def _tokens(kind: str) -> str:

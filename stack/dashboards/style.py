@@ -186,14 +186,15 @@ def course(
         .tooltip(common.VizTooltipOptions().mode(values.TooltipDisplayMode.MULTI).sort(values.SortOrder.DESCENDING))
         .min(0)
         .line_width(2)
-        .fill_opacity(70 if bars else 30 if stacked else 8)
-        .show_points(values.VisibilityMode.NEVER)
+        .fill_opacity(70 if stacked else 0)
+        .show_points(values.VisibilityMode.AUTO)
         .thresholds(_thresholds(limits, otherwise=GREEN))
     )
     if bars:
-        panel.draw_style(values.GraphDrawStyle.BARS).line_width(0).interval("1m")
+        panel.draw_style(values.GraphDrawStyle.BARS).interval("1m")
     if stacked:
-        panel.stacking(common.StackingConfig().mode(values.StackingMode.NORMAL).group("A"))
+        # Without lines: that of a value of 0 would lie on the edge of the value below and look like it.
+        panel.stacking(common.StackingConfig().mode(values.StackingMode.NORMAL).group("A")).line_width(0)
     if limits:
         panel.thresholds_style(common.GraphThresholdsStyleConfig().mode(values.GraphThresholdsStyleMode.DASHED))
     for name, colour in (colours or {}).items():
@@ -220,7 +221,7 @@ def ranking(
         .orientation(values.VizOrientation.HORIZONTAL)
         .display_mode(values.BarGaugeDisplayMode.BASIC)
         .value_mode(values.BarGaugeValueMode.TEXT)
-        .name_placement(values.BarGaugeNamePlacement.LEFT)
+        .name_placement(values.BarGaugeNamePlacement.TOP)
         .min(0)
         .thresholds(_thresholds(limits, otherwise=colour))
         .color_scheme(_colour(model.FieldColorModeId.THRESHOLDS))
@@ -255,10 +256,11 @@ def rows(
     columns: Sequence[Column],
     sort_by: str,
     width: int = 12,
+    height: int = 10,
 ) -> table.Panel:
     """A table with these columns from left to right, largest value of ``sort_by`` first."""
     panel = (
-        _described(table.Panel(), title, description, "none", empty, width, height=9)
+        _described(table.Panel(), title, description, "none", empty, width, height=height)
         .targets(_targets([query], as_table=True))
         .with_transformation(
             model.DataTransformerConfig(

@@ -1,0 +1,83 @@
+"""Values as text, in the units that the dashboards use, much as Grafana writes them."""
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+_THOUSANDS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+
+
+def text(value: float, unit: str, decimals: int | None = None) -> str:
+    """The value with its unit; without ``decimals``, three significant digits."""
+    if not math.isfinite(value):
+        return "–"
+    if unit.startswith("suffix:"):
+        return f"{_short(value, decimals)} {unit.removeprefix('suffix:').strip()}"
+    return _WRITERS.get(unit, _plain)(value, decimals)
+
+
+def axis(unit: str) -> dict[str, Any]:
+    """How the chart library writes the numbers of an axis and of its hover texts."""
+    if unit.startswith("suffix:"):
+        return {"tickformat": "~s", "ticksuffix": " " + unit.removeprefix("suffix:").strip()}
+    return _AXES.get(unit, {"tickformat": "~s"})
+
+
+def _plain(value: float, decimals: int | None) -> str:
+    if decimals is not None:
+        return f"{value:,.{decimals}f}"
+    if value == round(value):
+        return f"{value:,.0f}"
+    return f"{value:,.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
+
+
+def _short(value: float, decimals: int | None) -> str:
+    for size, letter in _THOUSANDS:
+        if abs(value) >= size:
+            return f"{_plain(value / size, decimals)} {letter}"
+    return _plain(value, decimals)
+
+
+def _seconds(value: float, decimals: int | None) -> str:
+    if value == 0:
+        return "0 s"
+    if abs(value) < 1:
+        return f"{_plain(value * 1000, None if decimals is None else 0)} ms"
+    if abs(value) < 60:
+        return f"{_plain(value, decimals)} s"
+    return f"{_plain(value / 60, decimals)} min"
+
+
+def _dollars(value: float, decimals: int | None) -> str:
+    return f"${_plain(value, 2 if decimals is None and abs(value) >= 1 else decimals)}"
+
+
+def _share(value: float, decimals: int | None) -> str:
+    return f"{_plain(value * 100, 1 if decimals is None else decimals)}%"
+
+
+def _calls_a_second(value: float, decimals: int | None) -> str:
+    return f"{_short(value, decimals)} req/s"
+
+
+def _moment(milliseconds: float, _: int | None) -> str:
+    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+_WRITERS: dict[str, Callable[[float, int | None], str]] = {
+    "s": _seconds,
+    "percentunit": _share,
+    "currencyUSD": _dollars,
+    "short": _short,
+    "reqps": _calls_a_second,
+    "dateTimeAsIso": _moment,
+}
+
+_AXES: dict[str, dict[str, Any]] = {
+    "s": {"tickformat": "~g", "ticksuffix": " s"},
+    "percentunit": {"tickformat": ".0~%"},
+    "currencyUSD": {"tickformat": "~g", "tickprefix": "$"},
+    "reqps": {"tickformat": "~g", "ticksuffix": " req/s"},
+    "none": {"tickformat": "~g"},
+}
