@@ -131,7 +131,5 @@ def _locked(state: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise StackError(
-                "The stack is being started or stopped by another command: wait until that has ended."
-            ) from None
+            raise StackError("Another command is starting or stopping the stack: wait until it has ended.") from None
         yield

@@ -1,0 +1,249 @@
+"""The native stack on its real servers: up, again up, down, and every way in which starting can fail."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from stack.native import StackError, down, process, seconds_until_ready, status, up
+from stack.settings import Settings
+
+EVERY_SERVER = {"prometheus", "loki", "jaeger", "alertmanager", "inbox", "collector"}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Iterator[Settings]:
+    """The repository's configuration and built servers, with data, logs and ports of its own."""
+    names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        ports = {name.upper(): str(each.getsockname()[1]) for name, each in zip(names, sockets, strict=True)}
+    binaries = str(Settings.load().binaries)
+    own = Settings.load({**ports, "GENAI_STACK_DIR": str(tmp_path / "state"), "GENAI_STACK_BIN": binaries})
+    yield own
+    down(own)
+    assert process.find_all(state=own.state) == []
+
+
+@pytest.fixture
+def edited(settings: Settings, tmp_path: Path) -> Settings:
+    """The same, with a copy of the configuration files that a test may change."""
+    root = tmp_path / "repository"
+    for name in EVERY_SERVER - {"inbox"}:
+        shutil.copytree(settings.root / name, root / name, ignore=shutil.ignore_patterns("distribution"))
+    return replace(settings, root=root)
+
+
+def _pids(settings: Settings) -> dict[str, int]:
+    return {each.name: each.pid for each in process.find_all(state=settings.state)}
+
+
+def _command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stack.native", *arguments],
+        env={**os.environ, **settings.variables()},
+        cwd=settings.root,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_up_makes_every_server_ready_within_15_seconds_and_450_megabytes_on_loopback_only(settings: Settings) -> None:
+    up(settings)
+    states = {each.name: each for each in status(settings) if each.name in EVERY_SERVER}
+    assert {name: each.state for name, each in states.items()} == dict.fromkeys(EVERY_SERVER, "ready")
+    seconds = seconds_until_ready(settings.state)
+    assert seconds is not None
+    assert seconds <= 15
+    assert sum(each.memory for each in states.values()) < 450e6
+    pids = set(_pids(settings).values())
+    listening = [each.laddr for each in psutil.net_connections() if each.pid in pids and each.status == "LISTEN"]
+    assert {address[0] for address in listening if address} == {"127.0.0.1"}
+
+
+def test_a_second_up_changes_nothing(settings: Settings) -> None:
+    up(settings)
+    before = _pids(settings)
+    up(settings)
+    assert _pids(settings) == before
+
+
+def test_prometheus_scrapes_every_server_by_its_name(settings: Settings) -> None:
+    up(settings)
+    found: dict[str, str] = {}
+    deadline = time.monotonic() + 30
+    while found != dict.fromkeys(EVERY_SERVER, "1"):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.5)
+        with urllib.request.urlopen(f"{settings.prometheus_url}/api/v1/query?query=up") as answer:
+            result = json.load(answer)["data"]["result"]
+        found = {each["metric"]["job"]: each["value"][1] for each in result}
+
+
+def test_only_the_server_whose_configuration_changed_is_restarted(edited: Settings) -> None:
+    up(edited, only={"alertmanager", "loki"})
+    before = _pids(edited)
+    configuration = edited.root / "alertmanager" / "alertmanager.yml"
+    configuration.write_text(configuration.read_text().replace("resolve_timeout: 5m", "resolve_timeout: 6m"))
+    up(edited, only={"alertmanager", "loki"})
+    after = _pids(edited)
+    assert after["loki"] == before["loki"]
+    assert after["alertmanager"] != before["alertmanager"]
+
+
+def test_down_leaves_no_process_and_the_data_survive_it(settings: Settings) -> None:
+    up(settings, only={"alertmanager"})
+    amtool = [str(settings.binaries / "amtool"), f"--alertmanager.url={settings.alertmanager_url}", "silence"]
+    silence = [*amtool, "add", "alertname=Kept", "--author=test", "--comment=kept", "--duration=1h"]
+    subprocess.run(silence, check=True, capture_output=True)
+    pids = set(_pids(settings).values())
+    down(settings)
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+    up(settings, only={"alertmanager"})
+    assert "Kept" in subprocess.run([*amtool, "query"], check=True, capture_output=True, text=True).stdout
+
+
+def test_down_with_volumes_deletes_the_data(settings: Settings) -> None:
+    up(settings, only={"prometheus"})
+    assert (settings.state / "data" / "prometheus").is_dir()
+    down(settings, volumes=True)
+    assert not (settings.state / "data").exists()
+
+
+def test_down_of_a_stack_that_is_not_up_is_harmless(settings: Settings) -> None:
+    down(settings)
+
+
+def test_a_port_in_use_stops_up_before_anything_is_started(settings: Settings) -> None:
+    with (
+        socket.create_server(("127.0.0.1", settings.loki_grpc_port)),
+        pytest.raises(StackError, match=rf"^Port {settings.loki_grpc_port} of loki is in use by .* LOKI_GRPC_PORT"),
+    ):
+        up(settings)
+    assert _pids(settings) == {}
+
+
+LINE = r"(.*\n)+.*line \d+: "  # the server's own check says it
+NEAR = r", near line \d+\.\n"  # the server's own check does not
+
+
+@pytest.mark.parametrize(
+    ("file", "right", "wrong", "expected"),
+    [
+        ("prometheus/prometheus.yml", "global:", "global: [", r", line \d+: "),
+        ("prometheus/prometheus.yml", "scrape_timeout:", "scrape_timeot:", LINE),
+        ("alertmanager/alertmanager.yml", "repeat_interval:", "repeat:", LINE),
+        ("alertmanager/alertmanager.yml", "receiver: inbox", "receiver: pager", NEAR),
+        ("loki/config.yaml", "retention_enabled:", "retention_on:", LINE),
+        ("jaeger/config.yaml", "ephemeral:", "ephemerous:", NEAR),
+        ("collector/config.yaml", "block_on_overflow:", "block:", NEAR),
+    ],
+)
+def test_a_broken_configuration_is_named_with_file_and_line_and_nothing_is_started(
+    edited: Settings, file: str, right: str, wrong: str, expected: str
+) -> None:
+    path = edited.root / file
+    assert right in path.read_text()
+    path.write_text(path.read_text().replace(right, wrong))
+    with pytest.raises(StackError, match=re.escape(str(path)) + expected):
+        up(edited)
+    assert _pids(edited) == {}
+
+
+def test_the_line_that_is_named_is_the_one_that_was_broken(edited: Settings) -> None:
+    path = edited.root / "collector" / "config.yaml"
+    path.write_text(path.read_text().replace("spike_limit_mib", "spike_limit_gib"))
+    line = next(number for number, text in enumerate(path.read_text().splitlines(), 1) if "spike_limit_gib" in text)
+    with pytest.raises(StackError, match=rf"config\.yaml, near line {line}\."):
+        up(edited)
+
+
+def test_a_broken_rule_is_named_with_file_and_line(edited: Settings) -> None:
+    rules = edited.root / "prometheus" / "rules"
+    rules.mkdir(exist_ok=True)
+    (rules / "own.yaml").write_text("groups:\n  - name: own\n    rules:\n      - record: a:b\n        expr: sum(\n")
+    with pytest.raises(StackError, match=r"prometheus/rules/own\.yaml: 5:\d+: .*parse error"):
+        up(edited)
+
+
+def test_an_alertmanager_without_the_inbox_is_refused(edited: Settings) -> None:
+    path = edited.root / "alertmanager" / "alertmanager.yml"
+    path.write_text(path.read_text().replace("http://inbox:8093", "http://elsewhere"))
+    with pytest.raises(StackError, match=r"alertmanager\.yml has no receiver at http://inbox:8093"):
+        up(edited)
+
+
+def test_a_server_that_dies_while_starting_shows_why_and_takes_the_others_with_it(settings: Settings) -> None:
+    data = settings.state / "data" / "prometheus"
+    data.mkdir(parents=True)
+    (data / "wal").write_text("this should be a folder")
+    with pytest.raises(StackError) as error:
+        up(settings)
+    message = str(error.value)
+    assert message.startswith("prometheus ended while starting (exit code 1).\n")
+    assert "not a directory" in message
+    assert message.endswith(f"Whole log: {settings.state}/logs/prometheus.log")
+    assert _pids(settings) == {}
+
+
+def test_servers_that_are_not_built_are_named(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(StackError, match=r"^Not built yet: loki\. Run `make up`"):
+        up(replace(settings, binaries=tmp_path), only={"loki"})
+
+
+def test_a_second_command_at_the_same_time_is_told_so(settings: Settings) -> None:
+    code = (
+        "import sys, time, pathlib\nfrom stack.native import run\n"
+        f"with run._locked(pathlib.Path({str(settings.state)!r})): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(StackError, match=r"^Another command is starting or stopping the stack"):
+            up(settings)
+        other.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_up_leaves_no_process(settings: Settings, number: signal.Signals) -> None:
+    command_line = [sys.executable, "-m", "stack.native", "up"]
+    environment = {**os.environ, **settings.variables()}
+    with subprocess.Popen(command_line, env=environment, stderr=subprocess.PIPE, text=True) as command:
+        deadline = time.monotonic() + 20
+        while not _pids(settings):
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        command.send_signal(number)
+        _, message = command.communicate(timeout=30)
+    assert (command.returncode, message) == (130, "Interrupted.\n")
+    assert _pids(settings) == {}
+
+
+def test_the_commands_print_state_logs_and_errors_and_end_with_the_right_code(settings: Settings) -> None:
+    up(settings, only={"alertmanager"})
+    shown = _command(settings, "status")
+    assert shown.returncode == 0
+    assert settings.alertmanager_url in shown.stdout
+    assert "Together" in shown.stdout
+    assert "The last `make up` was ready after" in shown.stdout
+    lines = _command(settings, "logs", "alertmanager")
+    assert "alertmanager" in lines.stdout
+    unknown = _command(settings, "logs", "oracle")
+    assert (unknown.returncode, unknown.stdout) == (1, "")
+    assert unknown.stderr == "Error: There is no log of 'oracle'. There are: alertmanager.\n"
+    stopped = _command(settings, "down")
+    assert stopped.stdout == "alertmanager has ended\n"
