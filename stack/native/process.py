@@ -192,7 +192,8 @@ def is_healthy(url: str, *, timeout: float = 1.0) -> bool:
     connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=timeout)
     try:
         connection.request("GET", address.path or "/")
-        return connection.getresponse().status == http.client.OK
+        with connection.getresponse() as response:
+            return response.status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False
     finally:
