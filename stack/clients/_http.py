@@ -1,5 +1,6 @@
 """One GET of a store's HTTP API, every failure of which is one sentence."""
 
+import weakref
 from typing import Any
 
 import httpx
@@ -18,8 +19,11 @@ class Http:
     def __init__(self, name: str, url: str) -> None:
         self.name = name
         self.url = url.rstrip("/")
-        # The stores listen on loopback: a proxy of the environment is not for them.
-        self._client = httpx.Client(timeout=_TIMEOUT, trust_env=False)
+        self._client = httpx.Client(
+            timeout=_TIMEOUT,
+            trust_env=False,  # the stores listen on loopback: a proxy of the environment is not for them
+            limits=httpx.Limits(max_keepalive_connections=0),  # nothing stays open that someone would have to close
+        )
 
     def get(self, path: str, **params: str | int | float) -> httpx.Response:
         """The store's answer, whatever its status.
