@@ -1,0 +1,83 @@
+"""Every panel of every dashboard has data after the demonstration, in the stores and on the preview page."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+from stack.clients import Loki, Prometheus
+from stack.dashboards import Window, dashboards, queries
+from stack.settings import Settings
+from tests.browser import empty_panels, rendered, screenshot, undrawn_charts
+from tests.end_to_end.live import ROOT, Demonstration, eventually
+
+PICTURE = ROOT / ".stack" / "preview.png"
+
+
+def test_every_query_of_every_dashboard_finds_data(stack: Settings, demonstration: Demonstration) -> None:
+    prometheus, loki = Prometheus(stack.prometheus_url), Loki(stack.loki_url)
+    start, end = demonstration.began, datetime.now(UTC)
+    window = Window(length=end - start)
+    empty: list[str] = []
+    asked = 0
+    for name, dashboard in dashboards().items():
+        for query in queries(dashboard, window):
+            asked += 1
+            found: object
+            if query.store == "prometheus" and query.instant:
+                found = prometheus.query(query.expr, at=end)
+            elif query.store == "prometheus":
+                found = prometheus.query_range(query.expr, start=start, end=end, step=query.step)
+            elif query.instant:
+                found = loki.query(query.expr, at=end)
+            else:
+                found = loki.entries(query.expr, start=start, end=end)
+            if not found:
+                empty.append(f"{name}, {query.panel}: {query.expr}")
+    assert asked > 20
+    assert empty == []
+
+
+def test_the_preview_page_shows_every_panel_with_data_in_a_browser(
+    stack: Settings, demonstration: Demonstration
+) -> None:
+    page = stack.state / "preview.html"
+    length = round((datetime.now(UTC) - demonstration.began + timedelta(seconds=30)).total_seconds())
+    done = subprocess.run(
+        [sys.executable, "-m", "stack.preview", "--range", f"{length // 60 + 1}m", "--output", page],
+        cwd=ROOT, env=os.environ | stack.variables(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shown = rendered(page)
+    assert empty_panels(shown) == []
+    assert undrawn_charts(shown) == 0
+    assert "preview" in shown.lower()
+    screenshot(page, PICTURE, height=2400)
+    assert PICTURE.stat().st_size > 50_000
+
+
+def test_an_exemplar_in_prometheus_leads_to_a_trace_in_the_trace_store(
+    stack: Settings, demonstration: Demonstration
+) -> None:
+    import httpx
+    from genai_observability import signals
+
+    from stack.clients import Jaeger
+
+    answer = httpx.get(
+        f"{stack.prometheus_url}/api/v1/query_exemplars",
+        params={
+            "query": f"{signals.CALL_DURATION.prometheus}_bucket",
+            "start": demonstration.began.timestamp(),
+            "end": demonstration.ended.timestamp(),
+        },
+    ).json()
+    linked = {exemplar["labels"]["trace_id"] for series in answer["data"] for exemplar in series["exemplars"]}
+    stored = {
+        span.trace_id
+        for span in eventually(
+            lambda: Jaeger(stack.jaeger_url).spans("demo", start=demonstration.began, end=demonstration.ended)
+        )
+    }
+    assert linked
+    assert linked <= stored
