@@ -260,7 +260,7 @@ def _is_current(settings: Settings, each: Build) -> bool:
 
 def _fingerprint(settings: Settings, each: Build) -> str:
     digest = hashlib.sha256(repr((each, _LINKER)).encode())
-    for path in sorted(_distribution(settings, each).iterdir()):
+    for path in sorted(path for path in _distribution(settings, each).rglob("*") if path.is_file()):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

@@ -1,0 +1,160 @@
+"""Building: only what is due, whole or not at all, and a clear sentence when it cannot be done."""
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from rich.console import Console
+
+from stack.native import StackError, toolchain
+from stack.native.build import BUILDS, Build, _version, build
+from stack.settings import Settings
+
+SMALL = Build(name="small", module="example.com/small", programs=("hello",), version_variable="main.version")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A repository with one small program to build; Go itself is that of the stack."""
+    distribution = tmp_path / "small" / "distribution"
+    (distribution / "hello").mkdir(parents=True)
+    (distribution / "go.mod").write_text(
+        "module example.com/small\n\n// example.com/small v1.2.3\n\ngo 1.24\n\ntool example.com/small/hello\n"
+    )
+    (distribution / "hello" / "main.go").write_text(
+        'package main\n\nvar version = "none"\n\nfunc main() { println("hello", version) }\n'
+    )
+    go = toolchain.go(Settings.load().state, minimum=(1, 26), report=print)
+    monkeypatch.setenv("PATH", f"{Path(go).parent}{os.pathsep}{os.environ['PATH']}")
+    return Settings.load({"GENAI_STACK_DIR": str(tmp_path / "state")}, root=tmp_path)
+
+
+def _build(settings: Settings, *builds: Build) -> str:
+    console = Console(file=StringIO(), width=200)
+    build(settings, console=console, builds=builds or (SMALL,))
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def _said(settings: Settings) -> str:
+    return subprocess.run([settings.binaries / "hello"], check=True, capture_output=True, text=True).stderr
+
+
+def test_a_build_is_announced_with_its_number_and_time_and_tells_its_version(settings: Settings) -> None:
+    output = _build(settings)
+    assert "[1/1] small: building\n" in output
+    assert "[1/1] small: built in 0:0" in output
+    assert _said(settings) == "hello 1.2.3\n"
+    assert sorted(path.name for path in settings.binaries.iterdir()) == [".small.stamp", "hello"]
+
+
+def test_what_is_built_already_is_not_built_again_until_its_sources_change(settings: Settings) -> None:
+    _build(settings)
+    assert _build(settings) == ""
+    go_mod = settings.root / "small" / "distribution" / "go.mod"
+    go_mod.write_text(go_mod.read_text().replace("v1.2.3", "v1.2.4"))
+    assert "[1/1] small: built" in _build(settings)
+    assert _said(settings) == "hello 1.2.4\n"
+
+
+def test_a_missing_program_is_built_again(settings: Settings) -> None:
+    _build(settings)
+    (settings.binaries / "hello").unlink()
+    assert "[1/1] small: built" in _build(settings)
+
+
+def test_a_failed_build_shows_the_last_lines_and_the_log_and_keeps_the_former_program(settings: Settings) -> None:
+    _build(settings)
+    source = settings.root / "small" / "distribution" / "hello" / "main.go"
+    source.write_text(source.read_text() + "\nfunc broken() { undefinedFunction() }\n")
+    with pytest.raises(StackError) as error:
+        _build(settings)
+    assert str(error.value).startswith("small cannot be built.\n")
+    assert "hello/main.go:7:17: undefined: undefinedFunction" in str(error.value)
+    assert str(error.value).endswith(f"Whole log: {settings.state}/logs/build-small.log")
+    assert _said(settings) == "hello 1.2.3\n"
+    assert not list(settings.binaries.glob("*.draft"))
+
+
+def test_an_unreachable_registry_is_said_in_one_sentence(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GOMODCACHE", str(tmp_path / "modules"))
+    monkeypatch.setenv("GOPROXY", "http://127.0.0.1:9")
+    alertmanager = next(each for each in BUILDS if each.name == "alertmanager")
+    repository = replace(Settings.load(), state=settings.state, binaries=settings.binaries)
+    with pytest.raises(StackError, match=r"^The Go module registry cannot be reached, so alertmanager cannot be built"):
+        _build(repository, alertmanager)
+
+
+def test_too_little_disk_space_is_said_with_what_is_needed_and_what_is_free(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=100_000_000))
+    with pytest.raises(StackError, match=r"^Too little disk space .* about \d\.\d GB at /.* and 0\.1 GB are free\."):
+        _build(settings)
+    assert not settings.binaries.exists()
+
+
+def test_an_interrupted_build_leaves_neither_compilers_nor_half_a_program(settings: Settings, tmp_path: Path) -> None:
+    # A `go` that takes for ever and has a child, as a compiler does; the real one is too quick to be interrupted.
+    fake = tmp_path / "fake" / "go"
+    fake.parent.mkdir()
+    real = shutil.which("go")
+    fake.write_text(f'#!/bin/sh\ncase $1 in env) exec {real} "$@";; esac\nsleep 987 & wait\n')
+    fake.chmod(0o755)
+    code = (
+        "from stack.native import __main__ as cli, build; from stack.settings import Settings\n"
+        "import pathlib, sys\n"
+        f"small = build.Build(name='small', module='example.com/small', programs=('hello',))\n"
+        f"settings = Settings.load(root=pathlib.Path({str(tmp_path)!r}))\n"
+        "try: build.build(settings, console=cli._console, builds=(small,))\n"
+        "except KeyboardInterrupt: sys.exit(130)"
+    )
+    environment = {**os.environ, "GENAI_STACK_DIR": str(settings.state), "PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) as command:
+        deadline = time.monotonic() + 20
+        while not any(each.name() == "sleep" for each in psutil.Process(command.pid).children(recursive=True)):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        compilers = psutil.Process(command.pid).children(recursive=True)
+        command.send_signal(2)
+        command.communicate(timeout=20)
+    assert command.returncode == 130
+    _, alive = psutil.wait_procs(compilers, timeout=5)
+    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+    assert list(settings.binaries.iterdir()) == []
+
+
+def test_builds_run_two_at_a_time(settings: Settings) -> None:
+    other = settings.root / "other"
+    shutil.copytree(settings.root / "small", other)
+    started = threading.active_count()
+    output = _build(settings, SMALL, replace(SMALL, name="other"))
+    assert output.index("[2/2] other: building") < output.index(": built in")
+    assert threading.active_count() == started
+
+
+def test_every_server_is_built_at_the_version_that_its_go_mod_requires() -> None:
+    versions = {each.name: _version(Settings.load(), each) for each in BUILDS}
+    assert versions["prometheus"] == "3.15.0"
+    for name in ("prometheus", "alertmanager", "loki"):
+        shown = subprocess.run(
+            [Settings.load().binaries / name, "--version"], check=True, capture_output=True, text=True
+        )
+        assert f"version {versions[name]} " in shown.stdout
+    shown = subprocess.run(
+        [Settings.load().binaries / "otelcol", "--version"], check=True, capture_output=True, text=True
+    )
+    assert versions["collector"] in shown.stdout
+    shown = subprocess.run([Settings.load().binaries / "jaeger", "version"], check=True, capture_output=True, text=True)
+    assert versions["jaeger"] in shown.stdout
