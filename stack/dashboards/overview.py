@@ -413,7 +413,7 @@ def _quality() -> list[Builder[Panel]]:
 def _calls() -> list[Builder[Panel]]:
     who = (_TIME, Column(FEATURE.label, "Feature"), Column(REQUEST_MODEL.label, "Model"))
     tokens = (Column(INPUT_TOKENS.label, "Tokens in"), Column(OUTPUT_TOKENS.label, "Tokens out"))
-    slowest = [Column("Value #A", "Duration", SECONDS), *who, Column(OUTCOME.label, "Outcome"), tokens[1], _TRACE]
+    slowest = [Column("Value #A", "Duration", SECONDS), *who, Column(OUTCOME.label, "Outcome"), _TRACE]
     dearest = [Column("Value #A", "Cost", DOLLARS), *who, *tokens, _TRACE]
     return [
         rows(

@@ -1,0 +1,176 @@
+"""The generated dashboards: complete, by the catalogue alone, and understood by the real stores."""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from genai_observability import signals
+
+from stack.clients import Loki, Prometheus
+from stack.dashboards import Window, dashboards, expressions, queries
+from stack.dashboards.__main__ import main
+from stack.dashboards.queries import panels
+from stack.settings import Settings
+from stack.thresholds import FILE, Thresholds
+from tests.stores import running
+
+Panel = dict[str, Any]
+
+_PAGES = dashboards()
+_PANELS = [(name, panel) for name, page in _PAGES.items() for panel in panels(page)]
+_WINDOW = Window(timedelta(minutes=30))
+
+each_page = pytest.mark.parametrize("page", _PAGES.values(), ids=_PAGES)
+each_panel = pytest.mark.parametrize("panel", [each for _, each in _PANELS], ids=[each["title"] for _, each in _PANELS])
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    with running(Path(tmp_path_factory.mktemp("stores"))) as settings:
+        yield settings
+
+
+@each_panel
+def test_a_panel_says_what_it_is_how_to_read_it_and_why_it_may_be_empty(panel: Panel) -> None:
+    defaults = panel["fieldConfig"]["defaults"]
+    assert panel["title"]
+    assert panel["description"].endswith((".", "…"))
+    assert defaults["unit"]
+    assert defaults["noValue"]
+    assert panel["targets"]
+
+
+@each_panel
+def test_every_query_of_a_panel_has_a_name_and_a_data_source_with_a_fixed_uid(panel: Panel) -> None:
+    refs = [target["refId"] for target in panel["targets"]]
+    assert all(refs)
+    assert len(set(refs)) == len(refs)
+    for target in panel["targets"]:
+        assert target["datasource"] in ({"type": "prometheus", "uid": "prometheus"}, {"type": "loki", "uid": "loki"})
+
+
+@each_panel
+def test_several_values_of_one_panel_can_be_told_apart(panel: Panel) -> None:
+    if panel["type"] != "table" and len(panel["targets"]) > 1:
+        legends = [target["legendFormat"] for target in panel["targets"]]
+        assert all(legends)
+        assert len(set(legends)) == len(legends)
+
+
+@each_page
+def test_no_two_panels_of_a_page_have_the_same_id_or_place(page: Panel) -> None:
+    ids = [panel["id"] for panel in page["panels"]]
+    assert len(set(ids)) == len(ids)
+    taken: set[tuple[int, int]] = set()
+    for panel in page["panels"]:
+        x, y, width, height = (panel["gridPos"][key] for key in "xywh")
+        cells = {(column, row) for column in range(x, x + width) for row in range(y, y + height)}
+        assert x + width <= 24, panel["title"]
+        assert not cells & taken, panel["title"]
+        taken |= cells
+
+
+@each_page
+def test_queries_name_metrics_and_labels_of_the_catalogue_only(page: Panel) -> None:
+    metrics = {metric.prometheus for metric in signals.METRICS}
+    parts = {f"{name}{part}" for name in metrics for part in ("", "_bucket", "_sum", "_count")}
+    known = parts | {attribute.label for attribute in signals.attributes()}
+    for query in queries(page, _WINDOW):
+        without_texts = re.sub(r'"[^"]*"|`[^`]*`', "", query.expr)
+        named = set(re.findall(r"\b(?:gen_ai|genai_observability|app|user|error|event)_\w+", without_texts))
+        assert named <= known, query.panel
+
+
+@each_page
+def test_every_query_obeys_the_choices_of_the_page(page: Panel) -> None:
+    chosen = {"service": "shop", "feature": "search", "team": "growth", "model": "small"}
+    for query in queries(page, Window(timedelta(hours=1), variables=chosen)):
+        if "ALERTS" not in query.expr:
+            selectors = re.findall(r"{[^}]*}(?: \| [^\[]*)?", query.expr)
+            assert selectors
+            assert all(f'=~"{value}"' in selector for selector in selectors for value in chosen.values()), query.panel
+
+
+@each_page
+def test_every_query_is_accepted_by_its_store(page: Panel, stores: Settings) -> None:
+    clients: dict[str, Prometheus | Loki] = {
+        "prometheus": Prometheus(stores.prometheus_url),
+        "loki": Loki(stores.loki_url),
+    }
+    for query in queries(page, _WINDOW):
+        clients[query.store].query(query.expr)  # raises where the store refuses it
+
+
+def test_all_matches_what_lacks_the_label_but_no_log_stream_without_a_service() -> None:
+    page = _PAGES["overview.json"]
+    choices = {item["name"]: item["allValue"] for item in page["templating"]["list"]}
+    assert choices == {"service": ".+", "feature": ".*", "team": ".*", "model": ".*"}
+
+
+def test_a_variable_that_the_page_lacks_is_an_error() -> None:
+    page = json.loads(json.dumps(_PAGES["overview.json"]).replace("$feature", "$nothing"))
+    with pytest.raises(KeyError, match="nothing"):
+        queries(page, _WINDOW)
+
+
+def test_windows_are_filled_in_as_grafana_does() -> None:
+    [query] = [
+        query
+        for query in queries(_PAGES["overview.json"], Window(timedelta(minutes=30), step=timedelta(seconds=5)))
+        if query.panel == "Cost by model, over time"
+    ]
+    assert query.step == timedelta(minutes=1), "bars are a minute apart at least"
+    assert "[60s] anchored" in query.expr
+    assert not query.instant
+
+
+def test_a_metric_without_a_label_of_the_page_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"genai_observability.dropped has no label app.feature"):
+        expressions.series(signals.DROPPED)
+
+
+def test_a_histogram_is_asked_for_by_one_of_its_parts() -> None:
+    with pytest.raises(ValueError, match="is a histogram"):
+        expressions.series(signals.CALL_DURATION)
+
+
+def test_the_colours_change_where_the_alerts_do(tmp_path: Path) -> None:
+    text = FILE.read_text(encoding="utf-8")
+    own = tmp_path / "thresholds.yaml"
+    own.write_text(
+        text.replace("warning: {above: 0.02, for: 15m}", "warning: {above: 0.03, for: 15m}"), encoding="utf-8"
+    )
+    page = dashboards(Thresholds.load(own))["overview.json"]
+    [failed] = [panel for panel in panels(page) if panel["title"] == "Failed"]
+    steps = failed["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    assert [step["value"] for step in steps] == [None, 0.03, 0.05]
+
+
+def test_writing_twice_gives_the_same_files_and_nothing_is_stale_after_it(tmp_path: Path) -> None:
+    directory = str(tmp_path / "dashboards")
+    assert main(["--directory", directory]) == 0
+    first = {path.name: path.read_bytes() for path in Path(directory).iterdir()}
+    assert main(["--directory", directory]) == 0
+    assert {path.name: path.read_bytes() for path in Path(directory).iterdir()} == first
+    assert main(["--check", "--directory", directory]) == 0
+
+
+def test_a_generated_file_says_so() -> None:
+    for page in _PAGES.values():
+        assert page["description"].startswith("Generated by `make generate` from stack/dashboards/")
+
+
+def test_a_changed_file_and_one_without_a_module_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--directory", str(tmp_path)])
+    (tmp_path / "overview.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "forgotten.json").write_text("{}", encoding="utf-8")
+    assert main(["--check", "--directory", str(tmp_path)]) == 1
+    complaint = capsys.readouterr().err
+    assert f"{tmp_path}/overview.json is not up to date: run `make generate`." in complaint
+    assert f"{tmp_path}/forgotten.json is not up to date: run `make generate`." in complaint
+    assert main(["--directory", str(tmp_path)]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["overview.json"]
