@@ -1,12 +1,14 @@
 """Starts and ends the two programs of the demonstration: the simulated provider and the sample application."""
 
+import fcntl
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
 from stack.native import process
-from stack.native.process import Program
+from stack.native.process import Program, StackError
 from stack.settings import Settings
 
 PROVIDER: Final = "demo-provider"
@@ -23,20 +25,19 @@ def running(settings: Settings, *, simulated: bool, keep: bool, report: Callable
         StackError: a port is in use, or a program does not start.
     """
     programs = _programs(settings, simulated=simulated)
-    for name in (APPLICATION, PROVIDER):
-        if left := process.find(name, state=settings.state):
-            report(f"ending {name} of an earlier run")
-            process.stop(left, state=settings.state)
-    process.require_free_ports(programs)
-    try:
-        started = {program.name: process.start(program, state=settings.state) for program in programs}
-        process.wait_until_ready(started, programs, on_ready=lambda ready: report(f"{ready.name} is ready"))
-        yield
-    except BaseException:
-        stop(settings)
-        raise
-    if not keep:
-        stop(settings)
+    with _alone(settings):
+        _end_earlier(settings, report)
+        process.require_free_ports(programs)
+        try:
+            started = {program.name: process.start(program, state=settings.state) for program in programs}
+            process.wait_until_ready(started, programs, on_ready=lambda ready: report(f"{ready.name} is ready"))
+            yield
+        except BaseException:
+            report("ending the demo's programs")
+            stop(settings)
+            raise
+        if not keep:
+            stop(settings)
 
 
 def stop(settings: Settings) -> None:
@@ -51,8 +52,35 @@ def stop(settings: Settings) -> None:
                 process.stop(found, state=settings.state)
 
 
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One demonstration at a time; the lock ends with its process, however that ends."""
+    path = settings.state / "run" / "demo.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError("Another demonstration is running: wait until it has ended, or end it.") from None
+        yield
+
+
+def _end_earlier(settings: Settings, report: Callable[[str], None]) -> None:
+    for name in (APPLICATION, PROVIDER):
+        if left := process.find(name, state=settings.state):
+            report(f"ending {name} of an earlier run")
+            process.stop(left, state=settings.state)
+
+
 def _programs(settings: Settings, *, simulated: bool) -> list[Program]:
-    environment = {**settings.variables(), "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_http_url}
+    # Everything they talk to is on this machine, but for the real provider: no proxy stands in between.
+    direct = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1")))
+    environment = {
+        **settings.variables(),
+        "NO_PROXY": direct,
+        "no_proxy": direct,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_http_url,
+    }
     provider = Program(
         name=PROVIDER,
         command=(sys.executable, "-m", "demo.provider"),
@@ -66,5 +94,6 @@ def _programs(settings: Settings, *, simulated: bool) -> list[Program]:
         health_url=f"{settings.demo_url}/healthz",
         ports={"DEMO_PORT": settings.demo_port},
         environment=environment,
+        without=("OTEL_",),  # what the user's shell sets for other applications is not for this one
     )
     return [provider, application] if simulated else [application]
