@@ -90,10 +90,11 @@ class Assistant:
 
         async def pieces() -> AsyncIterator[Answer]:
             text = ""
-            async for chunk in chunks:
-                for choice in chunk.choices:
-                    text += choice.delta.content or ""
-                    yield Answer(choice.delta.content or "", chunk.id)
+            async with chunks:  # closed also when the user leaves before the end
+                async for chunk in chunks:
+                    for choice in chunk.choices:
+                        text += choice.delta.content or ""
+                        yield Answer(choice.delta.content or "", chunk.id)
             _score(text, passages, chunk.id)
 
         return pieces()
