@@ -128,10 +128,11 @@ def _instrument(variant: str) -> Callable[[Callable[[], None]], Callable[[], Non
         _instrument_upstream()
     if variant == "ours":
         import genai_observability
-        from genai_observability import _providers
+        from genai_observability import _exporters
 
-        droppers = {"TRACES": _drop_spans(), "METRICS": _drop_metrics(), "LOGS": _drop_logs()}
-        _providers._exporter = lambda signal, *_: droppers[signal]()  # noqa: SLF001
+        _exporters.span_exporter = _drop_spans()
+        _exporters.metric_exporter = _drop_metrics()
+        _exporters.log_exporter = _drop_logs()
         if not genai_observability.instrument(service_name="benchmark").recording:
             raise SystemExit("Nothing is recorded: there is nothing to measure.")
         return genai_observability.attributed_to(feature="search", team="growth", user="alice", session="s-1")

@@ -248,6 +248,7 @@ begun = time.perf_counter(); ask(); print("ok", time.perf_counter() - begun < 0.
     assert (done.returncode, done.stdout) == (0, "ok True\n"), done.stderr
     assert time.monotonic() - started < 10
     assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) <= 3, "at most one complaint of each kind of telemetry"
 
 
 def test_a_collector_that_never_answers_delays_the_end_by_two_seconds_at_most(run: Run) -> None:

@@ -1,32 +1,30 @@
 """The OpenTelemetry providers that calls are recorded with: the application's own where it has them, else ours.
 
-Ours follow the standard ``OTEL_*`` variables and export over OTLP to the Collector:
-https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/
+Ours follow the standard ``OTEL_*`` variables.
 """
 
-import importlib
 import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any, Final, cast
-from urllib.parse import urlsplit
+from typing import Any, Final
 from weakref import WeakSet
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import LoggerProvider, NoOpLoggerProvider, get_logger_provider, set_logger_provider
 from opentelemetry.metrics import MeterProvider, NoOpMeterProvider
 from opentelemetry.sdk._logs import LoggerProvider as SDKLoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, ConsoleLogRecordExporter
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider as SDKMeterProvider
-from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import TracerProvider
 
+from genai_observability import _exporters
 from genai_observability._instance import instance_id
 
 _logger = logging.getLogger("genai_observability")
@@ -145,26 +143,22 @@ def _resource(service_name: str | None) -> Resource:
     }
     if service_name and not named:
         attributes["service.name"] = name = str(service_name)
-    if "service.instance.id" not in configured or not _configured_instance():
+    if "service.instance.id=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):  # the SDK's is always a new one
         attributes["service.instance.id"] = instance_id(str(name))
     return Resource.create(attributes)
-
-
-def _configured_instance() -> bool:
-    return "service.instance.id=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
 
 
 def _tracer_provider(
     resource: Resource, processor: Callable[[SpanProcessor | None], SpanProcessor]
 ) -> SDKTracerProvider:
     provider = SDKTracerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = _exporter("TRACES", "trace_exporter", "OTLPSpanExporter", ConsoleSpanExporter)
+    exporter = _exporters.span_exporter()
     provider.add_span_processor(processor(BatchSpanProcessor(exporter) if exporter else None))
     return provider
 
 
 def _meter_provider(resource: Resource) -> SDKMeterProvider:
-    exporter = _exporter("METRICS", "metric_exporter", "OTLPMetricExporter", ConsoleMetricExporter)
+    exporter = _exporters.metric_exporter()
     interval = None if os.environ.get("OTEL_METRIC_EXPORT_INTERVAL") else _METRIC_INTERVAL
     readers = [PeriodicExportingMetricReader(exporter, export_interval_millis=interval)] if exporter else []
     return SDKMeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
@@ -172,49 +166,6 @@ def _meter_provider(resource: Resource) -> SDKMeterProvider:
 
 def _logger_provider(resource: Resource) -> SDKLoggerProvider:
     provider = SDKLoggerProvider(resource=resource, shutdown_on_exit=False)
-    exporter = _exporter("LOGS", "_log_exporter", "OTLPLogExporter", ConsoleLogRecordExporter)
-    if exporter:
+    if exporter := _exporters.log_exporter():
         provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     return provider
-
-
-def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -> Any:
-    """The exporter that the environment asks for; ``None`` for none, or, with a warning, for one that cannot work."""
-    chosen = os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() or "otlp"
-    if chosen == "none":
-        return None
-    if chosen == "console":
-        return console()
-    if chosen != "otlp":
-        _logger.warning("OTEL_%s_EXPORTER=%s is not known here (otlp, console, none): otlp is used.", signal, chosen)
-    if problem := _endpoint_problem(signal):
-        _logger.warning("%s Nothing of this kind is exported.", problem)
-        return None
-    protocol = _variable("OTEL_EXPORTER_OTLP_PROTOCOL", signal) or "http/protobuf"
-    package = "grpc" if protocol == "grpc" else "http"
-    try:
-        exporters = importlib.import_module(f"opentelemetry.exporter.otlp.proto.{package}.{module}")
-    except ImportError:
-        _logger.warning(
-            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs the package opentelemetry-exporter-otlp-proto-grpc. "
-            "Nothing is exported as OTEL_%s.", signal,
-        )  # fmt: skip
-        return None
-    return cast("Any", getattr(exporters, name)())
-
-
-def _variable(name: str, signal: str) -> str:
-    specific = name.replace("OTLP_", f"OTLP_{signal}_")
-    return (os.environ.get(specific) or os.environ.get(name) or "").strip()
-
-
-def _endpoint_problem(signal: str) -> str | None:
-    endpoint = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal)
-    if not endpoint or _variable("OTEL_EXPORTER_OTLP_PROTOCOL", signal) == "grpc":
-        return None
-    try:
-        parts = urlsplit(endpoint)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not False
-    except ValueError:
-        valid = False
-    return None if valid else f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} is no address such as http://localhost:4318."

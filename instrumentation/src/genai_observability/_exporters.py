@@ -1,0 +1,93 @@
+"""The exporters that the standard ``OTEL_*`` variables ask for.
+
+https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#exporter-selection
+"""
+
+import importlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter
+from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+_logger = logging.getLogger("genai_observability")
+
+_SECONDS_BETWEEN_COMPLAINTS: Final = 300.0
+
+
+def span_exporter() -> Any:
+    """The exporter of spans; ``None`` where there is to be none."""
+    return _exporter("TRACES", "trace_exporter", "OTLPSpanExporter", ConsoleSpanExporter)
+
+
+def metric_exporter() -> Any:
+    """The exporter of metrics, likewise."""
+    return _exporter("METRICS", "metric_exporter", "OTLPMetricExporter", ConsoleMetricExporter)
+
+
+def log_exporter() -> Any:
+    """The exporter of log records, likewise."""
+    return _exporter("LOGS", "_log_exporter", "OTLPLogExporter", ConsoleLogRecordExporter)
+
+
+def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -> Any:
+    """What the environment asks for; ``None`` for none, or, with a warning, for one that cannot work."""
+    chosen = os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() or "otlp"
+    if chosen == "none":
+        return None
+    if chosen == "console":
+        return console()
+    if chosen != "otlp":
+        _logger.warning("OTEL_%s_EXPORTER=%s is not known here (otlp, console, none): otlp is used.", signal, chosen)
+    package = "grpc" if _variable("OTEL_EXPORTER_OTLP_PROTOCOL", signal) == "grpc" else "http"
+    if package == "http" and (problem := _endpoint_problem(signal)):
+        _logger.warning("%s Nothing of this kind is exported.", problem)
+        return None
+    path = f"opentelemetry.exporter.otlp.proto.{package}.{module}"
+    try:
+        exporter = getattr(importlib.import_module(path), name)
+    except ImportError:
+        _logger.warning(
+            "OTEL_EXPORTER_OTLP_PROTOCOL=grpc needs the package opentelemetry-exporter-otlp-proto-grpc. "
+            "Nothing is exported as OTEL_%s.", signal,
+        )  # fmt: skip
+        return None
+    logging.getLogger(path).addFilter(_Seldom())
+    return exporter()
+
+
+class _Seldom(logging.Filter):
+    """Lets an exporter complain once in a while: with the Collector away it would fill the application's log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._next = 0.0
+
+    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + _SECONDS_BETWEEN_COMPLAINTS
+        return True
+
+
+def _variable(name: str, signal: str) -> str:
+    specific = name.replace("OTLP_", f"OTLP_{signal}_")
+    return (os.environ.get(specific) or os.environ.get(name) or "").strip()
+
+
+def _endpoint_problem(signal: str) -> str | None:
+    endpoint = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal)
+    if not endpoint:
+        return None
+    try:
+        parts = urlsplit(endpoint)
+        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not False
+    except ValueError:  # a port that is no number, a broken IPv6 address
+        valid = False
+    return None if valid else f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} is no address such as http://localhost:4318."
