@@ -38,7 +38,7 @@ def _burst(thresholds: Thresholds) -> Alert:
         f"and {_calls(FAILED, '1m')} >= {least}",
         for_=limit.for_,
         keep_firing_for=Duration("1m"),
-        why="for: a hiccup that ends by itself pages nobody. keep_firing_for: a fault that comes and goes is one.",
+        why="No `for` by default: the window is the patience. keep_firing_for: a fault that comes and goes is one.",
         summary="{{ $value | humanizePercentage }} of the model calls of {{ $labels.job }} fail",
         description=f"Of the calls of the last minute, more than {percent(limit.above)} and at least {least} ended "
         "in an error or a timeout. Users get no answer now.",
