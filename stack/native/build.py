@@ -88,10 +88,12 @@ def build(settings: Settings, *, console: Console, builds: Sequence[Build] = BUI
         return
     go = toolchain.go(settings.state, minimum=max(_go_version(settings, each) for each in builds), report=console.print)
     _require_space(settings, go, due)
-    console.print(f"Building {len(due)} of {len(builds)} servers. A first build takes about 10 minutes on two cores.")
+    console.print(f"Building {len(due)} of {len(builds)} servers")
+    if len(due) > 1:
+        console.print("The first time this takes about 10 minutes on two cores, and 10 GB of disk in Go's caches")
     began = time.monotonic()
     _Run(settings=settings, go=go, due=due, console=console).all()
-    console.print(f"Built in {_clock(time.monotonic() - began)}.")
+    console.print(f"Built in {_clock(time.monotonic() - began)}")
 
 
 @dataclass(kw_only=True)

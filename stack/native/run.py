@@ -46,7 +46,7 @@ def up(
         to_start = [server for server in selected if server.name not in running]
         for server in reversed(to_start):
             if outdated := process.find(server.name, state=settings.state):
-                report(f"{server.name}: its configuration has changed, restarting")
+                report(f"{server.name}: it has changed, restarting")
                 process.stop(outdated, state=settings.state)
         process.require_free_ports(to_start)
         _make_folders(settings, to_start)
@@ -100,8 +100,11 @@ def _unchanged(state: Path, fingerprints: dict[str, str]) -> dict[str, Running]:
 
 
 def _fingerprint(server: Server, configuration: str) -> str:
-    binary = Path(server.command[0]).stat()
-    parts = (server.command, sorted(server.environment.items()), configuration, binary.st_size, binary.st_mtime_ns)
+    """Differs when anything differs that a running server has read: its program, arguments, variables and files."""
+    program = server.sources or Path(server.command[0])
+    files = [program, *program.rglob("*")]
+    versions = [(str(path), path.stat().st_mtime_ns) for path in files if path.is_file() and path.suffix != ".pyc"]
+    parts = (server.command, sorted(server.environment.items()), configuration, sorted(versions))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

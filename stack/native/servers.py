@@ -27,6 +27,8 @@ class Server(Program):
     """The file it is given, below its folder in the repository."""
     check: tuple[str, ...] = ()
     """The command that checks that file."""
+    sources: Path | None = None
+    """Its program where that is not the file that is executed: a changed program is restarted by the next `up`."""
     without: tuple[str, ...] = ("OTEL_",)
     """What the user has set for an application must not make the servers send telemetry about themselves."""
     wave: int = 1
@@ -74,7 +76,7 @@ def servers(settings: Settings) -> list[Server]:
                 "LOKI_GRPC_PORT": str(settings.loki_grpc_port),
                 "LOKI_DATA_DIR": f"{data}/loki",
                 "LOKI_RULES_DIR": f"{configuration}/loki/rules",
-                "LOKI_EXTERNAL_URL": settings.loki_url,
+                "GRAFANA_URL": settings.grafana_url,
                 "ALERTMANAGER_URL": settings.alertmanager_url,
             },
             ports=_pick(ports, "LOKI_PORT", "LOKI_GRPC_PORT"),
@@ -123,6 +125,7 @@ def servers(settings: Settings) -> list[Server]:
         Server(
             name="inbox",
             command=(sys.executable, "-m", "stack.inbox"),
+            sources=settings.root / "stack" / "inbox",
             environment={"INBOX_PORT": str(settings.inbox_port), "GENAI_STACK_DIR": str(settings.state)},
             ports=_pick(ports, "INBOX_PORT"),
             url=settings.inbox_url,
