@@ -77,12 +77,10 @@ def request_log(*conditions: str) -> str:
     return " | ".join(['{service_name=~"$service"}', where(EVENT_NAME, "=", CALL_EVENT), *_page(), *conditions])
 
 
-def top_calls(records: str, value: str, columns: tuple[str, ...], count: int = 10) -> str:
-    """The calls with the largest ``value`` in the whole range, with some of their fields.
-
-    Loki's log queries can only return the newest lines; a metric query with one series a call can rank them all.
-    """
-    return f"topk({count}, max by ({', '.join(columns)}) (max_over_time({records} | unwrap {value} [{RANGE}])))"
+def call_rows(records: str, *fields: str) -> str:
+    """Some fields of the records, and their time in UTC as text: what a table shows of a call."""
+    moment = 'label_format time=`{{ __timestamp__ | date "2006-01-02 15:04:05" }}`'
+    return f"{records} | {moment} | keep {', '.join(fields)}"
 
 
 def _page() -> Iterator[str]:

@@ -34,6 +34,7 @@ from stack.dashboards.expressions import (
     RANGE,
     RATE,
     STEP,
+    call_rows,
     increase,
     quantile,
     rate,
@@ -41,7 +42,6 @@ from stack.dashboards.expressions import (
     series,
     share,
     top,
-    top_calls,
     total,
     where,
 )
@@ -53,7 +53,6 @@ from stack.dashboards.style import (
     DOLLARS,
     GREEN,
     GREY,
-    MOMENT,
     ORANGE,
     PURPLE,
     RED,
@@ -63,6 +62,7 @@ from stack.dashboards.style import (
     TOKENS_PER_SECOND,
     Column,
     Limits,
+    Lines,
     Logs,
     Metrics,
     Row,
@@ -94,8 +94,26 @@ _NO_CALLS: Final = "No calls in this time range"
 _QUALITY: Final = Limits(warning=0.7, critical=0.5, low_is_bad=True)
 
 _TIME: Final = Column("time", "Time (UTC)")
+_WHO: Final = (_TIME, Column(FEATURE.label, "Feature"), Column(REQUEST_MODEL.label, "Model"))
 _TRACE: Final = Column("trace_id", "Trace", links_to_trace=True)
-_WHEN: Final = 'label_format time=`{{ __timestamp__ | date "2006-01-02 15:04:05" }}`'
+_OUTCOME: Final = Column(OUTCOME.label, "Outcome")
+
+_FAILED_CALLS: Final = (
+    *_WHO,
+    Column(TEAM.label, "Team"),
+    _OUTCOME,
+    Column(ERROR_TYPE.label, "Error"),
+    Column(ERROR_MESSAGE.label, "Message"),
+    _TRACE,
+)
+_SLOWEST_CALLS: Final = (Column(DURATION.label, "Duration", SECONDS), *_WHO, _OUTCOME, _TRACE)
+_DEAREST_CALLS: Final = (
+    Column(COST.label, "Cost", DOLLARS),
+    *_WHO,
+    Column(INPUT_TOKENS.label, "Tokens in", COUNT),
+    Column(OUTPUT_TOKENS.label, "Tokens out", COUNT),
+    _TRACE,
+)
 
 
 def dashboard(thresholds: Thresholds) -> Dashboard:
@@ -277,21 +295,12 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
             limits=Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above),
         ),
         rows(
-            Logs(_latest_failures()),
+            _lines(request_log(_UNSUCCESSFUL), _FAILED_CALLS, newest=10),
             title="Failed calls",
             description="The latest calls without an answer, from the request log; the trace id opens the trace.",
             empty="Nothing failed in this time range",
-            columns=[
-                Column("Value #A", "Time", MOMENT),
-                Column(FEATURE.label, "Feature"),
-                Column(TEAM.label, "Team"),
-                Column(REQUEST_MODEL.label, "Model"),
-                Column(OUTCOME.label, "Outcome"),
-                Column(ERROR_TYPE.label, "Error"),
-                Column(ERROR_MESSAGE.label, "Message"),
-                _TRACE,
-            ],
-            sort_by="Time",
+            columns=_FAILED_CALLS,
+            sort_by=_TIME.title,
             width=24,
         ),
     ]
@@ -411,27 +420,25 @@ def _quality() -> list[Builder[Panel]]:
 
 
 def _calls() -> list[Builder[Panel]]:
-    who = (_TIME, Column(FEATURE.label, "Feature"), Column(REQUEST_MODEL.label, "Model"))
-    tokens = (Column(INPUT_TOKENS.label, "Tokens in"), Column(OUTPUT_TOKENS.label, "Tokens out"))
-    slowest = [Column("Value #A", "Duration", SECONDS), *who, Column(OUTCOME.label, "Outcome"), _TRACE]
-    dearest = [Column("Value #A", "Cost", DOLLARS), *who, *tokens, _TRACE]
+    # Loki gives the newest lines, in no other order, and a metric query with a series a call takes gigabytes.
+    latest = 1000
     return [
         rows(
-            Logs(top_calls(request_log(_WHEN), DURATION.label, _fields(slowest))),
+            _lines(request_log(), _SLOWEST_CALLS, newest=latest),
             title="Slowest calls",
-            description="The calls of the time range that took longest, from the request log; the trace shows where "
-            "the time went.",
+            description="The slowest of the latest 1,000 calls of the time range, from the request log; the trace "
+            "shows where the time went.",
             empty=_NO_CALLS,
-            columns=slowest,
+            columns=_SLOWEST_CALLS,
             sort_by="Duration",
         ),
         rows(
-            Logs(top_calls(request_log(_WHEN, where(COST, "!=", "")), COST.label, _fields(dearest))),
+            _lines(request_log(where(COST, "!=", "")), _DEAREST_CALLS, newest=latest),
             title="Dearest calls",
-            description="The calls of the time range that cost most, from the request log: usually long prompts, or "
-            "long answers of a large model.",
+            description="The dearest of the latest 1,000 priced calls of the time range, from the request log: "
+            "usually long prompts, or long answers of a large model.",
             empty="No priced calls in this time range",
-            columns=dearest,
+            columns=_DEAREST_CALLS,
             sort_by="Cost",
         ),
     ]
@@ -467,11 +474,8 @@ def _alerts() -> str:
     return f"max {by} ({firing}) or 0 * max {by} (max_over_time({firing}[{RANGE}]))"
 
 
-def _latest_failures() -> str:
-    """The time of a call is the value that is ranked, so that the latest come first."""
-    records = request_log(_UNSUCCESSFUL, "label_format time=`{{ __timestamp__ | unixEpochMillis }}`")
-    columns = (FEATURE, TEAM, REQUEST_MODEL, OUTCOME, ERROR_TYPE, ERROR_MESSAGE)
-    return top_calls(records, "time", (*(column.label for column in columns), "trace_id"))
+def _lines(records: str, columns: Sequence[Column], *, newest: int) -> Lines:
+    return Lines(call_rows(records, *(column.field for column in columns)), newest)
 
 
 def _tokens(kind: str) -> str:
@@ -484,7 +488,3 @@ def _detail(kind: str) -> str:
 
 def _legend(attribute: Attribute) -> str:
     return f"{{{{{attribute.label}}}}}"
-
-
-def _fields(columns: Sequence[Column]) -> tuple[str, ...]:
-    return tuple(column.field for column in columns if not column.field.startswith("Value"))

@@ -21,7 +21,11 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class PanelQuery:
-    """One query of one panel. An instant query is asked for the end of the window, another one for every step in it."""
+    """One query of one panel.
+
+    An instant query is asked for the end of the window; another one of Prometheus for every step in it; another one of
+    Loki for the ``newest`` lines in it.
+    """
 
     panel: str
     panel_id: int
@@ -31,6 +35,7 @@ class PanelQuery:
     instant: bool
     legend: str
     step: timedelta
+    newest: int | None
 
 
 def queries(dashboard: dict[str, Any], window: Window) -> list[PanelQuery]:
@@ -57,6 +62,7 @@ def panel_queries(dashboard: dict[str, Any], panel: dict[str, Any], window: Wind
             instant=bool(target.get("instant")),
             legend=target.get("legendFormat", ""),
             step=step,
+            newest=target.get("maxLines"),
         )
         for target in panel["targets"]
     ]

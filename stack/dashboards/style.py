@@ -49,7 +49,9 @@ COUNT: Final = "short"
 CALLS_PER_SECOND: Final = "reqps"
 TOKENS_PER_SECOND: Final = "suffix: tok/s"
 SCORE: Final = "none"
-MOMENT: Final = "dateTimeAsIso"
+
+_ROWS: Final = 10
+"""Rows of a table: the worst, not all."""
 
 _CALLS: Final = f"{CALL_DURATION.prometheus}_count"
 """Where the choices of the variables come from: every call is counted here."""
@@ -71,6 +73,14 @@ class Logs:
 
     expr: str
     legend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A LogQL query for the newest lines; a table shows their labels."""
+
+    expr: str
+    newest: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +258,7 @@ def parts(*queries: Metrics, title: str, description: str, unit: str, empty: str
 
 
 def rows(
-    query: Metrics | Logs,
+    query: Metrics | Lines,
     *,
     title: str,
     description: str,
@@ -258,20 +268,11 @@ def rows(
     width: int = 12,
     height: int = 10,
 ) -> table.Panel:
-    """A table with these columns from left to right, largest value of ``sort_by`` first."""
+    """A table with these columns from left to right: ten rows, largest value of ``sort_by`` first."""
     panel = (
         _described(table.Panel(), title, description, "none", empty, width, height=height)
         .targets(_targets([query], as_table=True))
-        .with_transformation(
-            model.DataTransformerConfig(
-                id_val="organize",
-                options={
-                    "excludeByName": {"Time": True},
-                    "indexByName": {column.field: index for index, column in enumerate(columns)},
-                    "renameByName": {column.field: column.title for column in columns},
-                },
-            )
-        )
+        .transformations(_transformations(query, columns, sort_by))
         .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(desc=True)])
         .cell_height(values.TableCellHeight.SM)
     )
@@ -299,16 +300,18 @@ def _described(panel: P, title: str, description: str, unit: str, empty: str, wi
     return panel.title(title).description(description).unit(unit).no_value(empty).span(width).height(height)
 
 
-def _targets(queries: Sequence[Metrics | Logs], *, as_table: bool = False) -> list[Builder[Dataquery]]:
+def _targets(queries: Sequence[Metrics | Logs | Lines], *, as_table: bool = False) -> list[Builder[Dataquery]]:
     """The SDK's queries; it gives them no refId, without which Grafana confuses them."""
     return [_target(query, ref, as_table=as_table) for query, ref in zip(queries, ascii_uppercase, strict=False)]
 
 
-def _target(query: Metrics | Logs, ref: str, *, as_table: bool) -> Builder[Dataquery]:
-    if isinstance(query, Logs):
+def _target(query: Metrics | Logs | Lines, ref: str, *, as_table: bool) -> Builder[Dataquery]:
+    if isinstance(query, Logs | Lines):
         source = values.DataSourceRef(type_val="loki", uid="loki")
-        lines = loki.Dataquery().ref_id(ref).datasource(source).expr(query.expr).legend_format(query.legend)
-        return lines.query_type("instant").instant(instant=True)
+        lines = loki.Dataquery().ref_id(ref).datasource(source).expr(query.expr)
+        if isinstance(query, Lines):
+            return lines.query_type("range").range(range_val=True).max_lines(query.newest)
+        return lines.query_type("instant").instant(instant=True).legend_format(query.legend)
     source = values.DataSourceRef(type_val="prometheus", uid="prometheus")
     numbers = prometheus.Dataquery().ref_id(ref).datasource(source).expr(query.expr).legend_format(query.legend)
     # The query builder of Grafana does not know `anchored`; the code editor leaves an expression as it is.
@@ -358,6 +361,30 @@ def _thresholds(limits: Limits | None, *, otherwise: str) -> dashboard.Threshold
             model.Threshold(value=limits.critical, color=RED),
         ]
     return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
+
+
+def _transformations(
+    query: Metrics | Lines, columns: Sequence[Column], sort_by: str
+) -> list[model.DataTransformerConfig]:
+    """From an answer to the rows of a table, step by step."""
+    ranked = next(column.field for column in columns if column.title == sort_by)
+    numbers = [{"targetField": column.field, "destinationType": "number"} for column in columns if column.unit]
+    steps: list[tuple[str, dict[str, object]]] = [
+        ("sortBy", {"sort": [{"field": ranked, "desc": True}]}),
+        ("limit", {"limitField": _ROWS}),
+        (
+            "organize",
+            {
+                "excludeByName": {"Time": True},
+                "indexByName": {column.field: index for index, column in enumerate(columns)},
+                "renameByName": {column.field: column.title for column in columns},
+            },
+        ),
+    ]
+    if isinstance(query, Lines):  # the labels of each line come in one field, as texts
+        labels = ("extractFields", {"source": "labels", "format": "json", "replace": True, "keepTime": False})
+        steps = [labels, ("convertFieldType", {"fields": {}, "conversions": numbers}), *steps]
+    return [model.DataTransformerConfig(id_val=name, options=options) for name, options in steps]
 
 
 def _column_properties(column: Column) -> list[model.DynamicConfigValue]:

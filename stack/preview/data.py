@@ -21,7 +21,7 @@ _SHORTEST_STEP = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One series of an answer. An instant query's has one point."""
+    """One series of an answer: an instant query's has one point, a log line none, only labels."""
 
     ref: str
     name: str
@@ -63,11 +63,13 @@ def first_call(prometheus: Prometheus, *, start: datetime, end: datetime) -> dat
 
 
 def _ask(query: PanelQuery, *, start: datetime, end: datetime, prometheus: Prometheus, loki: Loki) -> list[Frame]:
-    store = prometheus if query.store == "prometheus" else loki
     if query.instant:
-        samples = store.query(query.expr, at=end)
+        samples = (prometheus if query.store == "prometheus" else loki).query(query.expr, at=end)
         return [_frame(query, sample.labels, [(end, sample.value)]) for sample in samples]
-    series = store.query_range(query.expr, start=start, end=end, step=query.step)
+    if query.store == "loki":
+        entries = loki.entries(query.expr, start=start, end=end, limit=query.newest)
+        return [_frame(query, entry.labels, []) for entry in entries]
+    series = prometheus.query_range(query.expr, start=start, end=end, step=query.step)
     return [_frame(query, item.labels, item.points) for item in series if item.points]
 
 

@@ -134,21 +134,30 @@ def _parts(panel: Definition, frames: Sequence[Frame], _: Callable[[str], str]) 
 
 
 def _table(panel: Definition, frames: Sequence[Frame], trace_url: Callable[[str], str]) -> View:
-    organised = panel["transformations"][0]["options"]
-    order, headings = organised["indexByName"], organised["renameByName"]
+    steps = {step["id"]: step["options"] for step in panel["transformations"]}
+    headings, order = steps["organize"]["renameByName"], steps["organize"]["indexByName"]
     fields = sorted(headings, key=lambda field: order[field])
-    [sort] = panel["options"]["sortBy"]
-    sorted_by = next(field for field, heading in headings.items() if heading == sort["displayName"])
-    records: list[dict[str, Any]] = [{**frame.labels, "Value": frame.last, "Value #A": frame.last} for frame in frames]
-    records.sort(key=lambda record: record[sorted_by], reverse=sort["desc"])
+    [sort] = steps["sortBy"]["sort"]
+    numbers = {item["targetField"] for item in steps.get("convertFieldType", {"conversions": ()})["conversions"]}
+    records = sorted(
+        (_record(frame, numbers) for frame in frames),
+        key=lambda record: record.get(sort["field"], ""),
+        reverse=sort["desc"],
+    )
     overrides = {item["matcher"]["options"]: _properties(item) for item in panel["fieldConfig"].get("overrides", ())}
     return {
-        "headings": [{"text": headings[field], "number": field.startswith("Value")} for field in fields],
+        "headings": [headings[field] for field in fields],
         "rows": [
             [_cell(record.get(field, ""), overrides.get(headings[field], {}), trace_url) for field in fields]
-            for record in records
+            for record in records[: steps["limit"]["limitField"]]
         ],
     }
+
+
+def _record(frame: Frame, numbers: set[str]) -> dict[str, Any]:
+    """A line's labels, of which some are numbers, or a sample's labels and its value."""
+    labels = {key: float(value) if key in numbers else value for key, value in frame.labels.items()}
+    return {**labels, "Value": frame.last} if frame.points else labels
 
 
 _DRAWN: dict[str, Callable[[Definition, Sequence[Frame], Callable[[str], str]], View]] = {

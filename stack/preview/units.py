@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
 _THOUSANDS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
@@ -61,17 +60,12 @@ def _calls_a_second(value: float, decimals: int | None) -> str:
     return f"{_short(value, decimals)} req/s"
 
 
-def _moment(milliseconds: float, _: int | None) -> str:
-    return f"{datetime.fromtimestamp(milliseconds / 1000, UTC):%Y-%m-%d %H:%M:%S}"
-
-
 _WRITERS: dict[str, Callable[[float, int | None], str]] = {
     "s": _seconds,
     "percentunit": _share,
     "currencyUSD": _dollars,
     "short": _short,
     "reqps": _calls_a_second,
-    "dateTimeAsIso": _moment,
 }
 
 _AXES: dict[str, dict[str, Any]] = {
