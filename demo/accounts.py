@@ -119,7 +119,8 @@ def times(settings: Settings, start: datetime, end: datetime) -> Times:
 def differences(expected: Account, found: Iterable[Account]) -> list[str]:
     """Every figure on which a store and the expected account disagree, each as a sentence."""
     return [
-        f"{FIGURES[field.name].strip()}: {account.source} has {theirs}, the {expected.source} has {ours}."
+        f"{FIGURES[field.name].strip()}: "
+        f"{account.source} has {figure(theirs)}, the {expected.source} has {figure(ours)}."
         for account in found
         for field in fields(Account)
         if field.name in FIGURES
@@ -127,6 +128,11 @@ def differences(expected: Account, found: Iterable[Account]) -> list[str]:
         and (theirs := getattr(account, field.name)) is not None
         and abs(theirs - ours) > (_SAME_DOLLARS if field.name == "dollars" else 0)
     ]
+
+
+def figure(value: float | Decimal) -> str:
+    """A figure as it is shown: money to the millionth of a dollar, counts whole."""
+    return f"{value:.6f}" if isinstance(value, Decimal) else f"{value:,.12g}"
 
 
 def _of_prometheus(prometheus: Prometheus, start: datetime, end: datetime) -> Account:

@@ -12,7 +12,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from itertools import islice
 from types import FrameType
 from typing import Any, Final
@@ -23,7 +22,7 @@ from rich.status import Status
 from rich.table import Table
 
 from demo import accounts, services
-from demo.accounts import FIGURES, Account, Times
+from demo.accounts import FIGURES, Account, Times, figure
 from demo.app.clients import ConfigurationError, chosen_provider
 from demo.app.library import read_passages
 from demo.bound import upper_bound
@@ -96,8 +95,7 @@ def main() -> int:
 
 
 def _with_simulated_provider(settings: Settings, options: Options, step: Steps) -> None:
-    began = datetime.now(UTC)
-    with services.running(settings, simulated=True, keep=options.keep, report=step):
+    with services.running(settings, simulated=True, keep=options.keep, report=step) as began:
         traffic = asyncio.run(_break_and_mend(settings, options, step))
         ledger: dict[str, Any] = _get(f"{settings.provider_url}/control/ledger")
         _say_what_was_sent(traffic, step)
@@ -116,8 +114,7 @@ def _with_real_provider(settings: Settings, options: Options, step: Steps) -> No
     most = upper_bound(islice(visits(options.seed), _REAL_VISITS), read_passages())
     step(f"the real provider: {_REAL_VISITS} requests to the application, which cost at most ${most:.2f} in all")
     step("it cannot be made to fail on demand: no fault and no alert; the calls of a model it does not know fail")
-    began = datetime.now(UTC)
-    with services.running(settings, simulated=False, keep=options.keep, report=step):
+    with services.running(settings, simulated=False, keep=options.keep, report=step) as began:
         traffic = Traffic(settings.demo_url, seed=options.seed, rate=1.0)
         asyncio.run(traffic.run(stop=asyncio.Event(), most=_REAL_VISITS))
         calls: int = _get(f"{settings.demo_url}/calls")["calls"]
@@ -230,12 +227,8 @@ def _table(columns: Sequence[Account]) -> Table:
         table.add_column(account.source, justify="right", no_wrap=True)
     for name, words in FIGURES.items():
         values = [getattr(account, name) for account in columns]
-        table.add_row(words, *("–" if value is None else _figure(value) for value in values))
+        table.add_row(words, *("–" if value is None else figure(value) for value in values))
     return table
-
-
-def _figure(value: float | Decimal) -> str:
-    return f"{value:.6f}" if isinstance(value, Decimal) else f"{value:,.12g}"
 
 
 def _say_times(times: Times, step: Steps) -> None:

@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Final
 
 from stack.native import process
@@ -16,9 +17,10 @@ APPLICATION: Final = "demo-app"
 
 
 @contextmanager
-def running(settings: Settings, *, simulated: bool, keep: bool, report: Callable[[str], None]) -> Iterator[None]:
+def running(settings: Settings, *, simulated: bool, keep: bool, report: Callable[[str], None]) -> Iterator[datetime]:
     """Both programs (of a real provider: the application alone), until the block is left; with ``keep``, longer.
 
+    The time is the beginning of the run: all telemetry of these programs is younger, that of earlier ones is older.
     Programs that an interrupted demonstration or one with ``--keep`` left behind are ended first.
 
     Raises:
@@ -28,10 +30,11 @@ def running(settings: Settings, *, simulated: bool, keep: bool, report: Callable
     with _alone(settings):
         _end_earlier(settings, report)
         process.require_free_ports(programs)
+        began = datetime.now(UTC)
         try:
             started = {program.name: process.start(program, state=settings.state) for program in programs}
             process.wait_until_ready(started, programs, on_ready=lambda ready: report(f"{ready.name} is ready"))
-            yield
+            yield began
         except BaseException:
             report("ending the demo's programs")
             stop(settings)
