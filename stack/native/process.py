@@ -281,11 +281,10 @@ def _read(record: Path) -> Running | None:
 def _process(running: Running) -> psutil.Process | None:
     child = _children.get(running.pid)
     try:
+        if child:  # ours: its environment cannot be read for a moment after it was started, and need not be
+            return psutil.Process(running.pid) if child.poll() is None else None
         process = psutil.Process(running.pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        # A child's environment cannot be read for a moment after it was started, and needs not be: it is ours.
-        if (child is None or child.poll() is not None) and process.environ().get(_MARK) != running.mark:
+        if process.status() == psutil.STATUS_ZOMBIE or process.environ().get(_MARK) != running.mark:
             return None
     except (psutil.Error, OSError):
         return None
