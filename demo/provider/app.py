@@ -24,6 +24,8 @@ from demo.provider.requests import required
 from demo.provider.usage import PromptCache, Usage
 
 _SLOWER: Final = 4.0
+_SLOWEST: Final = 4.0
+"""Seconds; a slow answer still arrives before the sample application gives up, after 5, or it would be no answer."""
 _REFUSAL_SECONDS: Final = 0.05
 _LONGEST_HANG: Final = 600.0
 
@@ -74,18 +76,19 @@ class Provider:
         except BadRequestError as error:
             return await self._refuse(_bad_request(str(error)))
         found = answer(prompt, cache=self._cache, random=self._random())
-        latency = self._latency * (_SLOWER if fault is Fault.SLOW else 1.0)
         ids = {"unique": uuid.uuid4().hex, "created": int(time.time())}
         tokens = found.usage.input_tokens + found.usage.output_tokens
         if prompt.stream:
-            await asyncio.sleep(found.first_token * latency)
+            seconds = self._seconds(found.first_token, fault)
+            await asyncio.sleep(seconds)
             return StreamingResponse(
-                self._stream(found, wire.chunks(found, body, **ids), latency),
-                headers=self._headers(tokens, found.first_token * latency),
+                self._stream(found, wire.chunks(found, body, **ids), self._seconds(found.token, fault)),
+                headers=self._headers(tokens, seconds),
                 media_type="text/event-stream; charset=utf-8",
             )
-        await asyncio.sleep(found.seconds * latency)
-        headers = self._headers(tokens, found.seconds * latency)
+        seconds = self._seconds(found.seconds, fault)
+        await asyncio.sleep(seconds)
+        headers = self._headers(tokens, seconds)
         return await self._bill(request, found.model, found.usage, wire.whole(found, body, **ids), headers)
 
     async def _embeddings(self, request: Request) -> Response:
@@ -98,8 +101,7 @@ class Provider:
             content, usage = embeddings.whole(body, snapshot=model.snapshot)
         except BadRequestError as error:
             return await self._refuse(_bad_request(str(error)))
-        latency = self._latency * (_SLOWER if fault is Fault.SLOW else 1.0)
-        seconds = embedding_seconds(model, self._random()) * latency
+        seconds = self._seconds(embedding_seconds(model, self._random()), fault)
         await asyncio.sleep(seconds)
         headers = self._headers(usage.input_tokens, seconds)
         return await self._bill(request, model.snapshot, usage, content, headers)
@@ -141,14 +143,14 @@ class Provider:
         return JSONResponse(content, headers=headers)
 
     async def _stream(
-        self, found: Answer, chunks: Iterator[tuple[str | None, Any]], latency: float
+        self, found: Answer, chunks: Iterator[tuple[str | None, Any]], pause: float
     ) -> AsyncIterator[str]:
         """Sends the chunks at the model's pace, and bills once the last one is out."""
         complete = False
         try:
             for event, data in chunks:
                 yield (f"event: {event}\n" if event else "") + f"data: {_line(data)}\n\n"
-                await asyncio.sleep(found.token * latency)
+                await asyncio.sleep(pause)
             complete = True
         finally:
             if complete:
@@ -179,6 +181,10 @@ class Provider:
             except (ValueError, BadRequestError) as error:
                 return JSONResponse({"error": str(error)}, status_code=400)
         return JSONResponse(self.faults.shares)
+
+    def _seconds(self, usual: float, fault: Fault | None) -> float:
+        slow = min(usual * _SLOWER, max(usual, _SLOWEST)) if fault is Fault.SLOW else usual
+        return slow * self._latency
 
     def _headers(self, tokens: int, seconds: float) -> dict[str, str]:
         return {

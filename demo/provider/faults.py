@@ -30,7 +30,7 @@ class Fault(StrEnum):
     HANG = "hang"
     """No answer at all, until the client gives up."""
     SLOW = "slow"
-    """The right answer, after four times as long."""
+    """The right answer, after up to four times as long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
