@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -92,12 +94,20 @@ def _logs(settings: Settings, arguments: argparse.Namespace) -> None:
         positions[name] = path.stat().st_size
         for line in process.last_lines(path, arguments.lines):
             _console.print(f"{name:<13}{line}")
-    while sys.stdout.isatty():
+    if sys.stdout.isatty():
+        with contextlib.suppress(KeyboardInterrupt):  # how a reader ends it
+            _follow(files, positions)
+
+
+def _follow(files: Mapping[str, Path], positions: dict[str, int]) -> None:
+    while True:
         time.sleep(0.5)
         for name, path in files.items():
-            size = path.stat().st_size
+            size = path.stat().st_size if path.exists() else 0
+            if size == positions[name]:
+                continue
             with path.open(errors="replace") as file:
-                file.seek(positions[name] if size >= positions[name] else 0)  # smaller: it has been set aside
+                file.seek(positions[name] if size > positions[name] else 0)  # smaller: it has been set aside
                 for line in file:
                     _console.print(f"{name:<13}{line.rstrip()}")
                 positions[name] = file.tell()

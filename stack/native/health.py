@@ -48,7 +48,7 @@ def status(settings: Settings) -> list[State]:
 
 
 def logs(settings: Settings, names: Sequence[str]) -> dict[str, Path]:
-    """The log files of the servers of these names, or of all.
+    """The log files of these names (builds and the demo have one, too), or of all servers.
 
     Raises:
         StackError: there is no server or log of that name.
@@ -58,4 +58,4 @@ def logs(settings: Settings, names: Sequence[str]) -> dict[str, Path]:
     for name in names:
         if name not in found:
             raise StackError(f"There is no log of {name!r}. There are: {', '.join(found) or 'none yet'}.")
-    return {name: found[name] for name in names or found}
+    return {name: found[name] for name in names or [each.name for each in servers(settings) if each.name in found]}
