@@ -8,6 +8,8 @@ from typing import Any
 import yaml
 
 from stack.dashboards.style import trace_link
+from stack.native.servers import _grafana
+from stack.settings import Settings
 
 _ROOT = Path(__file__).resolve().parents[2] / "grafana"
 _ADDRESSES = {
@@ -49,6 +51,11 @@ def test_every_variable_that_is_needed_is_explained_at_the_top() -> None:
     text = (_ROOT / "provisioning" / "datasources" / "datasources.yaml").read_text(encoding="utf-8")
     head, _, body = text.partition("apiVersion")
     assert set(re.findall(r"(?<!\$)\${(\w+)}", body)) == set(re.findall(r"\b[A-Z]+_(?:URL|TYPE)\b", head))
+
+
+def test_the_native_run_sets_every_variable_that_is_needed() -> None:
+    set_there = _grafana(Settings.load(), Path("/usr/sbin/grafana")).environment
+    assert set(_ADDRESSES) <= set(set_there)
 
 
 def test_metrics_logs_and_traces_lead_to_each_other() -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from stack.dashboards import Window, dashboards, expressions, queries
 from stack.dashboards.__main__ import main
 from stack.dashboards.queries import panels
 from stack.settings import Settings
-from stack.thresholds import FILE, Thresholds
+from stack.thresholds import Thresholds
 from tests.stores import running
 
 Panel = dict[str, Any]
@@ -142,16 +143,13 @@ def test_a_histogram_is_asked_for_by_one_of_its_parts() -> None:
         expressions.series(signals.CALL_DURATION)
 
 
-def test_the_colours_change_where_the_alerts_do(tmp_path: Path) -> None:
-    text = FILE.read_text(encoding="utf-8")
-    own = tmp_path / "thresholds.yaml"
-    own.write_text(
-        text.replace("warning: {above: 0.02, for: 15m}", "warning: {above: 0.03, for: 15m}"), encoding="utf-8"
-    )
-    page = dashboards(Thresholds.load(own))["overview.json"]
-    [failed] = [panel for panel in panels(page) if panel["title"] == "Failed"]
+def test_the_colours_change_where_the_alerts_do() -> None:
+    usual = Thresholds.load()
+    warning, critical = replace(usual.error_ratio.warning, above=0.03), replace(usual.error_ratio.critical, above=0.07)
+    own = replace(usual, error_ratio=replace(usual.error_ratio, warning=warning, critical=critical))
+    [failed] = [panel for panel in panels(dashboards(own)["overview.json"]) if panel["title"] == "Failed"]
     steps = failed["fieldConfig"]["defaults"]["thresholds"]["steps"]
-    assert [step["value"] for step in steps] == [None, 0.03, 0.05]
+    assert [step["value"] for step in steps] == [None, 0.03, 0.07]
 
 
 def test_writing_twice_gives_the_same_files_and_nothing_is_stale_after_it(tmp_path: Path) -> None:
