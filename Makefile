@@ -53,7 +53,7 @@ lock: setup-dev ## Write constraints.txt anew from what is installed
 	@$(RUN) -m pip freeze --exclude-editable > constraints.txt
 
 setup:
-	@$(PYTHON) stack/bootstrap.py
+	@$(PYTHON) -I stack/bootstrap.py
 
 setup-dev:
-	@$(PYTHON) stack/bootstrap.py --dev
+	@$(PYTHON) -I stack/bootstrap.py --dev
