@@ -1,6 +1,5 @@
 """One GET of a store's HTTP API, every failure of which is one sentence."""
 
-import weakref
 from typing import Any
 
 import httpx
