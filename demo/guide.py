@@ -163,7 +163,10 @@ async def _until_earlier_alert_has_ended(settings: Settings, step: Steps) -> Non
     prometheus = Prometheus(settings.prometheus_url)
     deadline = time.monotonic() + _EARLIER_ALERT_ENDS_WITHIN
     told = False
-    while any(alert.name == ALERT for alert in await asyncio.to_thread(prometheus.alerts)):
+    while any(
+        alert.name == ALERT and alert.labels.get("service") == accounts.SERVICE
+        for alert in await asyncio.to_thread(prometheus.alerts)
+    ):
         if not told:
             step(f"{ALERT} is still there from an earlier run: waiting until it has ended")
             told = True
