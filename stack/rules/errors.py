@@ -64,7 +64,9 @@ def _ratio(share: Share, severity: Severity) -> Alert:
         name="GenAIErrorRatioHigh",
         severity=severity,
         expr=f"job:genai_calls_failed:ratio5m > {limit.above:g}\n"
-        f"and job:genai_calls_failed:increase5m >= {share.min_calls}",
+        f"and job:genai_calls_failed:increase5m >= {share.min_calls}\n"
+        # A burst stays in the window of 5 minutes when it is over: it has its own alert and needs no second one.
+        f'unless on ({", ".join(SERVICE)}) ALERTS{{alertname="GenAIErrorBurst",alertstate="firing"}}',
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: small shares are worth a look only if they last. keep_firing_for: one window, so that a share near "

@@ -24,11 +24,11 @@ TEST_FILES = sorted((PROMETHEUS / "rule_tests").glob("*.yaml"))
 RUNBOOKS = SETTINGS.root / "docs" / "runbooks"
 
 # Written by Prometheus itself, not by applications.
-SERVER_METRICS = {"up"}
-SERVER_LABELS = {"job", "instance", "le", "deployment_environment_name"}
+SERVER_METRICS = {"up", "ALERTS"}
+SERVER_LABELS = {"alertname", "alertstate", "job", "instance", "le", "deployment_environment_name"}
 PROMQL_WORDS = {
-    "absent", "and", "by", "histogram_quantile", "increase", "label_replace", "last_over_time", "offset", "or", "rate",
-    "sum", "unless",
+    "absent", "and", "by", "histogram_quantile", "increase", "label_replace", "last_over_time", "offset", "on", "or",
+    "rate", "sum", "unless",
 }  # fmt: skip
 IDENTIFIER = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*")
 
