@@ -286,6 +286,17 @@ def test_a_standard_variable_that_the_sdk_refuses_is_said_and_the_call_goes_on(r
     assert "Traceback" not in done.stderr
 
 
+def test_a_metric_interval_that_is_no_number_is_said_and_the_default_is_used(run: Run, capture: Capture) -> None:
+    done = run(
+        INSTRUMENT + "print(ask().object)",
+        OTEL_METRIC_EXPORT_INTERVAL="often",
+        OTEL_EXPORTER_OTLP_ENDPOINT=capture.url,
+    )
+    assert done.stdout == "chat.completion\n", done.stderr
+    assert done.stderr == "OTEL_METRIC_EXPORT_INTERVAL=often is no number of milliseconds: 5000 is used.\n"
+    assert signals.CALL_DURATION.name in {metric.name for metric in capture.metrics}
+
+
 def test_a_protocol_whose_exporter_is_not_installed_is_said_and_the_call_goes_on(run: Run) -> None:
     done = run(INSTRUMENT + "print(ask().object)", OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     assert done.stdout == "chat.completion\n", done.stderr

@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
 _logger = logging.getLogger("genai_observability")
 
+_METRIC_INTERVAL: Final = 5_000.0
 _SECONDS_BETWEEN_COMPLAINTS: Final = 300.0
 
 
@@ -28,6 +29,24 @@ def span_exporter() -> Any:
 def metric_exporter() -> Any:
     """The exporter of metrics, likewise."""
     return _exporter("METRICS", "metric_exporter", "OTLPMetricExporter", ConsoleMetricExporter)
+
+
+def metric_interval() -> float:
+    """Milliseconds between two exports of metrics.
+
+    Not the SDK's default of a minute: an alert can be no faster than the metrics it reads.
+    """
+    text = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
+    try:
+        interval = float(text) if text else _METRIC_INTERVAL
+    except ValueError:
+        interval = 0.0
+    if 0 < interval < float("inf"):
+        return interval
+    _logger.warning(
+        "OTEL_METRIC_EXPORT_INTERVAL=%s is no number of milliseconds: %.0f is used.", text, _METRIC_INTERVAL
+    )
+    return _METRIC_INTERVAL
 
 
 def log_exporter() -> Any:

@@ -26,10 +26,10 @@ from opentelemetry.trace import TracerProvider
 
 from genai_observability import _exporters
 from genai_observability._instance import instance_id
+from genai_observability._start_times import RecentStartTimes
 
 _logger = logging.getLogger("genai_observability")
 
-_METRIC_INTERVAL: Final = 5_000.0  # ms: an alert can be no faster than the metrics it reads; the SDK's default is 60 s
 _NO_PROVIDER: Final = ("ProxyTracerProvider", "_ProxyMeterProvider", "ProxyLoggerProvider")
 """What the API's getters answer while no provider is set."""
 _ended: Final[WeakSet[Any]] = WeakSet()
@@ -158,9 +158,11 @@ def _tracer_provider(
 
 
 def _meter_provider(resource: Resource) -> SDKMeterProvider:
-    exporter = _exporters.metric_exporter()
-    interval = None if os.environ.get("OTEL_METRIC_EXPORT_INTERVAL") else _METRIC_INTERVAL
-    readers = [PeriodicExportingMetricReader(exporter, export_interval_millis=interval)] if exporter else []
+    readers = []
+    if exporter := _exporters.metric_exporter():
+        interval = _exporters.metric_interval()
+        recent = RecentStartTimes(exporter, interval=interval)
+        readers.append(PeriodicExportingMetricReader(recent, export_interval_millis=interval))
     return SDKMeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
 
 
