@@ -1,4 +1,4 @@
-"""The real stores for a test: started on ports of their own, filled over OTLP, and ended."""
+"""Stacks for tests: settings with ports and folders of their own, and the real stores running in them."""
 
 import socket
 from collections.abc import Iterator
@@ -10,15 +10,19 @@ from stack.native import down, up
 from stack.settings import Settings
 
 
+def settings_at(state: Path) -> Settings:
+    """Settings with free ports, with everything below ``state`` but the servers that are built already."""
+    names = [field.name.upper() for field in fields(Settings) if field.name.endswith("_port")]
+    with ExitStack() as held:
+        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
+        ports = {name: str(each.getsockname()[1]) for name, each in zip(names, sockets, strict=True)}
+    return Settings.load({**ports, "GENAI_STACK_DIR": str(state), "GENAI_STACK_BIN": str(Settings.load().binaries)})
+
+
 @contextmanager
 def running(state: Path) -> Iterator[Settings]:
     """Prometheus, Loki, Jaeger and the Collector in front of them, with their data in ``state``."""
-    names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-        ports = {name.upper(): str(each.getsockname()[1]) for name, each in zip(names, sockets, strict=True)}
-    binaries = str(Settings.load().binaries)
-    settings = Settings.load({**ports, "GENAI_STACK_DIR": str(state), "GENAI_STACK_BIN": binaries})
+    settings = settings_at(state)
     try:
         up(settings, only={"prometheus", "loki", "jaeger", "collector"})
         yield settings

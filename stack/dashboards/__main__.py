@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stack.dashboards.catalogue import dashboards
+from stack.files import write_whole
 from stack.settings import Settings, SettingsError
 from stack.thresholds import ThresholdsError
 
@@ -29,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
         for path in left_over:
             path.unlink()
         for path in stale:
-            _write(path, files[path])
+            write_whole(path, files[path])
     except (SettingsError, ThresholdsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -42,14 +43,6 @@ def _text(content: dict[str, Any]) -> str:
 
 def _read(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file in one step: Grafana may read it at any time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from stack.files import write_whole
 from stack.native import toolchain
-from stack.native.process import StackError, last_lines, log_excerpt, write_whole
+from stack.native.process import StackError, last_lines, log_excerpt
 from stack.settings import Settings
 
 _LINKER = "-s -w"  # no symbol tables: a third smaller, and nobody debugs these binaries

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from stack.native.process import StackError, write_whole
+from stack.files import write_whole
+from stack.native.process import StackError
 from stack.native.servers import Server, metrics_addresses
 from stack.settings import Settings
 

@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from stack.files import write_whole
+
 _MARK = "GENAI_STACK_PROCESS"
 _LOG_LIMIT_BYTES = 10_000_000
 """A log larger than this is set aside as `<name>.log.1` at the next start, so that logs take 20 MB a server or so."""
@@ -117,6 +119,8 @@ def find(name: str, *, state: Path) -> Running | None:
 
 def find_all(*, state: Path) -> list[Running]:
     """Every process started here that is still alive."""
+    for child in _children.values():
+        child.poll()  # what another command has ended is reaped
     found = (_read(path) for path in sorted((state / "run").glob("*.json")))
     return [running for running in found if running]
 
@@ -231,14 +235,6 @@ def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
             return file.read().decode(errors="replace").splitlines()[-count:]
     except OSError:
         return []
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file so that a reader finds the old text or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from stack.files import write_whole
 from stack.native import process
 from stack.native.configuration import prepare
 from stack.native.process import Running, StackError
@@ -68,7 +69,7 @@ def up(
             raise
         if to_start:
             seconds = round(time.monotonic() - began, 1)
-            process.write_whole(_ready_file(settings.state), json.dumps({"seconds": seconds}))
+            write_whole(_ready_file(settings.state), json.dumps({"seconds": seconds}))
 
 
 def down(settings: Settings, *, volumes: bool = False, report: Report = lambda _: None) -> None:

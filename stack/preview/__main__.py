@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from stack.clients import Loki, Prometheus, StoreError
+from stack.files import write_whole
 from stack.preview.data import collect, first_call
 from stack.preview.page import Occasion, render
 from stack.settings import Settings, SettingsError
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings.load()
         output = options.output or settings.state / "preview.html"
-        _write(output, _page(settings, options.length))
+        write_whole(output, _page(settings, options.length))
     except (SettingsError, StoreError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -63,14 +64,6 @@ def _length(text: str) -> timedelta:
     if not found or not int(found[1]):
         raise argparse.ArgumentTypeError(f"{text!r} is no time to look back: write 30m, 6h or 1d")
     return int(found[1]) * {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}[found[2]]
-
-
-def _write(path: Path, page: str) -> None:
-    """In one step, so that a browser never loads half a page."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".new")
-    draft.write_text(page, encoding="utf-8")
-    draft.replace(path)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from stack.files import write_whole
 from stack.rules import calls, cost, errors, latency, stack_health
 from stack.rules.model import GENERATED, rules_file
 from stack.settings import Settings, SettingsError
@@ -34,7 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
                 sys.stderr.write(f"{path} is not up to date: run `make generate`.\n")
             return 1 if stale else 0
         for path in stale:
-            _write(path, files.get(path.name))
+            if path.name in files:
+                write_whole(path, files[path.name])
+            else:
+                path.unlink()
     except (SettingsError, ThresholdsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -54,17 +58,6 @@ def _paths(directory: Path, files: dict[str, str]) -> list[Path]:
 
 def _read(path: Path) -> str | None:
     return path.read_text(encoding="utf-8") if path.is_file() else None
-
-
-def _write(path: Path, text: str | None) -> None:
-    """Replace a file in one step; without a text, remove it."""
-    if text is None:
-        path.unlink()
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
 
 
 if __name__ == "__main__":

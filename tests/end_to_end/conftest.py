@@ -10,7 +10,8 @@ import pytest
 
 from stack.native import down, up
 from stack.settings import Settings
-from tests.end_to_end.live import ROOT, Demonstration, settings_at
+from tests.end_to_end.live import ROOT, Demonstration
+from tests.stores import settings_at
 
 
 @pytest.fixture(scope="session")

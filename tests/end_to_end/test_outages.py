@@ -11,7 +11,8 @@ import pytest
 from stack.clients import Loki
 from stack.native import down, process, status, up
 from stack.settings import Settings
-from tests.end_to_end.live import eventually, settings_at, without_otel
+from tests.end_to_end.live import eventually, without_otel
+from tests.stores import settings_at
 
 PROGRAM = """
 import genai_observability, openai

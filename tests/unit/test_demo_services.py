@@ -2,7 +2,6 @@
 
 import fcntl
 import socket
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,16 +10,12 @@ import pytest
 from demo import services
 from stack.native import StackError, process
 from stack.settings import Settings
+from tests.stores import settings_at
 
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    names = [field.name.upper() for field in fields(Settings) if field.name.endswith("_port")]
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in names]
-    ports = {name: str(each.getsockname()[1]) for name, each in zip(names, sockets, strict=True)}
-    for each in sockets:
-        each.close()
-    return Settings.load({**ports, "GENAI_STACK_DIR": str(tmp_path)})
+    return settings_at(tmp_path)
 
 
 def alive(settings: Settings) -> list[bool]:

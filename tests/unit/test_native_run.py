@@ -11,8 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -20,6 +19,7 @@ import pytest
 
 from stack.native import StackError, down, process, seconds_until_ready, status, up
 from stack.settings import Settings
+from tests.stores import settings_at
 
 EVERY_SERVER = {"prometheus", "loki", "jaeger", "alertmanager", "inbox", "collector"}
 
@@ -27,12 +27,7 @@ EVERY_SERVER = {"prometheus", "loki", "jaeger", "alertmanager", "inbox", "collec
 @pytest.fixture
 def settings(tmp_path: Path) -> Iterator[Settings]:
     """The repository's configuration and built servers, with data, logs and ports of its own."""
-    names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-        ports = {name.upper(): str(each.getsockname()[1]) for name, each in zip(names, sockets, strict=True)}
-    binaries = str(Settings.load().binaries)
-    own = Settings.load({**ports, "GENAI_STACK_DIR": str(tmp_path / "state"), "GENAI_STACK_BIN": binaries})
+    own = settings_at(tmp_path / "state")
     yield own
     down(own)
     assert process.find_all(state=own.state) == []
