@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import re
@@ -84,17 +85,35 @@ def build(settings: Settings, *, console: Console, builds: Sequence[Build] = BUI
     Raises:
         StackError: too little disk space, a registry that cannot be reached, or a build that failed.
     """
-    due = [each for each in builds if not _is_current(settings, each)]
-    if not due:
+    if all(_is_current(settings, each) for each in builds):
         return
-    go = toolchain.go(settings.state, minimum=max(_go_version(settings, each) for each in builds), report=console.print)
+    with _alone(settings, console):
+        if due := [each for each in builds if not _is_current(settings, each)]:
+            _build(settings, due, console=console, of=len(builds))
+
+
+def _build(settings: Settings, due: Sequence[Build], *, console: Console, of: int) -> None:
+    go = toolchain.go(settings.state, minimum=max(_go_version(settings, each) for each in due), report=console.print)
     _require_space(settings, go, due)
-    console.print(f"Building {len(due)} of {len(builds)} servers")
+    console.print(f"Building {len(due)} of {of} servers")
     if len(due) > 1:
         console.print("The first time this takes about 10 minutes on two cores, and 10 GB of disk in Go's caches")
     began = time.monotonic()
     _Run(settings=settings, go=go, due=due, console=console).all()
     console.print(f"Built in {_clock(time.monotonic() - began)}")
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings, console: Console) -> Iterator[None]:
+    """Waits until no other command builds into the same folder."""
+    settings.binaries.parent.mkdir(parents=True, exist_ok=True)
+    with settings.binaries.with_suffix(".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print("Another command is building the servers: waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @dataclass(kw_only=True)

@@ -1,5 +1,6 @@
 """Building: only what is due, whole or not at all, and a clear sentence when it cannot be done."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -133,6 +134,19 @@ def test_an_interrupted_build_leaves_neither_compilers_nor_half_a_program(settin
     _, alive = psutil.wait_procs(compilers, timeout=5)
     assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
     assert list(settings.binaries.iterdir()) == []
+
+
+def test_a_second_build_into_the_same_folder_waits_for_the_first(settings: Settings) -> None:
+    settings.state.mkdir()
+    outputs: list[str] = []
+    second = threading.Thread(target=lambda: outputs.append(_build(settings)))
+    with settings.binaries.with_suffix(".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        second.start()
+        second.join(0.5)
+        assert not settings.binaries.exists()
+    second.join(60)
+    assert outputs[0].startswith("Another command is building the servers: waiting for it\nBuilding 1 of 1")
 
 
 def test_builds_run_two_at_a_time(settings: Settings) -> None:
