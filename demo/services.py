@@ -83,6 +83,8 @@ def _programs(settings: Settings, *, simulated: bool) -> list[Program]:
         "NO_PROXY": direct,
         "no_proxy": direct,
         "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_http_url,
+        # The demo's users are invented: no key for them is to be kept in the configuration of whoever runs it.
+        "GENAI_OBSERVABILITY_USER_KEY": "demo",
     }
     provider = Program(
         name=PROVIDER,
