@@ -210,15 +210,24 @@ def require_free_ports(programs: Iterable[Program]) -> None:
     Raises:
         StackError: names every port in use, its owner and the variable that changes it.
     """
-    problems = [
-        f"Port {port} of {program.name} is in use by {_owner(port)}: "
-        f"end that, or choose another port with the variable {variable} (in the environment or in .env)."
+    taken = [
+        (program, variable, port)
         for program in programs
         for variable, port in program.ports.items()
         if not _is_free(port)
     ]
-    if problems:
-        raise StackError("\n".join(problems))
+    if not taken:
+        return
+    owners = {port: _listener(port) for _, _, port in taken}
+    lines = [
+        f"Port {port} of {program.name} ({variable}) is in use by {_described(owners[port])}."
+        for program, variable, port in taken
+    ]
+    stacks = {_folder_of_stack(owner) for owner in owners.values() if owner} - {None}
+    lines += [f"Another stack runs in {folder}: `make down` there ends it." for folder in sorted(map(str, stacks))]
+    raise StackError(
+        "\n".join([*lines, "End what uses the port, or set the variable in brackets to another one, also in .env."])
+    )
 
 
 def log_excerpt(log: Path, *, lines: int = 15, since: int = 0) -> str:
@@ -316,7 +325,8 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _owner(port: int) -> str:
+def _listener(port: int) -> psutil.Process | None:
+    """The process that listens on a port, if it can be told."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.Error:  # macOS shows only root the connections of other processes
@@ -325,5 +335,20 @@ def _owner(port: int) -> str:
         listens = connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port
         if listens and connection.pid:
             with contextlib.suppress(psutil.Error):
-                return f"{psutil.Process(connection.pid).name()} (pid {connection.pid})"
+                return psutil.Process(connection.pid)
+    return None
+
+
+def _described(owner: psutil.Process | None) -> str:
+    if owner:
+        with contextlib.suppress(psutil.Error):
+            return f"{owner.name()} (pid {owner.pid})"
     return "a process of another user"
+
+
+def _folder_of_stack(owner: psutil.Process) -> str | None:
+    """Where a server of another stack like this one was started."""
+    try:
+        return owner.cwd() if _MARK in owner.environ() else None
+    except (psutil.Error, OSError):
+        return None

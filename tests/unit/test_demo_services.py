@@ -63,7 +63,7 @@ def test_a_second_demonstration_at_the_same_time_is_refused(settings: Settings) 
 def test_a_port_in_use_is_named_and_nothing_is_started(settings: Settings) -> None:
     with (
         socket.create_server(("127.0.0.1", settings.demo_port)),
-        pytest.raises(StackError, match=f"Port {settings.demo_port} of demo-app is in use"),
+        pytest.raises(StackError, match=rf"^Port {settings.demo_port} of demo-app \(DEMO_PORT\) is in use by "),
         services.running(settings, simulated=True, keep=False, report=lambda _: None),
     ):
         pytest.fail("must not get here")

@@ -111,8 +111,10 @@ def test_a_port_in_use_is_named_with_its_owner_and_the_variable_that_changes_it(
         with pytest.raises(StackError) as error:
             process.require_free_ports([_web_server(port)])
     owner = f"{psutil.Process().name()} (pid {os.getpid()})"
-    assert str(error.value).startswith(f"Port {port} of web is in use by {owner}: ")
-    assert "WEB_PORT" in str(error.value)
+    assert str(error.value) == (
+        f"Port {port} of web (WEB_PORT) is in use by {owner}.\n"
+        "End what uses the port, or set the variable in brackets to another one, also in .env."
+    )
 
 
 def test_free_ports_are_accepted() -> None:

@@ -126,10 +126,17 @@ def test_down_of_a_stack_that_is_not_up_is_harmless(settings: Settings) -> None:
 def test_a_port_in_use_stops_up_before_anything_is_started(settings: Settings) -> None:
     with (
         socket.create_server(("127.0.0.1", settings.loki_grpc_port)),
-        pytest.raises(StackError, match=rf"^Port {settings.loki_grpc_port} of loki is in use by .* LOKI_GRPC_PORT"),
+        pytest.raises(StackError, match=rf"^Port {settings.loki_grpc_port} of loki \(LOKI_GRPC_PORT\) is in use by "),
     ):
         up(settings)
     assert _pids(settings) == {}
+
+
+def test_ports_that_another_stack_holds_are_said_with_where_that_one_runs(settings: Settings, tmp_path: Path) -> None:
+    up(settings, only={"alertmanager"})
+    other = replace(settings, state=tmp_path / "other")
+    with pytest.raises(StackError, match=rf"\nAnother stack runs in {re.escape(str(Path.cwd()))}: `make down` there"):
+        up(other, only={"alertmanager"})
 
 
 LINE = r"(.*\n)+.*line \d+: "  # the server's own check says it
