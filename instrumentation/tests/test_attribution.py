@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import logging
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import genai_observability
@@ -48,6 +48,18 @@ def test_as_a_decorator_it_attributes_plain_and_async_functions() -> None:
     assert plain(1) == (1, "plain")
     assert asyncio.run(coroutine(2)) == (2, "async")
     assert plain.__name__ == "plain"
+
+
+def test_a_decorated_generator_is_refused_where_it_is_written_and_not_left_without_attribution() -> None:
+    def plain() -> Iterator[int]:
+        yield 1
+
+    async def asynchronous() -> AsyncIterator[int]:
+        yield 1
+
+    for generator in (plain, asynchronous):
+        with pytest.raises(TypeError, match="is a generator: use `with attributed_to"):
+            genai_observability.attributed_to(feature="stream")(generator)
 
 
 def test_concurrent_calls_of_one_decorated_function_do_not_mix() -> None:

@@ -114,7 +114,14 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
             _scope.set(scope.outer)
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-        """Decorate a plain or an ``async`` function."""
+        """Decorate a plain or an ``async`` function.
+
+        Raises:
+            TypeError: it is a generator, whose body runs after the decorated call has returned.
+        """
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            name = getattr(function, "__qualname__", function)
+            raise TypeError(f"{name} is a generator: use `with attributed_to(...)` in its body, not a decorator.")
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)

@@ -69,7 +69,8 @@ def instrument(
     """Record every model call of this process from now on. Calling it again changes nothing.
 
     Where the application has set up OpenTelemetry providers of its own, globally or as arguments here, they are used
-    and kept; call this after setting them up. Otherwise providers are made that export over OTLP to
+    and kept; call this after setting them up. Its spans then get the attribution, while outcome and cost, known only
+    once a span has ended, are in the metrics and the request log alone. Otherwise providers are made that export over OTLP to
     ``http://localhost:4318``, or wherever the standard ``OTEL_*`` variables say.
 
     Args:
