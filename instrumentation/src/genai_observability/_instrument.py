@@ -70,8 +70,8 @@ def instrument(
 
     Where the application has set up OpenTelemetry providers of its own, globally or as arguments here, they are used
     and kept; call this after setting them up. Its spans then get the attribution, while outcome and cost, known only
-    once a span has ended, are in the metrics and the request log alone. Otherwise providers are made that export over OTLP to
-    ``http://localhost:4318``, or wherever the standard ``OTEL_*`` variables say.
+    once a span has ended, are in the metrics and the request log alone. Otherwise providers are made that export over
+    OTLP to ``http://localhost:4318``, or wherever the standard ``OTEL_*`` variables say.
 
     Args:
         service_name: Name of this application where neither ``OTEL_SERVICE_NAME`` nor ``OTEL_RESOURCE_ATTRIBUTES``
