@@ -241,7 +241,7 @@ def test_an_absent_collector_delays_neither_a_call_nor_the_end(run: Run) -> None
         + """
 for _ in range(20):
     ask()
-begun = time.perf_counter(); ask(); print("ok", time.perf_counter() - begun < 0.5)
+begun = time.perf_counter(); ask(); print("ok", time.perf_counter() - begun < 1)
 """,
         OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}",
     )
@@ -264,7 +264,7 @@ ask()
 import atexit
 ended = time.perf_counter()
 atexit._run_exitfuncs()
-print(round(time.perf_counter() - ended, 1) <= 2.5)
+print(time.perf_counter() - ended < 3)  # 2 s, and room for a busy machine
 os._exit(0) if sys.stdout.flush() is None else None
 """
     )

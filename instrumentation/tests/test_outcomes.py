@@ -42,7 +42,7 @@ def test_a_call_that_the_provider_never_answers_is_a_timeout(client: openai.Open
             model="gpt-4o-mini", messages=QUESTION, extra_headers={"x-demo-fault": "hang"}
         )
     assert recording.record[signals.OUTCOME.name] == "timeout"
-    assert recording.record[signals.DURATION.name] == pytest.approx(0.2, abs=0.15)
+    assert 0.2 <= recording.record[signals.DURATION.name] < 2
 
 
 def test_a_provider_that_is_not_there_is_an_error(recording: Recording) -> None:
