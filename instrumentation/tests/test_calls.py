@@ -179,9 +179,23 @@ def test_feedback_for_an_answer_of_another_process_is_kept_without_a_trace(recor
     assert recording.record["trace_id"] == 0
 
 
-def test_a_rating_that_is_neither_up_nor_down_is_refused_in_one_sentence(recording: Recording) -> None:
-    with pytest.raises(ValueError, match="rating is 'meh', but must be one of: up, down"):
-        genai_observability.feedback("meh")  # type: ignore[arg-type]
+def test_a_rating_that_is_neither_up_nor_down_is_left_out_with_one_sentence(
+    recording: Recording, caplog: pytest.LogCaptureFixture
+) -> None:
+    genai_observability.feedback("meh")  # type: ignore[arg-type]
+    assert caplog.messages == ["Feedback is left out: the rating is 'meh', but must be one of: up, down."]
+    assert recording.records == []
+
+
+def test_scores_of_wrong_types_are_recorded_as_far_as_they_can_be_and_raise_nothing(recording: Recording) -> None:
+    genai_observability.evaluation(7, score="good", label=True, explanation=["a"], response_id=5)  # type: ignore[arg-type]
+    genai_observability.evaluation("broken", score=float("nan"))
+    first, second = recording.records
+    assert first[signals.EVALUATION_NAME.name] == "7"
+    assert first[signals.EVALUATION_LABEL.name] == "True"
+    assert first[signals.EVALUATION_EXPLANATION.name] == "['a']"
+    assert signals.EVALUATION_SCORE.name not in first.keys() | second.keys()
+    assert recording.points(signals.EVALUATIONS.name) == []
 
 
 def test_everything_that_a_call_emits_is_in_the_catalogue(client: openai.OpenAI, recording: Recording) -> None:

@@ -84,7 +84,7 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
             signals.TEAM: team,
             signals.TENANT: tenant,
             signals.ENDPOINT: endpoint,
-            signals.USER_HASH: None if user is None else user_hash(_text(user)),
+            signals.USER_HASH: None if user is None else user_hash(text(user)),
             signals.USER_TIER: user_tier,
             signals.SESSION: session,
             signals.CONVERSATION: conversation,
@@ -94,7 +94,7 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
             signals.VARIANT: variant,
         }
         self._attributes: dict[str, Value] = {
-            attribute.name: _text(value) for attribute, value in given.items() if value is not None
+            attribute.name: text(value) for attribute, value in given.items() if value is not None
         }
         self._attributes.update(_metadata(metadata))
 
@@ -143,21 +143,22 @@ def _metadata(metadata: Mapping[str, object] | None) -> dict[str, Value]:
     if not isinstance(metadata, Mapping):
         return {}
     pairs = list(metadata.items())[:_MOST_METADATA]
-    return {signals.METADATA_PREFIX + _text(key): _value(value) for key, value in pairs if value is not None}
+    return {signals.METADATA_PREFIX + text(key): _value(value) for key, value in pairs if value is not None}
 
 
 def _value(value: object) -> Value:
     if isinstance(value, bool):
         return value
     if isinstance(value, int):
-        return value if abs(value) < 2**63 else _text(value)  # OTLP carries 64 bits
+        return value if abs(value) < 2**63 else text(value)  # OTLP carries 64 bits
     if isinstance(value, float):
-        return value if math.isfinite(value) else _text(value)
-    return _text(value)
+        return value if math.isfinite(value) else text(value)
+    return text(value)
 
 
-def _text(value: object) -> str:
+def text(value: object, *, longest: int = _LONGEST_VALUE) -> str:
+    """Any value as a short text, whatever an application passes."""
     try:
-        return str(value)[:_LONGEST_VALUE]
+        return str(value)[:longest]
     except Exception:
         return "unprintable"

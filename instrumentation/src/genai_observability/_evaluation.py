@@ -8,6 +8,7 @@ from typing import Final, Literal
 from opentelemetry.context import Context
 
 from genai_observability import signals
+from genai_observability._attribution import text
 from genai_observability._call import Call, Value
 
 FEEDBACK: Final = "user_feedback"
@@ -48,11 +49,13 @@ def evaluation_attributes(
 ) -> dict[str, Value]:
     """The attributes of one score; a score that is no finite number is left out."""
     given = {
-        signals.EVALUATION_NAME: str(name),
+        signals.EVALUATION_NAME: text(name),
         signals.EVALUATION_SCORE: finite(score),
-        signals.EVALUATION_LABEL: label,
-        signals.EVALUATION_EXPLANATION: explanation[:_LONGEST_EXPLANATION] if explanation else None,
-        signals.RESPONSE_ID: response_id,
+        signals.EVALUATION_LABEL: None if label is None else text(label),
+        signals.EVALUATION_EXPLANATION: None
+        if explanation is None
+        else text(explanation, longest=_LONGEST_EXPLANATION),
+        signals.RESPONSE_ID: None if response_id is None else text(response_id),
     }
     return {attribute.name: value for attribute, value in given.items() if value is not None}
 

@@ -151,12 +151,12 @@ def feedback(rating: Rating, *, response_id: str | None = None) -> None:
     """Record what a user says of an answer: thumbs up or down.
 
     Args:
-        rating: ``"up"`` counts as score 1, ``"down"`` as 0.
+        rating: ``"up"`` counts as score 1, ``"down"`` as 0; anything else is left out with a warning.
         response_id: As for ``evaluation()``.
-
-    Raises:
-        ValueError: ``rating`` is neither.
     """
     if rating not in RATINGS:
-        raise ValueError(f"rating is {rating!r}, but must be one of: {', '.join(RATINGS)}")
+        _logger.warning(
+            "Feedback is left out: the rating is %.50r, but must be one of: %s.", rating, ", ".join(RATINGS)
+        )
+        return
     evaluation(FEEDBACK, score=RATINGS[rating], label=rating, response_id=response_id)

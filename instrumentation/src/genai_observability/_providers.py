@@ -5,7 +5,7 @@ Ours follow the standard ``OTEL_*`` variables.
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
@@ -47,16 +47,12 @@ class Providers:
 
     def force_flush(self) -> None:
         """Export what all three hold, ours or the application's."""
-        for provider in (self.tracer, self.meter, self.logger):
-            flush = getattr(provider, "force_flush", None)
-            if callable(flush):
-                flush()
+        _call_all((self.tracer, self.meter, self.logger), "force_flush")
 
     def shutdown(self) -> None:
         """Export what the owned ones hold and end them; the application's go on."""
-        for provider in self.owned:
-            provider.shutdown()
-            _ended.add(provider)
+        _call_all(self.owned, "shutdown")
+        _ended.update(self.owned)
 
 
 def providers(
@@ -113,6 +109,15 @@ def no_metrics() -> MeterProvider:
 def no_logs() -> LoggerProvider:
     """For the client wrapper, likewise."""
     return NoOpLoggerProvider()
+
+
+def _call_all(providers: Iterable[object], method: str) -> None:
+    """Call a method that a provider may lack, on each of them, also where one fails: its data is not all data."""
+    for provider in providers:
+        try:
+            getattr(provider, method, lambda: None)()
+        except Exception as error:
+            _logger.warning("%s of %s failed: %s.", method, type(provider).__name__, error)
 
 
 def _existing(provider: Any) -> Any:
