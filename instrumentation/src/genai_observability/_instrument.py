@@ -154,7 +154,7 @@ def feedback(rating: Rating, *, response_id: str | None = None) -> None:
         rating: ``"up"`` counts as score 1, ``"down"`` as 0; anything else is left out with a warning.
         response_id: As for ``evaluation()``.
     """
-    if rating not in RATINGS:
+    if rating not in tuple(RATINGS):  # not a look-up: what an application passes may not be hashable
         _logger.warning(
             "Feedback is left out: the rating is %.50r, but must be one of: %s.", rating, ", ".join(RATINGS)
         )
