@@ -101,6 +101,16 @@ def test_a_wrong_mode_is_named(tmp_path: Path) -> None:
     assert result.stderr == "Error: MODE is 'podman': it must be native or compose, or left out.\n"
 
 
+@pytest.mark.parametrize("target", ["up", "status", "logs", "down"])
+def test_make_passes_the_mode_on(tmp_path: Path, target: str) -> None:
+    path = f"{_docker(tmp_path / 'bin', engine='')}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "GENAI_STACK_DIR": str(tmp_path / "state")}
+    command = ["make", "--silent", target, "MODE=compose"]
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode != 0
+    assert "Error: No Docker engine answers" in result.stderr
+
+
 def test_without_a_mode_an_engine_means_containers_and_none_means_native(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
