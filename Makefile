@@ -1,4 +1,5 @@
 # The commands of GenAI Observability. Each does all its own set-up; `make` alone lists them.
+# MODE=native|compose: up, status, logs and down without containers or with; else with, where a Docker engine answers.
 # Other ports: set their variables (PROMETHEUS_PORT=19090, …) in the environment or in a file .env; stack/settings.py lists them.
 
 PYTHON ?= python3
@@ -15,16 +16,16 @@ demo: setup ## Start everything, send a sample application's traffic through it,
 	@$(RUN) -m demo
 
 up: setup ## Start the servers (building what is missing) and wait until they are ready
-	@$(RUN) -m stack.native up
+	@$(RUN) -m stack.containers up
 
 status: setup ## Show what runs, where, and with how much memory
-	@$(RUN) -m stack.native status
+	@$(RUN) -m stack.containers status
 
 logs: setup ## Show the servers' logs; SERVER=loki for one of them
-	@$(RUN) -m stack.native logs $(SERVER)
+	@$(RUN) -m stack.containers logs $(SERVER)
 
 down: setup ## Stop everything; VOLUMES=1 also deletes all stored data
-	@$(RUN) -m stack.native down $(if $(filter 1,$(VOLUMES)),--volumes)
+	@$(RUN) -m stack.containers down $(if $(filter 1,$(VOLUMES)),--volumes)
 
 preview: setup ## Write the overview dashboard, with the data of now, as one HTML page
 	@$(RUN) -m stack.preview

@@ -44,6 +44,11 @@ class Settings:
     provider_port: int = 8010
     demo_port: int = 8011
 
+    provider_host: str = "127.0.0.1"
+    """Where the demo's provider listens and is looked for; in containers another address (PROVIDER_HOST)."""
+    demo_host: str = "127.0.0.1"
+    """The same for the sample application (DEMO_HOST)."""
+
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, *, root: Path = _REPOSITORY) -> Self:
         """Reads the environment, over the `.env` file of the repository, over the defaults.
@@ -56,7 +61,14 @@ class Settings:
         binaries = Path(values.get("GENAI_STACK_BIN") or state / "bin").expanduser().absolute()
         ports = {name: _port(name.upper(), values, default) for name, default in _default_ports().items()}
         _require_different(ports)
-        return cls(root=root, state=state, binaries=binaries, **ports)
+        return cls(
+            root=root,
+            state=state,
+            binaries=binaries,
+            provider_host=values.get("PROVIDER_HOST") or cls.provider_host,
+            demo_host=values.get("DEMO_HOST") or cls.demo_host,
+            **ports,
+        )
 
     @property
     def otlp_grpc_url(self) -> str:
@@ -101,12 +113,12 @@ class Settings:
     @property
     def provider_url(self) -> str:
         """The simulated model provider of the demo."""
-        return f"http://127.0.0.1:{self.provider_port}"
+        return f"http://{self.provider_host}:{self.provider_port}"
 
     @property
     def demo_url(self) -> str:
         """The sample application of the demo."""
-        return f"http://127.0.0.1:{self.demo_port}"
+        return f"http://{self.demo_host}:{self.demo_port}"
 
     def variables(self) -> dict[str, str]:
         """The same settings as environment variables, for a child process."""

@@ -33,7 +33,7 @@ def main() -> int:
 
     uvicorn.run(
         create_app(clients, on_shutdown=handle.shutdown),
-        host="127.0.0.1",
+        host=settings.demo_host,
         port=settings.demo_port,
         log_level="warning",
         access_log=False,

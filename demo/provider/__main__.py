@@ -24,7 +24,7 @@ def main() -> int:
     # Answers that hang on purpose must not hold up the end.
     uvicorn.run(
         provider.application(),
-        host="127.0.0.1",
+        host=settings.provider_host,
         port=settings.provider_port,
         log_level="warning",
         access_log=False,

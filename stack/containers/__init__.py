@@ -1,0 +1,1 @@
+"""The stack in containers: what compose.yaml leaves to a program."""

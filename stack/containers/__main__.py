@@ -1,0 +1,77 @@
+"""The stack in containers or without: `python -m stack.containers up|status|logs|down`, with MODE=native|compose.
+
+Without MODE: what runs already is what is meant; else containers where a Docker engine answers, else natively.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import Literal
+
+from stack.containers import compose
+from stack.containers.compose import ComposeError
+from stack.native import process
+from stack.settings import Settings, SettingsError
+
+
+def main() -> int:
+    """Carries out one command in the right mode; the exit code is that of the command, 1 after an error."""
+    parser = argparse.ArgumentParser(prog="python -m stack.containers", description=__doc__)
+    parser.add_argument("command", choices=["up", "status", "logs", "down"])
+    parser.add_argument("servers", nargs="*", help="of logs: one or more servers; all by default")
+    parser.add_argument("--volumes", action="store_true", help="of down: also delete all stored data")
+    arguments = parser.parse_args()
+    try:
+        settings = Settings.load()
+        if chosen_mode(settings) == "native":
+            # In the place of this process, so that Ctrl-C and exit codes are those of the native run.
+            os.execv(sys.executable, [sys.executable, "-m", "stack.native", *sys.argv[1:]])  # noqa: S606
+        _compose(settings, arguments)
+    except (ComposeError, SettingsError) as error:
+        sys.stderr.write(f"Error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("Interrupted.\n")
+        return 130
+    return 0
+
+
+def chosen_mode(settings: Settings) -> Literal["native", "compose"]:
+    """What MODE says, else what runs, else what can run.
+
+    Raises:
+        ComposeError: MODE is neither `native` nor `compose`.
+    """
+    mode = os.environ.get("MODE", "")
+    if mode == "native":
+        return "native"
+    if mode == "compose":
+        return "compose"
+    if mode:
+        raise ComposeError(f"MODE is {mode!r}: it must be native or compose, or left out.")
+    if process.find_all(state=settings.state):
+        return "native"
+    return "compose" if compose.engine_answers() else "native"
+
+
+def _compose(settings: Settings, arguments: argparse.Namespace) -> None:
+    match arguments.command:
+        case "up":
+            compose.up(settings.root)
+            sys.stdout.write(
+                f"The stack is up. Applications send OTLP to {settings.otlp_http_url}\n"
+                f"Grafana is {settings.grafana_url}, with the user admin; this prints the password:\n"
+                "    docker compose exec grafana cat /etc/grafana-password/password\n"
+            )
+        case "status":
+            compose.status(settings.root)
+        case "logs":
+            compose.logs(settings.root, arguments.servers, follow=sys.stdout.isatty())
+        case "down":
+            compose.down(settings.root, volumes=arguments.volumes)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
