@@ -6,7 +6,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo up status logs down preview test generate check bench lock
+.PHONY: help setup setup-dev demo up status logs down preview test generate secrets check bench lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -36,9 +36,13 @@ test: setup-dev ## Run every check and test, on the real servers
 	@$(MAKE) --no-print-directory check
 	@$(RUN) -m pytest
 
-generate: setup ## Write rules and dashboards anew from stack/rules, stack/dashboards and the thresholds
+generate: setup ## Write rules, dashboards and alert routes anew from the thresholds, the channels and their generators
+	@$(RUN) -m stack.alerting
 	@$(RUN) -m stack.rules
 	@$(RUN) -m stack.dashboards
+
+secrets: setup ## Make the secrets that can be made, and list those that you have to put into secrets/
+	@$(RUN) -m stack.secret_files
 
 check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m ruff check --quiet .
@@ -46,6 +50,7 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m mypy --no-error-summary
 	@$(RUN) -m stack.rules --check
 	@$(RUN) -m stack.dashboards --check
+	@$(RUN) -m stack.alerting --check
 
 bench: setup-dev ## Measure what instrumentation adds to a model call
 	@$(RUN) instrumentation/benchmarks/overhead.py

@@ -71,6 +71,11 @@ class Settings:
         )
 
     @property
+    def secrets(self) -> Path:
+        """Passwords and keys, one a file, kept out of git."""
+        return self.root / "secrets"
+
+    @property
     def otlp_grpc_url(self) -> str:
         """Where applications send OTLP over gRPC."""
         return f"http://127.0.0.1:{self.collector_grpc_port}"

@@ -19,6 +19,8 @@ _NOT_READ_BY_SERVERS = {"distribution", "rule_tests"}
 
 _INBOX_OF_COMPOSE = "http://inbox:8093"
 """The inbox as alertmanager.yml addresses it. Alertmanager expands no variables: the copy gets the native address."""
+_SECRETS_OF_COMPOSE = "/run/secrets/"
+"""The folder of the secrets as alertmanager.yml names it; likewise."""
 
 
 def prepare(settings: Settings, server: Server) -> str:
@@ -57,7 +59,8 @@ def _rendered(settings: Settings, name: str, source: Path) -> dict[Path, str]:
                 f"{source / main} has no receiver at {_INBOX_OF_COMPOSE}, so that no alert would reach the inbox: "
                 "keep that address, it is replaced by the one of this machine."
             )
-        files[main] = files[main].replace(_INBOX_OF_COMPOSE, settings.inbox_url)
+        text = files[main].replace(_INBOX_OF_COMPOSE, settings.inbox_url)
+        files[main] = text.replace(_SECRETS_OF_COMPOSE, f"{settings.secrets}/")
     return files
 
 

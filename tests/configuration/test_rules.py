@@ -10,12 +10,13 @@ import pytest
 import yaml
 from genai_observability import signals
 
+from stack.reader import WebAddress
 from stack.rules import stack_health
 from stack.rules.__main__ import main, render
 from stack.rules.model import GENERATED
 from stack.rules.promql import Match, series
 from stack.settings import Settings
-from stack.thresholds import Thresholds, WebAddress
+from stack.thresholds import Thresholds
 
 SETTINGS = Settings.load()
 PROMETHEUS = SETTINGS.root / "prometheus"

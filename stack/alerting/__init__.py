@@ -1,0 +1,1 @@
+"""Alertmanager's configuration, written from the channels that are switched on."""

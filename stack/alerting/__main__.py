@@ -1,0 +1,44 @@
+"""Writes alertmanager.yml: ``python -m stack.alerting``; with ``--check`` it only says whether that is up to date."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from stack.alerting.configuration import alertmanager_yml
+from stack.channels import FILE, Channels, ChannelsError, require_secrets
+from stack.files import write_whole
+from stack.settings import Settings, SettingsError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the file; 1 where the channels are faulty, lack a secret or, checking, where the file is stale.
+
+    A check needs no secrets: it also runs where there are none, such as in continuous integration.
+    """
+    parser = argparse.ArgumentParser(prog="python -m stack.alerting", description="Writes alertmanager.yml.")
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if the file is not up to date")
+    parser.add_argument("--channels", type=Path, default=FILE, help="channels to use (default: %(default)s)")
+    parser.add_argument("--secrets", type=Path, help="where the secrets are (default: secrets)")
+    parser.add_argument("--output", type=Path, help="the file to write (default: alertmanager/alertmanager.yml)")
+    options = parser.parse_args(arguments)
+    try:
+        settings = Settings.load()
+        path = options.output or settings.root / "alertmanager" / "alertmanager.yml"
+        channels = Channels.load(options.channels)
+        if not options.check:
+            require_secrets(channels, options.secrets or settings.secrets)
+        text = alertmanager_yml(channels)
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            return 0
+        if options.check:
+            sys.stderr.write(f"{path} is not up to date: run `make generate`.\n")
+            return 1
+        write_whole(path, text)
+    except (SettingsError, ChannelsError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,51 @@
+"""Makes the secrets that can be made and lists those that only the user has: ``python -m stack.secret_files``."""
+
+import secrets
+import sys
+from pathlib import Path
+
+from stack.channels import Channels, ChannelsError, secret_fault
+from stack.settings import Settings, SettingsError
+
+GRAFANA_PASSWORD = "grafana-password"  # noqa: S105 -- the name of a file
+
+
+def main() -> int:
+    """Make and list the secrets; 1 where the folder or the channels cannot be used."""
+    try:
+        settings = Settings.load()
+        report = prepare(Channels.load(), settings.secrets)
+    except (SettingsError, ChannelsError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(report)
+    return 0
+
+
+def prepare(channels: Channels, directory: Path) -> str:
+    """Make Grafana's password, once; returns what is there and what the user has to put where.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+    """
+    directory.mkdir(mode=0o700, exist_ok=True)
+    lines = [f"{directory / GRAFANA_PASSWORD}: {_make(directory / GRAFANA_PASSWORD)}, the password of Grafana's admin"]
+    for secret in channels.secrets():
+        fault = secret_fault(secret, directory)
+        state = f"{fault}: put {secret.content} there" if fault else "there"
+        lines.append(f"{directory / secret.name}: {state}")
+    if len(lines) == 1:
+        lines.append("No channel of stack/channels.yaml is enabled: alerts go to the inbox alone and need no secret.")
+    return "\n".join(lines) + "\n"
+
+
+def _make(path: Path) -> str:
+    if path.exists():
+        return "there"
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_urlsafe(18), encoding="utf-8")
+    return "made"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
