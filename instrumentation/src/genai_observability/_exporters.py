@@ -77,7 +77,22 @@ def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -
         )  # fmt: skip
         return None
     logging.getLogger(path).addFilter(_Seldom())
-    return exporter()
+    return _OfThisProcess(exporter)
+
+
+class _OfThisProcess:
+    """An exporter that is made anew in a child made by fork, which must not write to its parent's connection."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._exporter = make()
+        self._process = os.getpid()
+
+    def __getattr__(self, name: str) -> Any:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._exporter = self._make()
+        return getattr(self._exporter, name)
 
 
 class _Seldom(logging.Filter):
