@@ -61,6 +61,17 @@ class Capture:
         groups = (group for request in requests for group in request.resource_metrics)
         return [metric for group in groups for scope in group.scope_metrics for metric in scope.metrics]
 
+    def metrics_by_instance(self, name: str) -> dict[str, list[Any]]:
+        """What each instance of a service said last of a metric."""
+        found: dict[str, list[Any]] = {}
+        for body in self.bodies.get("/v1/metrics", []):
+            for group in ExportMetricsServiceRequest.FromString(body).resource_metrics:
+                instance = values(group.resource.attributes)["service.instance.id"]
+                metrics = [metric for scope in group.scope_metrics for metric in scope.metrics if metric.name == name]
+                if metrics:
+                    found[instance] = metrics
+        return found
+
     def _resource_spans(self) -> list[Any]:
         requests = [ExportTraceServiceRequest.FromString(body) for body in self.bodies.get("/v1/traces", [])]
         return [group for request in requests for group in request.resource_spans]

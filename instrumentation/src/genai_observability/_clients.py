@@ -35,7 +35,7 @@ CLIENTS: Final = (
 
 def wrap_clients(tracer_provider: TracerProvider) -> list[Any]:
     """Wrap every client library that is installed; returns the instrumentors, for unwrapping."""
-    present = [client for client in CLIENTS if _is_installed(client.library)]
+    present = [client for client in CLIENTS if is_installed(client.library)]
     if not present:
         known = ", ".join(client.library for client in CLIENTS)
         _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
@@ -44,7 +44,7 @@ def wrap_clients(tracer_provider: TracerProvider) -> list[Any]:
 
 
 def _wrap(client: Client, tracer_provider: TracerProvider) -> Any:
-    if not _is_installed(client.module):
+    if not is_installed(client.module):
         _logger.warning(
             "Calls of %s are not seen: its wrapper is missing. Install it with: pip install 'genai-observability[%s]'.",
             client.library, client.extra,
@@ -59,7 +59,8 @@ def _wrap(client: Client, tracer_provider: TracerProvider) -> Any:
     return instrumentor
 
 
-def _is_installed(module: str) -> bool:
+def is_installed(module: str) -> bool:
+    """Whether the module could be imported."""
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:  # of a parent package

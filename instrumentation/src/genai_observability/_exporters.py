@@ -63,8 +63,8 @@ def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -
         return console()
     if chosen != "otlp":
         _logger.warning("OTEL_%s_EXPORTER=%s is not known here (otlp, console, none): otlp is used.", signal, chosen)
-    package = "grpc" if _variable("OTEL_EXPORTER_OTLP_PROTOCOL", signal) == "grpc" else "http"
-    if package == "http" and (problem := _endpoint_problem(signal)):
+    package = "grpc" if variable("OTEL_EXPORTER_OTLP_PROTOCOL", signal) == "grpc" else "http"
+    if package == "http" and (problem := endpoint_problem(signal)):
         _logger.warning("%s Nothing of this kind is exported.", problem)
         return None
     path = f"opentelemetry.exporter.otlp.proto.{package}.{module}"
@@ -77,7 +77,22 @@ def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -
         )  # fmt: skip
         return None
     logging.getLogger(path).addFilter(_Seldom())
-    return exporter()
+    return _OfThisProcess(exporter)
+
+
+class _OfThisProcess:
+    """An exporter that is made anew in a child made by fork, which must not write to its parent's connection."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._exporter = make()
+        self._process = os.getpid()
+
+    def __getattr__(self, name: str) -> Any:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._exporter = self._make()
+        return getattr(self._exporter, name)
 
 
 class _Seldom(logging.Filter):
@@ -95,13 +110,15 @@ class _Seldom(logging.Filter):
         return True
 
 
-def _variable(name: str, signal: str) -> str:
+def variable(name: str, signal: str) -> str:
+    """What the environment says for a signal, else for all."""
     specific = name.replace("OTLP_", f"OTLP_{signal}_")
     return (os.environ.get(specific) or os.environ.get(name) or "").strip()
 
 
-def _endpoint_problem(signal: str) -> str | None:
-    endpoint = _variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal)
+def endpoint_problem(signal: str) -> str | None:
+    """What is wrong with the configured address; ``None`` for nothing."""
+    endpoint = variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal)
     if not endpoint:
         return None
     try:

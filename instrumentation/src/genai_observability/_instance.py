@@ -14,15 +14,16 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _MOST: Final = 256
-_held: Final[list[int]] = []  # descriptors whose locks last as long as the process does
+_held: Final[list[tuple[int, tuple[int, int]]]] = []
+"""Descriptors whose locks last as long as the process does, with the files they are of."""
 
 
-def instance_id(service: str) -> str:
+def instance_id(service: str, *, host: str = "") -> str:
     """``host:n`` with the smallest n that no living process of the same service holds on this host.
 
     Two processes must never write one series, so where slots cannot be locked the name is a random one.
     """
-    host = socket.gethostname()
+    host = host or socket.gethostname()
     name = re.sub(r"\W+", "-", service)[:80]
     try:
         directory = Path(tempfile.gettempdir()) / f"genai-observability-{os.getuid() if fcntl else 0}"
@@ -35,6 +36,22 @@ def instance_id(service: str) -> str:
     return f"{host}:{uuid4().hex[:12]}"
 
 
+def forget_parent() -> None:
+    """In a child made by fork: let go of the parent's names, which are free again once the parent has ended."""
+    while _held:
+        descriptor, file = _held.pop()
+        try:
+            if _file(descriptor) == file:  # else the application has closed it, and uses the number for another file
+                os.close(descriptor)
+        except OSError:
+            pass  # closed, as daemons do
+
+
+def _file(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
 def _lock(path: Path) -> bool:
     if fcntl is None:
         raise OSError("no file locks here")
@@ -44,5 +61,5 @@ def _lock(path: Path) -> bool:
     except BlockingIOError:
         os.close(descriptor)
         return False
-    _held.append(descriptor)
+    _held.append((descriptor, _file(descriptor)))
     return True

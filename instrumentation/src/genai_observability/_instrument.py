@@ -21,9 +21,10 @@ _EXIT: Final = 2.0  # seconds that the end of the process may wait for a Collect
 class Handle:
     """What ``instrument()`` returns: flushes and ends the recording."""
 
-    def __init__(self, recorder: Recorder | None) -> None:
-        """Without a recorder, nothing is recorded."""
+    def __init__(self, recorder: Recorder | None, *, unasked: bool = False) -> None:
+        """Without a recorder, nothing is recorded. ``unasked``: the application's own ``instrument()`` replaces it."""
         self._recorder = recorder
+        self._unasked = unasked
         atexit.register(self._at_exit)
 
     @property
@@ -87,6 +88,8 @@ def instrument(
     """
     global _handle
     with _lock:
+        if _handle is not None and _handle._unasked:  # noqa: SLF001 - of this module
+            _handle.shutdown(timeout=_EXIT)
         if _handle is None or not _handle.recording:
             _handle = Handle(
                 _start(
@@ -100,6 +103,22 @@ def instrument(
         return _handle
 
 
+def instrument_unasked(*, service_name: str | None) -> None:
+    """Record the calls of an application that was not changed, and leave the process's providers to it."""
+    global _handle
+    with _lock:
+        if _handle is None:
+            recorder = _start(
+                service_name=service_name,
+                tracer_provider=None,
+                meter_provider=None,
+                logger_provider=None,
+                logs=None,
+                globally=False,
+            )
+            _handle = Handle(recorder, unasked=True)
+
+
 def _start(
     *,
     service_name: str | None,
@@ -107,6 +126,7 @@ def _start(
     meter_provider: MeterProvider | None,
     logger_provider: LoggerProvider | None,
     logs: bool | None,
+    globally: bool = True,
 ) -> Recorder | None:
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
@@ -117,6 +137,7 @@ def _start(
             meter_provider=meter_provider,
             logger_provider=logger_provider,
             logs=logs,
+            globally=globally,
         )
     except Exception as error:  # such as a standard variable with a value that the SDK refuses
         _logger.error("Model calls are not recorded: %s: %s.", type(error).__name__, error)  # noqa: TRY400

@@ -4,7 +4,7 @@ Ours follow the standard ``OTEL_*`` variables.
 """
 
 import logging
-import os
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -18,14 +18,14 @@ from opentelemetry.sdk._logs import LoggerProvider as SDKLoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider as SDKMeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor
 from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _exporters
-from genai_observability._instance import instance_id
+from genai_observability._instance import forget_parent, instance_id
 from genai_observability._start_times import RecentStartTimes
 
 _logger = logging.getLogger("genai_observability")
@@ -44,6 +44,7 @@ class Providers:
     meter: MeterProvider
     logger: LoggerProvider
     owned: tuple[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider, ...]
+    service: str = ""
 
     def force_flush(self) -> None:
         """Export what all three hold, ours or the application's."""
@@ -54,6 +55,17 @@ class Providers:
         _call_all(self.owned, "shutdown")
         _ended.update(self.owned)
 
+    def after_fork(self) -> None:
+        """In a child made by fork: count from zero, under a name of its own. The parent goes on with its series."""
+        if not self.owned:
+            return
+        forget_parent()
+        name = instance_id(self.service, host=_configured_instance())
+        for provider in self.owned:
+            provider._update_resource(Resource({"service.instance.id": name}))  # noqa: SLF001 - as the SDK does at a fork
+            if isinstance(provider, SDKMeterProvider):
+                _count_from_zero(provider)
+
 
 def providers(
     *,
@@ -62,6 +74,7 @@ def providers(
     meter_provider: MeterProvider | None,
     logger_provider: LoggerProvider | None,
     processor: Callable[[SpanProcessor | None], SpanProcessor],
+    globally: bool,
 ) -> Providers:
     """Find or make the three providers, and put the span processor on the tracer provider.
 
@@ -72,6 +85,7 @@ def providers(
         logger_provider: See above.
         processor: Makes our span processor. Its argument is the processor that exports finished spans; ``None`` where
             the tracer provider is the application's, with processors of its own.
+        globally: Whether those that are made become the process's, for the application to use too.
     """
     existing_tracer = tracer_provider or _existing(trace.get_tracer_provider())
     existing_meter = meter_provider or _existing(metrics.get_meter_provider())
@@ -85,20 +99,22 @@ def providers(
     owned: list[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider] = []
     if existing_tracer is None:
         existing_tracer = _tracer_provider(resource, processor)
-        if trace.get_tracer_provider() not in _ended:
+        if globally and trace.get_tracer_provider() not in _ended:
             trace.set_tracer_provider(existing_tracer)
         owned.append(existing_tracer)
     if existing_meter is None:
         existing_meter = _meter_provider(resource)
-        if metrics.get_meter_provider() not in _ended:
+        if globally and metrics.get_meter_provider() not in _ended:
             metrics.set_meter_provider(existing_meter)
         owned.append(existing_meter)
     if existing_logger is None:
         existing_logger = _logger_provider(resource)
-        if get_logger_provider() not in _ended:
+        if globally and get_logger_provider() not in _ended:
             set_logger_provider(existing_logger)
         owned.append(existing_logger)
-    return Providers(existing_tracer, existing_meter, existing_logger, tuple(owned))
+    return Providers(
+        existing_tracer, existing_meter, existing_logger, tuple(owned), str(resource.attributes["service.name"])
+    )
 
 
 def no_metrics() -> MeterProvider:
@@ -148,9 +164,23 @@ def _resource(service_name: str | None) -> Resource:
     }
     if service_name and not named:
         attributes["service.name"] = name = str(service_name)
-    if "service.instance.id=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):  # the SDK's is always a new one
+    if not _configured_instance():  # the SDK's is always a new one
         attributes["service.instance.id"] = instance_id(str(name))
     return Resource.create(attributes)
+
+
+def _configured_instance() -> str:
+    return str(OTELResourceDetector().detect().attributes.get("service.instance.id", ""))
+
+
+def _count_from_zero(provider: SDKMeterProvider) -> None:
+    """Forget what was measured before, and locks that a thread of the parent may have held; keep the instruments."""
+    consumer: Any = provider._measurement_consumer  # noqa: SLF001 - the SDK has no public way
+    consumer._lock = threading.Lock()  # noqa: SLF001
+    for reader in provider._metric_readers:  # noqa: SLF001
+        if hasattr(reader, "_export_lock"):
+            reader._export_lock = threading.Lock()  # noqa: SLF001
+        consumer.add_metric_reader(reader)  # replaces what it holds for this reader
 
 
 def _tracer_provider(

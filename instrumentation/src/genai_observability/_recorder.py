@@ -1,6 +1,9 @@
 """The parts of one recording, put together: client wrappers, span processor, worker, metrics and request log."""
 
 import logging
+import os
+import sys
+import weakref
 from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
@@ -20,6 +23,10 @@ from genai_observability._worker import Worker
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
 _SCOPE: Final = "genai_observability"
+_END: Final = 2.0  # seconds that the end of a child process may wait for a Collector that is slow or gone
+
+
+_logger = logging.getLogger("genai_observability")
 
 
 class Recorder:
@@ -33,8 +40,9 @@ class Recorder:
         meter_provider: MeterProvider | None,
         logger_provider: LoggerProvider | None,
         logs: bool | None,
+        globally: bool = True,
     ) -> None:
-        """Start recording; the arguments are those of ``instrument()``."""
+        """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
         self._prices = PriceTable()
         self._recent = RecentCalls()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
@@ -45,6 +53,7 @@ class Recorder:
             meter_provider=meter_provider,
             logger_provider=logger_provider,
             processor=self._make_processor,
+            globally=globally,
         )
         self._metrics = Metrics(self._providers.meter.get_meter(_SCOPE))
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
@@ -52,6 +61,9 @@ class Recorder:
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
         self._instrumentors: list[Any] = wrap_clients(self._providers.tracer)
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            after_fork = weakref.WeakMethod(self._after_fork)
+            os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
 
     def force_flush(self, timeout: float) -> bool:
         """Export everything recorded so far; ``False`` where that took longer than ``timeout`` seconds."""
@@ -105,7 +117,22 @@ class Recorder:
     def _count_dropped(self) -> None:
         self._metrics.dropped["span"] += 1
 
+    def _after_fork(self) -> None:
+        if not self._processor.active:
+            return
+        try:
+            self._metrics.dropped.clear()
+            self._providers.after_fork()
+            if multiprocessing := sys.modules.get("multiprocessing.util"):  # its children end without atexit
+                multiprocessing.register_after_fork(self, _flush_at_end)
+        except Exception as error:
+            _logger.warning("What this forked process records may not be its own: %s: %s.", type(error).__name__, error)
+
     def _finish(self) -> None:
         self._processor.active = False
         self._providers.force_flush()
         self._providers.shutdown()
+
+
+def _flush_at_end(recorder: Recorder) -> None:
+    sys.modules["multiprocessing.util"].Finalize(None, recorder.force_flush, args=(_END,), exitpriority=0)

@@ -5,6 +5,7 @@ start time into a sample of zero, but not where it lies hours back; then a serie
 already counted, and the first error of a feature, or the first dollar of a model, is in no ``increase()``.
 """
 
+import os
 from collections.abc import Hashable
 from dataclasses import replace
 from typing import Any
@@ -32,9 +33,13 @@ class RecentStartTimes(MetricExporter):
         self._exporter = exporter
         self._interval = round(interval * 1e6)
         self._starts: dict[Hashable, int] = {}  # as bounded as the series are
+        self._process = os.getpid()
 
     def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
         """Export the same data with other start times."""
+        if self._process != os.getpid():  # in a child made by fork every series is new
+            self._process = os.getpid()
+            self._starts.clear()
         moved = [
             replace(
                 resource,
