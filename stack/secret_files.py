@@ -28,8 +28,8 @@ def prepare(channels: Channels, directory: Path) -> str:
     Raises:
         OSError: the folder or the file cannot be written.
     """
-    directory.mkdir(mode=0o700, exist_ok=True)
-    lines = [f"{directory / GRAFANA_PASSWORD}: {_make(directory / GRAFANA_PASSWORD)}, the password of Grafana's admin"]
+    password = directory / GRAFANA_PASSWORD
+    lines = [f"{password}: {'made' if make_password(password) else 'there'}, the password of Grafana's admin"]
     for secret in channels.secrets():
         fault = secret_fault(secret, directory)
         state = f"{fault}: put {secret.content} there" if fault else "there"
@@ -39,12 +39,18 @@ def prepare(channels: Channels, directory: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _make(path: Path) -> str:
+def make_password(path: Path) -> bool:
+    """Make a password, once, readable by its owner alone; whether it was made now.
+
+    Raises:
+        OSError: the folder or the file cannot be written.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     if path.exists():
-        return "there"
+        return False
     path.touch(mode=0o600)
     path.write_text(secrets.token_urlsafe(18), encoding="utf-8")
-    return "made"
+    return True
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from stack.files import write_whole
 from stack.native import process
 from stack.native.configuration import prepare
 from stack.native.process import Running, StackError
-from stack.native.servers import Server, servers, write_grafana_password
+from stack.native.servers import Server, servers
+from stack.secret_files import GRAFANA_PASSWORD, make_password
 from stack.settings import Settings
 
 Report = Callable[[str], None]
@@ -119,7 +120,7 @@ def _make_folders(settings: Settings, selected: Sequence[Server]) -> None:
     for server in selected:
         (settings.state / "data" / server.name).mkdir(parents=True, exist_ok=True)
         if server.name == "grafana":
-            write_grafana_password(settings)
+            make_password(settings.secrets / GRAFANA_PASSWORD)
 
 
 def _ready_file(state: Path) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import sys
 from collections.abc import Mapping
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.native.process import Program
+from stack.secret_files import GRAFANA_PASSWORD
 from stack.settings import Settings
 
 # Everything on one machine, beside the user's own work: the heap may grow by half, not by its own size, before it is
@@ -183,7 +183,7 @@ def _grafana(settings: Settings, binary: Path) -> Server:
             "GF_PATHS_DATA": f"{settings.state}/data/grafana",
             "GF_PATHS_LOGS": f"{settings.state}/data/grafana/log",
             "GF_PATHS_PROVISIONING": f"{configuration}/provisioning",
-            "GF_SECURITY_ADMIN_PASSWORD__FILE": str(settings.state / "run" / "grafana-password"),
+            "GF_SECURITY_ADMIN_PASSWORD__FILE": str(settings.secrets / GRAFANA_PASSWORD),
             "GF_AUTH_ANONYMOUS_ENABLED": "false",
             "GF_USERS_ALLOW_SIGN_UP": "false",
             "GF_ANALYTICS_REPORTING_ENABLED": "false",
@@ -200,15 +200,6 @@ def _grafana(settings: Settings, binary: Path) -> Server:
         health_url=f"{settings.grafana_url}/api/health",
         wave=2,
     )
-
-
-def write_grafana_password(settings: Settings) -> None:
-    """Makes a password for the user `admin`, once, readable by its owner alone."""
-    path = settings.state / "run" / "grafana-password"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(18), encoding="utf-8")
 
 
 def _pick(ports: Mapping[str, int], *names: str) -> dict[str, int]:
