@@ -33,7 +33,7 @@ def doctor() -> int:
 
 
 def _switch() -> Finding:
-    disabled = os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    disabled = _exporters.sdk_disabled()
     found = "off: OTEL_SDK_DISABLED=true; unset it" if disabled else f"on, for programs of {sys.executable}"
     return Finding("recording", found, right=not disabled)
 
@@ -59,7 +59,7 @@ def _service() -> Finding:
 def _endpoint(signal: str) -> Finding:
     """An empty request, which an OTLP receiver accepts and stores nothing of."""
     subject = f"Collector, {signal.lower()}"
-    chosen = os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() or "otlp"
+    chosen = _exporters.chosen_exporter(signal)
     if chosen in ("none", "console"):
         return Finding(subject, f"not sent: OTEL_{signal}_EXPORTER={chosen}")
     if _exporters.variable("OTEL_EXPORTER_OTLP_PROTOCOL", signal) == "grpc":

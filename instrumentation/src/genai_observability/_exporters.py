@@ -56,7 +56,7 @@ def log_exporter() -> Any:
 
 def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -> Any:
     """What the environment asks for; ``None`` for none, or, with a warning, for one that cannot work."""
-    chosen = os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() or "otlp"
+    chosen = chosen_exporter(signal)
     if chosen == "none":
         return None
     if chosen == "console":
@@ -108,6 +108,16 @@ class _Seldom(logging.Filter):
             return False
         self._next = now + _SECONDS_BETWEEN_COMPLAINTS
         return True
+
+
+def sdk_disabled() -> bool:
+    """Whether the environment switches OpenTelemetry off."""
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+
+
+def chosen_exporter(signal: str) -> str:
+    """The name of the exporter that the environment chooses for a signal: ``otlp`` if it chooses none."""
+    return os.environ.get(f"OTEL_{signal}_EXPORTER", "").strip().lower() or "otlp"
 
 
 def variable(name: str, signal: str) -> str:

@@ -2,7 +2,6 @@
 
 import atexit
 import logging
-import os
 import threading
 from typing import Final
 
@@ -11,6 +10,7 @@ from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
 from genai_observability._evaluation import FEEDBACK, RATINGS, Rating
+from genai_observability._exporters import sdk_disabled
 from genai_observability._recorder import Recorder
 
 _logger = logging.getLogger("genai_observability")
@@ -128,7 +128,7 @@ def _start(
     logs: bool | None,
     globally: bool = True,
 ) -> Recorder | None:
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if sdk_disabled():
         return None
     try:
         return Recorder(
