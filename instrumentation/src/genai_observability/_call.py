@@ -34,6 +34,44 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What is left of one of the provider's rate limits, as it said with an answer; ``reset`` is in seconds."""
+
+    kind: str
+    limit: float
+    remaining: float
+    reset: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """The requests of a call, where its client could be watched.
+
+    ``phases`` are where the time went, in seconds: ``preparing``, ``retrying`` (all attempts but the last, and the
+    waits between), then ``network`` and ``provider``, or ``waiting`` where the provider does not tell them apart, and
+    ``reading`` the answer. ``refusals`` are the HTTP statuses of attempts that were tried again.
+    """
+
+    request_id: str | None = None
+    retries: int = 0
+    refusals: tuple[int, ...] = ()
+    phases: Mapping[str, float] = field(default_factory=dict)
+    quotas: tuple[Quota, ...] = ()
+
+
+StreamEnd = Literal["complete", "abandoned", "unread", "broken", "cancelled"]
+"""How a stream ended: read to its end, left by its reader, never read, broken by an error, or cancelled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """Tokens of an answer whose provider reported none, from its size: for want of better, and never added to those."""
+
+    input: int
+    output: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One call of a model, finished. Times are in seconds, ``started`` is UTC."""
 
@@ -54,6 +92,9 @@ class Call:
     error_type: str | None = None
     error_message: str | None = None
     attribution: Mapping[str, Value] = field(default_factory=dict)
+    exchange: Exchange = field(default_factory=Exchange)
+    stream_end: StreamEnd | None = None
+    estimate: Estimate | None = None
 
     @property
     def output_tokens_per_second(self) -> float | None:
@@ -66,6 +107,13 @@ class Call:
             return None
         writing = self.duration - (self.time_to_first_token or 0.0)
         return self.tokens.output / writing if writing > _SHORTEST_WRITING else None
+
+    @property
+    def time_per_output_token(self) -> float | None:
+        """Seconds between two tokens of a streamed answer, on average; ``None`` where fewer than two were reported."""
+        if self.time_to_first_token is None or not self.tokens.output or self.tokens.output < 2:
+            return None
+        return max(self.duration - self.time_to_first_token, 0.0) / (self.tokens.output - 1)
 
 
 _SHORTEST_WRITING = 0.001  # seconds: below, a whole answer came in one piece and the quotient says nothing
@@ -80,6 +128,8 @@ class Price:
 
     amount: Decimal | None = None
     unpriced: Literal["unknown_model", "no_usage", "invalid_usage"] | None = None
+    estimated: Decimal | None = None
+    """What a call without usage may have cost, by the estimate of its tokens."""
 
 
 def utc(nanoseconds: int) -> datetime:

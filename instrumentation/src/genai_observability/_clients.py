@@ -2,12 +2,14 @@
 
 import importlib
 import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry.trace import TracerProvider
 
+from genai_observability._open_calls import OpenCalls
 from genai_observability._providers import no_logs, no_metrics
 
 _logger = logging.getLogger("genai_observability")
@@ -15,12 +17,14 @@ _logger = logging.getLogger("genai_observability")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client library, and the instrumentor class that wraps it."""
+    """A client library, the instrumentor class that wraps it, and what this package watches of it besides."""
 
     library: str
     extra: str
     module: str
     instrumentor: str
+    watch: str | None = None
+    """Module of this package whose ``watch(open_calls)`` notes what the instrumentor does not look at."""
 
 
 CLIENTS: Final = (
@@ -29,34 +33,54 @@ CLIENTS: Final = (
         extra="openai",
         module="opentelemetry.instrumentation.genai.openai",
         instrumentor="OpenAIInstrumentor",
+        watch="genai_observability._openai",
     ),
 )
 
 
-def wrap_clients(tracer_provider: TracerProvider) -> list[Any]:
-    """Wrap every client library that is installed; returns the instrumentors, for unwrapping."""
+def wrap_clients(tracer_provider: TracerProvider, open_calls: OpenCalls) -> Callable[[], None]:
+    """Wrap every client library that is installed; returns what unwraps them."""
     present = [client for client in CLIENTS if is_installed(client.library)]
     if not present:
         known = ", ".join(client.library for client in CLIENTS)
         _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
-    instrumentors = (_wrap(client, tracer_provider) for client in present)
-    return [instrumentor for instrumentor in instrumentors if instrumentor is not None]
+    undo = [each for client in present for each in _wrap(client, tracer_provider, open_calls)]
+
+    def unwrap() -> None:
+        for each in undo:
+            each()
+
+    return unwrap
 
 
-def _wrap(client: Client, tracer_provider: TracerProvider) -> Any:
+def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls) -> Iterator[Callable[[], None]]:
     if not is_installed(client.module):
         _logger.warning(
             "Calls of %s are not seen: its wrapper is missing. Install it with: pip install 'genai-observability[%s]'.",
             client.library, client.extra,
         )  # fmt: skip
-        return None
+        return
+    if client.watch is not None:
+        yield _watch(client, open_calls)
     instrumentor = getattr(importlib.import_module(client.module), client.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
-        return None  # by the application itself: its spans come through its own tracer provider
+        return  # by the application itself: its spans come through its own tracer provider
     instrumentor.instrument(
         tracer_provider=tracer_provider, meter_provider=no_metrics(), logger_provider=no_logs()
     )  # fmt: skip
-    return instrumentor
+    yield instrumentor.uninstrument
+
+
+def _watch(client: Client, open_calls: OpenCalls) -> Callable[[], None]:
+    try:
+        end: Callable[[], None] = importlib.import_module(str(client.watch)).watch(open_calls)
+    except (ImportError, AttributeError) as error:
+        _logger.warning(
+            "Retries, quotas and the parts of a call's time are not recorded: this version of %s is not known (%s).",
+            client.library, error,
+        )  # fmt: skip
+        return lambda: None
+    return end
 
 
 def is_installed(module: str) -> bool:

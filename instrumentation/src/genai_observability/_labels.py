@@ -24,6 +24,8 @@ class LabelBudget:
 
     def bound(self, labels: Mapping[str, str]) -> dict[str, str]:
         """The labels to record under."""
+        if tuple(labels.items()) in self._combinations:  # nearly always
+            return dict(labels)
         bounded = {name: self._bound_value(name, value) for name, value in labels.items()}
         combination = tuple(bounded.items())
         if combination in self._combinations:

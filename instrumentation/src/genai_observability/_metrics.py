@@ -1,7 +1,8 @@
 """The metrics of a call, by the semantic conventions and with the attribution as labels."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.context import Context
@@ -11,25 +12,38 @@ from opentelemetry.metrics import Counter as CounterInstrument
 from genai_observability import signals
 from genai_observability._call import Call, Price, Value
 from genai_observability._labels import LabelBudget
+from genai_observability._open_calls import OpenCalls
+from genai_observability._quotas import Quotas
 
 _DROPPED_KIND: Final = signals.DROPPED.labels[0].name
+_MOST_SUMS: Final = 500
 
 
 class Metrics:
     """Records finished calls and scores. ``context`` is that of the call's span: exemplars lead to its trace."""
 
-    def __init__(self, meter: Meter) -> None:
+    def __init__(self, meter: Meter, open_calls: OpenCalls) -> None:
         """Create the catalogue's instruments on the meter."""
         self.dropped: Counter[str] = Counter()
+        self._open_calls = open_calls
+        self._quotas = Quotas()
         self._labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
+        self._sums: dict[object, _Sum] = {}
         self._duration = _histogram(meter, signals.CALL_DURATION)
         self._time_to_first_token = _histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
         self._output_rate = _histogram(meter, signals.CALL_OUTPUT_RATE)
         self._tokens = _histogram(meter, signals.CALL_TOKENS)
         self._tokens_detail = _counter(meter, signals.CALL_TOKENS_DETAIL)
         self._cost = _counter(meter, signals.CALL_COST)
+        self._estimated_cost = _counter(meter, signals.CALL_ESTIMATED_COST)
         self._unpriced = _counter(meter, signals.CALLS_UNPRICED)
+        self._phases = _counter(meter, signals.CALL_PHASES)
+        self._retries = _counter(meter, signals.CALL_RETRIES)
         self._scores = _histogram(meter, signals.EVALUATIONS)
+        _observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
+        _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
+        _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
+        _observe(meter, signals.QUOTA_USED, self._quotas.observe_used)
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
         )
@@ -37,6 +51,31 @@ class Metrics:
     def record_call(self, call: Call, price: Price, context: Context) -> None:
         """Record a call under the labels of the catalogue."""
         labels = self._labels.bound(_call_labels(call))
+        self._record_times(call, labels, context)
+        self._record_tokens(call, labels, context)
+        self._record_price(price, labels, context)
+        self._record_exchange(call, labels, context)
+        if len(self._sums) >= _MOST_SUMS:
+            self.settle()
+
+    def record_score(self, score: float, attributes: Mapping[str, Value], context: Context) -> None:
+        """Record a score between 0 and 1."""
+        names = (label.name for label in signals.EVALUATIONS.labels)
+        labels = {name: str(attributes[name]) for name in names if name in attributes}
+        self._scores.record(score, self._labels.bound(labels), context)
+
+    def settle(self) -> None:
+        """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""
+        sums, self._sums = self._sums, {}
+        for each in sums.values():
+            each.counter.add(each.amount, each.labels, each.context)
+
+    def forget(self) -> None:
+        """In a child made by fork: what was counted is the parent's."""
+        self.dropped.clear()
+        self._sums.clear()
+
+    def _record_times(self, call: Call, labels: dict[str, str], context: Context) -> None:
         ended: dict[str, str] = {signals.OUTCOME.name: call.outcome}
         if call.error_type:
             ended |= self._labels.bound({signals.ERROR_TYPE.name: call.error_type})
@@ -45,27 +84,65 @@ class Metrics:
             self._time_to_first_token.record(call.time_to_first_token, labels, context)
         if (rate := call.output_tokens_per_second) is not None:
             self._output_rate.record(rate, labels, context)
-        for instrument, kind, count in (
-            (self._tokens.record, "input", call.tokens.input),
-            (self._tokens.record, "output", call.tokens.output),
-            (self._tokens_detail.add, "cached", call.tokens.cached),
-            (self._tokens_detail.add, "reasoning", call.tokens.reasoning),
-        ):
-            if count:
-                instrument(count, labels | {signals.TOKEN_TYPE.name: kind}, context)
-        if price.amount is not None:
-            self._cost.add(float(price.amount), labels, context)
-        if price.unpriced:
-            self._unpriced.add(1, labels | {signals.UNPRICED.name: price.unpriced}, context)
 
-    def record_score(self, score: float, attributes: Mapping[str, Value], context: Context) -> None:
-        """Record a score between 0 and 1."""
-        names = (label.name for label in signals.EVALUATIONS.labels)
-        labels = {name: str(attributes[name]) for name in names if name in attributes}
-        self._scores.record(score, self._labels.bound(labels), context)
+    def _record_tokens(self, call: Call, labels: dict[str, str], context: Context) -> None:
+        for kind, count in (("input", call.tokens.input), ("output", call.tokens.output)):
+            if count:
+                self._tokens.record(count, labels | {signals.TOKEN_TYPE.name: kind}, context)
+        for kind, count in (("cached", call.tokens.cached), ("reasoning", call.tokens.reasoning)):
+            if count:
+                self._add(self._tokens_detail, count, labels, context, (signals.TOKEN_TYPE.name, kind))
+
+    def _record_price(self, price: Price, labels: Mapping[str, str], context: Context) -> None:
+        if price.amount is not None:
+            self._add(self._cost, float(price.amount), labels, context)
+        if price.unpriced:
+            self._add(self._unpriced, 1, labels, context, (signals.UNPRICED.name, price.unpriced))
+        if price.estimated is not None:
+            self._add(self._estimated_cost, float(price.estimated), labels, context)
+
+    def _record_exchange(self, call: Call, labels: Mapping[str, str], context: Context) -> None:
+        if call.exchange.retries:
+            self._add(self._retries, call.exchange.retries, labels, context)
+        for phase, seconds in call.exchange.phases.items():
+            self._add(self._phases, seconds, labels, context, (signals.PHASE.name, phase))
+        self._quotas.note(call)
+
+    def _add(
+        self,
+        counter: CounterInstrument,
+        amount: float,
+        labels: Mapping[str, str],
+        context: Context,
+        *more: tuple[str, str],
+    ) -> None:
+        key = (counter, more, *labels.items())
+        found = self._sums.get(key)
+        if found is None:
+            self._sums[key] = _Sum(counter, {**labels, **dict(more)}, amount, context)
+        else:
+            found.amount += amount
+            found.context = context
+
+    def _observe_in_flight(self, _options: CallbackOptions) -> Iterable[Observation]:
+        names = (signals.PROVIDER.name, signals.REQUEST_MODEL.name)
+        return [
+            Observation(count, self._labels.bound(dict(zip(names, values, strict=True))))
+            for values, count in self._open_calls.by_model().items()
+        ]
 
     def _observe_dropped(self, _options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(count, {_DROPPED_KIND: kind}) for kind, count in self.dropped.items()]
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What is to be added to one series of a counter; ``context`` is that of the last call, for the exemplar."""
+
+    counter: CounterInstrument
+    labels: Mapping[str, str]
+    amount: float
+    context: Context
 
 
 def _call_labels(call: Call) -> dict[str, str]:
@@ -75,9 +152,15 @@ def _call_labels(call: Call) -> dict[str, str]:
         signals.REQUEST_MODEL.name: call.request_model,
         signals.RESPONSE_MODEL.name: call.response_model,
     }
-    for label in (signals.FEATURE, signals.TEAM, signals.TENANT, signals.ENDPOINT):
-        labels[label.name] = str(call.attribution[label.name]) if label.name in call.attribution else None
+    for name in _ATTRIBUTION_LABELS:
+        if name in call.attribution:
+            labels[name] = str(call.attribution[name])
     return {name: value for name, value in labels.items() if value}
+
+
+_ATTRIBUTION_LABELS: Final = tuple(
+    label.name for label in (signals.FEATURE, signals.TEAM, signals.TENANT, signals.ENDPOINT)
+)
 
 
 def _histogram(meter: Meter, metric: signals.Metric) -> Histogram:
@@ -88,3 +171,7 @@ def _histogram(meter: Meter, metric: signals.Metric) -> Histogram:
 
 def _counter(meter: Meter, metric: signals.Metric) -> CounterInstrument:
     return meter.create_counter(metric.name, metric.unit, metric.meaning)
+
+
+def _observe(meter: Meter, metric: signals.Metric, observe: Callable[[CallbackOptions], Iterable[Observation]]) -> None:
+    meter.create_observable_gauge(metric.name, [observe], metric.unit, metric.meaning)

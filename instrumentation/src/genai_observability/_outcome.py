@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from genai_observability._call import Outcome
+from genai_observability._call import Outcome, StreamEnd
 
 # Class names, whatever package they come from: openai.RateLimitError, anthropic.RateLimitError, builtins.TimeoutError.
 _BY_ERROR: Final[dict[str, Outcome]] = {
@@ -43,6 +43,17 @@ def outcome(
     if message == _ABANDONED:
         return "cancelled"
     return _BY_ERROR.get(error_type.rsplit(".", 1)[-1], "error")
+
+
+def stream_end(
+    outcome: Outcome, message: str | None, *, finish_reasons: tuple[str, ...], usage: bool, begun: bool
+) -> StreamEnd:
+    """How a streamed answer ended; ``begun`` says whether any of it was read."""
+    if outcome == "success" or finish_reasons or usage:
+        return "complete"
+    if outcome == "cancelled" and message in (None, _ABANDONED):
+        return "abandoned" if begun else "unread"
+    return "cancelled" if outcome == "cancelled" else "broken"
 
 
 def scrubbed(message: str | None) -> str | None:

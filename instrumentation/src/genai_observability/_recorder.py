@@ -4,7 +4,8 @@ import logging
 import os
 import sys
 import weakref
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
@@ -12,9 +13,11 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
+from genai_observability._call import Call, Price, Tokens
 from genai_observability._clients import wrap_clients
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._metrics import Metrics
+from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._pricing import PriceTable
 from genai_observability._providers import Providers, providers
 from genai_observability._request_log import RequestLog, derived_attributes
@@ -45,6 +48,7 @@ class Recorder:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
         self._prices = PriceTable()
         self._recent = RecentCalls()
+        self._open_calls = OpenCalls()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
         self._providers: Providers = providers(
@@ -55,12 +59,13 @@ class Recorder:
             processor=self._make_processor,
             globally=globally,
         )
-        self._metrics = Metrics(self._providers.meter.get_meter(_SCOPE))
+        self._metrics = Metrics(self._providers.meter.get_meter(_SCOPE), self._open_calls)
+        self._worker.settle = self._metrics.settle
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
-        self._instrumentors: list[Any] = wrap_clients(self._providers.tracer)
+        self._unwrap = wrap_clients(self._providers.tracer, self._open_calls)
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
@@ -71,8 +76,7 @@ class Recorder:
 
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
-        for instrumentor in self._instrumentors:
-            instrumentor.uninstrument()
+        self._unwrap()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         return self._worker.run(self._finish, timeout=timeout)
@@ -98,6 +102,7 @@ class Recorder:
 
     def _make_processor(self, exporter: SpanProcessor | None) -> SpanProcessor:
         self._processor = GenAISpanProcessor(
+            open_calls=self._open_calls,
             submit=self._worker.submit,
             on_call=self._record,
             on_dropped=self._count_dropped,
@@ -105,14 +110,21 @@ class Recorder:
         )
         return self._processor
 
-    def _record(self, span: ReadableSpan) -> ReadableSpan:
-        call = read_call(span)
-        price = self._prices.price(call)
+    def _record(self, span: ReadableSpan, noted: OpenCall | None) -> ReadableSpan:
+        call = read_call(span, noted)
+        price = self._price(call)
         context = context_of(span)
         self._recent.remember(call, context)
         self._metrics.record_call(call, price, context)
         self._request_log.write_call(call, price, context)
         return enriched(span, call, derived_attributes(call, price))
+
+    def _price(self, call: Call) -> Price:
+        price = self._prices.price(call)
+        if call.estimate is None:
+            return price
+        tokens = Tokens(input=call.estimate.input, output=call.estimate.output)
+        return replace(price, estimated=self._prices.price(replace(call, tokens=tokens)).amount)
 
     def _count_dropped(self) -> None:
         self._metrics.dropped["span"] += 1
@@ -121,7 +133,8 @@ class Recorder:
         if not self._processor.active:
             return
         try:
-            self._metrics.dropped.clear()
+            self._open_calls.forget()
+            self._metrics.forget()
             self._providers.after_fork()
             if multiprocessing := sys.modules.get("multiprocessing.util"):  # its children end without atexit
                 multiprocessing.register_after_fork(self, _flush_at_end)

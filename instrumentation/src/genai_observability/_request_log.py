@@ -67,7 +67,6 @@ def call_fields(call: Call, price: Price) -> dict[str, Value | tuple[str, ...]]:
         signals.REASONING_TOKENS: call.tokens.reasoning or None,
         signals.ERROR_TYPE: call.error_type,
         signals.ERROR_MESSAGE: call.error_message,
-        signals.TIME_TO_FIRST_TOKEN: call.time_to_first_token,
         signals.DURATION: call.duration,
     }
     known = {attribute.name: value for attribute, value in fields.items() if value is not None}
@@ -75,16 +74,27 @@ def call_fields(call: Call, price: Price) -> dict[str, Value | tuple[str, ...]]:
 
 
 def derived_attributes(call: Call, price: Price) -> dict[str, Value]:
-    """What this package adds to what the call's span already says: outcome, cost and speed."""
-    derived: dict[str, Value] = {signals.OUTCOME.name: call.outcome}
-    if price.amount is not None:
-        derived[signals.COST.name] = float(price.amount)
-        derived[signals.COST_CURRENCY.name] = "USD"
-        derived[signals.COST_SOURCE.name] = "local"
-    if price.unpriced:
-        derived[signals.UNPRICED.name] = price.unpriced
-    if (rate := call.output_tokens_per_second) is not None:
-        derived[signals.OUTPUT_RATE.name] = rate
+    """What this package adds to what the call's span already says: outcome, cost, and where the time went."""
+    estimate, exchange = call.estimate, call.exchange
+    fields = {
+        signals.OUTCOME: call.outcome,
+        signals.COST: None if price.amount is None else float(price.amount),
+        signals.COST_CURRENCY: None if price.amount is None else "USD",
+        signals.COST_SOURCE: None if price.amount is None else "local",
+        signals.UNPRICED: price.unpriced,
+        signals.ESTIMATED_INPUT: estimate.input if estimate else None,
+        signals.ESTIMATED_OUTPUT: estimate.output if estimate else None,
+        signals.ESTIMATED_COST: None if price.estimated is None else float(price.estimated),
+        signals.TIME_TO_FIRST_TOKEN: call.time_to_first_token,
+        signals.TIME_PER_TOKEN: call.time_per_output_token,
+        signals.OUTPUT_RATE: call.output_tokens_per_second,
+        signals.STREAM_END: call.stream_end,
+        signals.RETRIES: exchange.retries or None,
+        signals.PROVIDER_REQUEST_ID: exchange.request_id,
+    }
+    derived: dict[str, Value] = {attribute.name: value for attribute, value in fields.items() if value is not None}
+    for phase, seconds in exchange.phases.items():
+        derived[signals.PHASE_SECONDS[phase].name] = seconds
     return derived
 
 

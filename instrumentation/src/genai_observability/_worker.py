@@ -21,6 +21,8 @@ class Worker:
 
     def __init__(self, *, capacity: int, warm_up: Callable[[], object]) -> None:
         """Start the thread; ``warm_up`` is the first thing it runs."""
+        self.settle: Callable[[], object] = lambda: None
+        """Run whenever the queue has been emptied."""
         self._capacity = capacity
         self._failure_level = logging.WARNING
         self._tasks: deque[Callable[[], object]] = deque([warm_up])
@@ -39,6 +41,7 @@ class Worker:
     def run(self, task: Callable[[], object], *, timeout: float) -> bool:
         """Run a task after all that is queued and wait for it; ``False`` where that took longer than ``timeout`` s."""
         done = threading.Event()
+        self._tasks.append(self.settle)
         self._tasks.append(task)
         self._tasks.append(done.set)
         self._wake.set()
@@ -60,10 +63,15 @@ class Worker:
             self._wake.clear()
 
     def _drain(self) -> None:
+        if not self._tasks:
+            return
         while self._tasks:
-            task = self._tasks.popleft()
-            try:
-                task()
-            except Exception:
-                _logger.log(self._failure_level, "A call could not be recorded", exc_info=True)
-                self._failure_level = logging.DEBUG  # said once: a fault of ours must not fill the application's log
+            self._perform(self._tasks.popleft())
+        self._perform(self.settle)
+
+    def _perform(self, task: Callable[[], object]) -> None:
+        try:
+            task()
+        except Exception:
+            _logger.log(self._failure_level, "A call could not be recorded", exc_info=True)
+            self._failure_level = logging.DEBUG  # said once: a fault of ours must not fill the application's log

@@ -191,6 +191,27 @@ COST_SOURCE: Final = Attribute(
     status="proposed",
     meaning="local (from a price table) or provider (reported with the answer)",
 )
+ESTIMATED_INPUT: Final = Attribute(
+    name="genai_observability.estimated.input_tokens",
+    type="int",
+    unit="{token}",
+    status="own",
+    meaning="Input tokens by the size of the prompt, of a stream that reported no usage",
+)
+ESTIMATED_OUTPUT: Final = Attribute(
+    name="genai_observability.estimated.output_tokens",
+    type="int",
+    unit="{token}",
+    status="own",
+    meaning="Output tokens by the chunks that arrived, of a stream that reported no usage",
+)
+ESTIMATED_COST: Final = Attribute(
+    name="genai_observability.estimated.cost",
+    type="double",
+    unit="{USD}",
+    status="own",
+    meaning="Price of the estimated tokens, in US dollars; in no other cost",
+)
 UNPRICED: Final = Attribute(
     name="genai_observability.unpriced.reason",
     type="string",
@@ -221,11 +242,66 @@ DURATION: Final = Attribute(
     status="own",
     meaning="From the call to its answer, or to the last chunk of a stream",
 )
-TIME_TO_FIRST_TOKEN: Final = Attribute(
+TIME_TO_FIRST_CHUNK: Final = Attribute(
     name="gen_ai.response.time_to_first_chunk",
     type="double",
     unit="s",
-    meaning="From the call to the first chunk of a streamed answer",
+    meaning="From the call to the first chunk of a streamed answer, which may carry nothing of it yet",
+)
+TIME_TO_FIRST_TOKEN: Final = Attribute(
+    name="genai_observability.time_to_first_token",
+    type="double",
+    unit="s",
+    status="own",
+    meaning="From the call to the first chunk of a streamed answer that carries something of it",
+)
+TIME_PER_TOKEN: Final = Attribute(
+    name="genai_observability.time_per_output_token",
+    type="double",
+    unit="s",
+    status="own",
+    meaning="Mean time between two tokens of a streamed answer",
+)
+PHASE: Final = Attribute(
+    name="genai_observability.phase",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Where a call's time went: preparing, retrying, then network and provider (or waiting, where the provider "
+    "does not tell them apart), reading",
+)
+PHASE_SECONDS: Final = {
+    phase: Attribute(
+        name=f"genai_observability.seconds.{phase}", type="double", unit="s", status="own", meaning=meaning
+    )
+    for phase, meaning in {
+        "preparing": "From the call to its first request: checks and serialising",
+        "retrying": "From the first request to the last: refused attempts and the waits of the client library",
+        "network": "From the last request to its answer, without the provider's own time",
+        "provider": "What the provider says it worked on the answer",
+        "waiting": "From the last request to its answer, where the provider does not say how long it worked",
+        "reading": "From the answer's arrival (of a stream: its first byte) to the end of the call",
+    }.items()
+}
+"""The parts of a call's duration, on spans and in the request log."""
+STREAM_END: Final = Attribute(
+    name="genai_observability.stream.end",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="How a stream ended: complete, abandoned (by its reader, midway), unread, broken (by an error), cancelled",
+)
+RETRIES: Final = Attribute(
+    name="genai_observability.retries",
+    type="int",
+    status="own",
+    meaning="Attempts that the client library made again before this outcome; absent for none",
+)
+PROVIDER_REQUEST_ID: Final = Attribute(
+    name="genai_observability.provider_request_id",
+    type="string",
+    status="own",
+    meaning="The provider's id of the request, which its support asks for",
 )
 OUTPUT_RATE: Final = Attribute(
     name="genai_observability.output_tokens_per_second",
@@ -264,8 +340,9 @@ CALL_FIELDS: Final = (
     EVENT_NAME, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS, STREAM,
     TEMPERATURE, TOP_P, MAX_TOKENS, SERVER_ADDRESS,
     INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS,
-    COST, COST_CURRENCY, COST_SOURCE, UNPRICED,
-    OUTCOME, ERROR_TYPE, ERROR_MESSAGE, DURATION, TIME_TO_FIRST_TOKEN, OUTPUT_RATE,
+    COST, COST_CURRENCY, COST_SOURCE, UNPRICED, ESTIMATED_INPUT, ESTIMATED_OUTPUT, ESTIMATED_COST,
+    OUTCOME, ERROR_TYPE, ERROR_MESSAGE, DURATION, TIME_TO_FIRST_TOKEN, TIME_PER_TOKEN, OUTPUT_RATE,
+    STREAM_END, RETRIES, PROVIDER_REQUEST_ID, *PHASE_SECONDS.values(),
     *ATTRIBUTION,
 )  # fmt: skip
 """What a record of the request log carries, besides its trace id and span id; fields without a value are absent."""
@@ -298,12 +375,13 @@ CALL_DURATION: Final = Metric(
     meaning="Duration of model calls; its count is the number of calls",
 )
 CALL_TIME_TO_FIRST_TOKEN: Final = Metric(
-    name="gen_ai.client.operation.time_to_first_chunk",
+    name="genai_observability.time_to_first_token",
     kind="histogram",
     unit="s",
     buckets=_SECONDS,
     labels=CALL_LABELS,
-    meaning="Time to the first chunk of streamed answers",
+    status="own",
+    meaning="Time to the first token of streamed answers",
 )
 CALL_OUTPUT_RATE: Final = Metric(
     name="genai_observability.output_tokens",
@@ -337,6 +415,65 @@ CALL_COST: Final = Metric(
     labels=CALL_LABELS,
     status="own",
     meaning="Money spent on priced calls, in US dollars",
+)
+CALL_ESTIMATED_COST: Final = Metric(
+    name="genai_observability.estimated.cost.usd",
+    kind="counter",
+    unit="{USD}",
+    labels=CALL_LABELS,
+    status="own",
+    meaning="Estimated price of streams that reported no usage, in US dollars; not part of the cost above",
+)
+CALL_PHASES: Final = Metric(
+    name="genai_observability.phase",
+    kind="counter",
+    unit="s",
+    labels=(*CALL_LABELS, PHASE),
+    status="own",
+    meaning="Where the time of calls went; divided by the number of calls, the mean of each phase",
+)
+CALL_RETRIES: Final = Metric(
+    name="genai_observability.retries",
+    kind="counter",
+    unit="{attempt}",
+    labels=CALL_LABELS,
+    status="own",
+    meaning="Attempts that the client library made again",
+)
+CALLS_IN_FLIGHT: Final = Metric(
+    name="genai_observability.calls.in_flight",
+    kind="gauge",
+    unit="{call}",
+    labels=(PROVIDER, REQUEST_MODEL),
+    status="own",
+    meaning="Calls that have begun and not ended",
+)
+QUOTA_KIND: Final = Attribute(
+    name="genai_observability.quota.kind", type="string", bounded=True, status="own", meaning="requests or tokens"
+)
+QUOTA_LIMIT: Final = Metric(
+    name="genai_observability.quota.limit",
+    kind="gauge",
+    unit="{item}",
+    labels=(PROVIDER, REQUEST_MODEL, QUOTA_KIND),
+    status="own",
+    meaning="The provider's rate limit, in requests or tokens for each of its periods, as its last answer said",
+)
+QUOTA_REMAINING: Final = Metric(
+    name="genai_observability.quota.remaining",
+    kind="gauge",
+    unit="{item}",
+    labels=(PROVIDER, REQUEST_MODEL, QUOTA_KIND),
+    status="own",
+    meaning="What the provider's last answer left of the rate limit; the limit again, once its period is over",
+)
+QUOTA_USED: Final = Metric(
+    name="genai_observability.quota.used",
+    kind="gauge",
+    unit="{share}",
+    labels=(PROVIDER, REQUEST_MODEL, QUOTA_KIND),
+    status="own",
+    meaning="Share of the rate limit that is used up, 0 to 1",
 )
 CALLS_UNPRICED: Final = Metric(
     name="genai_observability.calls.unpriced",
@@ -374,7 +511,8 @@ DROPPED: Final = Metric(
 
 METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
-    CALLS_UNPRICED, EVALUATIONS, DROPPED,
+    CALL_ESTIMATED_COST, CALLS_UNPRICED, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT, QUOTA_REMAINING,
+    QUOTA_USED, EVALUATIONS, DROPPED,
 )  # fmt: skip
 
 

@@ -1,0 +1,89 @@
+"""What is learned of a call while it runs, kept beside its span until the span has ended.
+
+The caller's thread only notes times and references here; what follows from them is worked out later, on the worker.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+
+from genai_observability import signals
+from genai_observability._call import Value
+
+_MOST: Final = 20_000  # calls at a time; more can only be spans that nobody ends, and the oldest are forgotten
+
+
+class OpenCall:
+    """One call that has begun. Times are in nanoseconds since the epoch, as in spans."""
+
+    __slots__ = (
+        "answered",
+        "attribution",
+        "chunks",
+        "first_token",
+        "headers",
+        "prompt_bytes",
+        "refusals",
+        "sent",
+        "span",
+        "usage_is_ours",
+    )
+
+    def __init__(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
+        self.span = span
+        self.attribution = attribution
+        self.sent: list[int] = []
+        """When each attempt left: the first one, and each retry of the client library."""
+        self.refusals: list[int] = []
+        """HTTP statuses of the attempts that were refused."""
+        self.answered: int | None = None
+        """When the answer was there; of a stream, its headers."""
+        self.headers: Mapping[str, str] | None = None
+        """Headers of the answer, or of the last refusal."""
+        self.prompt_bytes = 0
+        """Size of the request's body."""
+        self.first_token: int | None = None
+        """When the first chunk came that carried something of the answer."""
+        self.chunks = 0
+        """Chunks that carried something of the answer."""
+        self.usage_is_ours = False
+        """Whether the stream's usage was asked for here, and not by the application."""
+
+
+class OpenCalls:
+    """The calls that have begun and not ended."""
+
+    def __init__(self) -> None:
+        self._calls: dict[int, OpenCall] = {}
+
+    def begin(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
+        """A span has started that is the call of a model."""
+        if len(self._calls) >= _MOST:
+            self._calls.pop(next(iter(self._calls)), None)
+        if span.context is not None:
+            self._calls[span.context.span_id] = OpenCall(span, attribution)
+
+    def current(self) -> OpenCall | None:
+        """The call whose span is the current one."""
+        return self._calls.get(trace.get_current_span().get_span_context().span_id)
+
+    def end(self, span: ReadableSpan) -> OpenCall | None:
+        """What was learned of the call of a span that has ended."""
+        return self._calls.pop(span.context.span_id, None) if span.context is not None else None
+
+    def by_model(self) -> Counter[tuple[str, str]]:
+        """How many calls are open, by provider and requested model."""
+        found: Counter[tuple[str, str]] = Counter()
+        for call in list(self._calls.values()):
+            attributes: Mapping[str, Any] = call.span.attributes or {}
+            found[
+                str(attributes.get(signals.PROVIDER.name, "")), str(attributes.get(signals.REQUEST_MODEL.name, ""))
+            ] += 1
+        return found
+
+    def forget(self) -> None:
+        """In a child made by fork: the open calls are the parent's."""
+        self._calls.clear()

@@ -1,0 +1,72 @@
+"""Has a streamed chat answer report its tokens also where the application does not ask for them.
+
+Without ``stream_options={"include_usage": true}`` a stream of chat completions ends without usage, and its price is
+anybody's guess: https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options. The chunk that
+then comes in addition is kept from the application (see ``streams``). The responses API always reports usage.
+
+A server that does not know the option may refuse the call, so only servers that are known to know it are asked. The
+variable ``GENAI_OBSERVABILITY_STREAM_USAGE`` says ``always`` for all of them, or ``never``.
+"""
+
+import os
+from typing import Any, Final
+
+from openai._constants import RAW_RESPONSE_HEADER
+
+from genai_observability import signals
+from genai_observability._open_calls import OpenCall
+
+_VARIABLE: Final = "GENAI_OBSERVABILITY_STREAM_USAGE"
+_AZURE_SINCE: Final = "2024-09-01"  # the first api-version of Azure that knows stream_options
+
+
+def asking_for_usage(client: Any, options: Any, call: OpenCall) -> Any:
+    """The options of a request: with the question for usage where it has to be added, else as they are."""
+    try:
+        if not _is_silent_stream(options) or not _may_ask(client):
+            return options
+        asking = options.model_copy()
+        asking.json_data = {**options.json_data, "stream_options": {"include_usage": True}}
+    except Exception:  # whatever shape the options of this client's version have: the call goes on without
+        return options
+    call.usage_is_ours = True
+    return asking
+
+
+def _is_silent_stream(options: Any) -> bool:
+    """Whether a chat answer is to be streamed without usage, and only parsed chunks reach the application."""
+    body = options.json_data
+    return (
+        isinstance(body, dict)
+        and body.get("stream") is True
+        and options.url.endswith("/chat/completions")
+        and not isinstance(body.get("stream_options"), dict)
+        and "stream_options" not in (options.extra_json or {})
+        and RAW_RESPONSE_HEADER not in (options.headers or {})
+    )
+
+
+def _may_ask(client: Any) -> bool:
+    asked = os.environ.get(_VARIABLE, "").strip().lower()
+    if asked in ("always", "never"):
+        return asked == "always"
+    host = client.base_url.host
+    if host == "api.openai.com" or host.endswith(".api.openai.com"):
+        return True
+    if host.endswith(".openai.azure.com"):
+        version = getattr(client, "_api_version", None)
+        return version >= _AZURE_SINCE if isinstance(version, str) else "/openai/v1" in client.base_url.path
+    return False
+
+
+def usage_attributes(usage: Any) -> dict[str, int]:
+    """Span attributes of the usage that a chat answer reports."""
+    asked, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
+    counts = {
+        signals.INPUT_TOKENS: usage.prompt_tokens,
+        signals.OUTPUT_TOKENS: usage.completion_tokens,
+        signals.CACHED_TOKENS: getattr(asked, "cached_tokens", None),
+        signals.CACHE_WRITE_TOKENS: getattr(asked, "cache_write_tokens", None),
+        signals.REASONING_TOKENS: getattr(answered, "reasoning_tokens", None),
+    }
+    return {attribute.name: count for attribute, count in counts.items() if isinstance(count, int)}
