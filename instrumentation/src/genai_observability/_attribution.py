@@ -79,23 +79,21 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
         variant: str | None = None,
         metadata: Mapping[str, object] | None = None,
     ) -> None:
-        given = {
-            signals.FEATURE: feature,
-            signals.TEAM: team,
-            signals.TENANT: tenant,
-            signals.ENDPOINT: endpoint,
-            signals.USER_HASH: None if user is None else user_hash(text(user)),
-            signals.USER_TIER: user_tier,
-            signals.SESSION: session,
-            signals.CONVERSATION: conversation,
-            signals.REQUEST: request,
-            signals.PROMPT_NAME: prompt_name,
-            signals.PROMPT_VERSION: prompt_version,
-            signals.VARIANT: variant,
-        }
-        self._attributes: dict[str, Value] = {
-            attribute.name: text(value) for attribute, value in given.items() if value is not None
-        }
+        given = (
+            (signals.FEATURE.name, feature),
+            (signals.TEAM.name, team),
+            (signals.TENANT.name, tenant),
+            (signals.ENDPOINT.name, endpoint),
+            (signals.USER_HASH.name, None if user is None else user_hash(text(user))),
+            (signals.USER_TIER.name, user_tier),
+            (signals.SESSION.name, session),
+            (signals.CONVERSATION.name, conversation),
+            (signals.REQUEST.name, request),
+            (signals.PROMPT_NAME.name, prompt_name),
+            (signals.PROMPT_VERSION.name, prompt_version),
+            (signals.VARIANT.name, variant),
+        )
+        self._attributes: dict[str, Value] = {name: text(value) for name, value in given if value is not None}
         self._attributes.update(_metadata(metadata))
 
     def __enter__(self) -> None:

@@ -11,6 +11,8 @@ from opentelemetry.trace import TracerProvider
 
 from genai_observability._open_calls import OpenCalls
 from genai_observability._providers import no_logs, no_metrics
+from genai_observability._sampling import AllCallsProvider
+from genai_observability._spans import MODEL_OPERATIONS
 
 _logger = logging.getLogger("genai_observability")
 
@@ -66,8 +68,10 @@ def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider
     instrumentor.instrument(
-        tracer_provider=tracer_provider, meter_provider=no_metrics(), logger_provider=no_logs()
-    )  # fmt: skip
+        tracer_provider=AllCallsProvider(tracer_provider, MODEL_OPERATIONS),
+        meter_provider=no_metrics(),
+        logger_provider=no_logs(),
+    )
     yield instrumentor.uninstrument
 
 

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Final, Literal
 
 from opentelemetry.context import Context
+from opentelemetry.trace import SpanContext
 
 from genai_observability import signals
 from genai_observability._attribution import text
 from genai_observability._call import Call, Value
+from genai_observability._spans import context_of
 
 FEEDBACK: Final = "user_feedback"
 """``gen_ai.evaluation.name`` of what users say."""
@@ -26,22 +28,20 @@ class RecentCalls:
     def __init__(self, *, capacity: int = 10_000) -> None:
         """Remember at most ``capacity`` calls; the oldest are forgotten first."""
         self._capacity = capacity
-        self._calls: OrderedDict[str, tuple[Mapping[str, Value], Context]] = OrderedDict()
+        self._calls: OrderedDict[str, tuple[Mapping[str, Value], str | None, SpanContext | None]] = OrderedDict()
 
-    def remember(self, call: Call, context: Context) -> None:
+    def remember(self, call: Call, span: SpanContext | None) -> None:
         """Remember a finished call, where the provider gave it an id."""
         if call.response_id is None:
             return
-        known: dict[str, Value] = dict(call.attribution)
-        if call.request_model:
-            known[signals.REQUEST_MODEL.name] = call.request_model
-        self._calls[call.response_id] = (known, context)
+        self._calls[call.response_id] = (call.attribution, call.request_model, span)
         if len(self._calls) > self._capacity:
             self._calls.popitem(last=False)
 
     def find(self, response_id: str | None) -> tuple[Mapping[str, Value], Context]:
         """Attributes and context of a remembered call; empty ones for a call that is not known here."""
-        return self._calls.get(response_id or "", ({}, Context()))
+        attribution, model, span = self._calls.get(response_id or "", ({}, None, None))
+        return {**attribution, **({signals.REQUEST_MODEL.name: model} if model else {})}, context_of(span)
 
 
 def evaluation_attributes(

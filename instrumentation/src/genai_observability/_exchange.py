@@ -14,7 +14,7 @@ _LONGEST_PROCESSING: Final = 86_400_000.0  # milliseconds: what claims more than
 
 def read_exchange(call: OpenCall, *, started: int, ended: int) -> Exchange:
     """The requests of a call that has ended; times are in nanoseconds since the epoch."""
-    headers = call.headers or {}
+    headers = _wanted(call.headers)
     first, last = (call.sent[0], call.sent[-1]) if call.sent else (None, None)
     phases: dict[str, float] = {}
     if first is not None and last is not None:
@@ -26,12 +26,31 @@ def read_exchange(call: OpenCall, *, started: int, ended: int) -> Exchange:
         if call.answered is not None:
             phases["reading"] = max(ended - answered, 0) / _SECOND
     return Exchange(
-        request_id=str(headers.get("x-request-id") or headers.get("request-id") or "")[:_LONGEST_ID] or None,
+        request_id=next((headers[name][:_LONGEST_ID] for name in _REQUEST_ID if headers.get(name)), None),
         retries=max(len(call.sent) - 1, 0),
         refusals=tuple(call.refusals),
         phases=phases,
         quotas=_quotas(headers),
     )
+
+
+_REQUEST_ID: Final = ("x-request-id", "request-id", "apim-request-id")
+_PROCESSING: Final = "openai-processing-ms"
+_QUOTA_KINDS: Final = ("requests", "tokens")
+_WANTED: Final = frozenset(
+    (
+        *_REQUEST_ID,
+        _PROCESSING,
+        *(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in _QUOTA_KINDS),
+    )
+)
+
+
+def _wanted(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """The headers that are read here. One pass: the client's own look-up goes through all of them each time."""
+    if headers is None:
+        return {}
+    return {name: value for name, value in headers.items() if name in _WANTED}
 
 
 def _waiting(seconds: float, processing: float | None) -> dict[str, float]:
@@ -44,14 +63,14 @@ def _waiting(seconds: float, processing: float | None) -> dict[str, float]:
 
 def _processing(headers: Mapping[str, str]) -> float | None:
     """Seconds that the provider says it worked: https://platform.openai.com/docs/api-reference/debugging-requests."""
-    milliseconds = _number(headers.get("openai-processing-ms"))
+    milliseconds = _number(headers.get(_PROCESSING))
     return None if milliseconds is None or milliseconds > _LONGEST_PROCESSING else milliseconds / 1000
 
 
 def _quotas(headers: Mapping[str, str]) -> tuple[Quota, ...]:
     """What is left of the rate limits: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers."""
     found = []
-    for kind in ("requests", "tokens"):
+    for kind in _QUOTA_KINDS:
         limit = _number(headers.get(f"x-ratelimit-limit-{kind}"))
         remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
         if limit and remaining is not None:
@@ -61,9 +80,10 @@ def _quotas(headers: Mapping[str, str]) -> tuple[Quota, ...]:
 
 
 def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and re.fullmatch(r"\d{1,15}(\.\d{1,9})?", text) else None
+    return float(text) if text is not None and _NUMBER.fullmatch(text) else None
 
 
+_NUMBER: Final = re.compile(r"\d{1,15}(\.\d{1,9})?")
 _DURATION: Final = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,6}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?")
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.metrics import Counter as CounterInstrument
 
 from genai_observability import signals
 from genai_observability._call import Call, Price, Value
+from genai_observability._histograms import QuickHistogram
 from genai_observability._labels import LabelBudget
 from genai_observability._open_calls import OpenCalls
 from genai_observability._quotas import Quotas
@@ -163,9 +164,11 @@ _ATTRIBUTION_LABELS: Final = tuple(
 )
 
 
-def _histogram(meter: Meter, metric: signals.Metric) -> Histogram:
-    return meter.create_histogram(
-        metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
+def _histogram(meter: Meter, metric: signals.Metric) -> QuickHistogram:
+    return QuickHistogram(
+        meter.create_histogram(
+            metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
+        )
     )
 
 

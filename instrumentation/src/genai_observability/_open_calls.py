@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from genai_observability import signals
 from genai_observability._call import Value
+from genai_observability._provider_names import provider_name
 
 _MOST: Final = 20_000  # calls at a time; more can only be spans that nobody ends, and the oldest are forgotten
 
@@ -79,9 +80,7 @@ class OpenCalls:
         found: Counter[tuple[str, str]] = Counter()
         for call in list(self._calls.values()):
             attributes: Mapping[str, Any] = call.span.attributes or {}
-            found[
-                str(attributes.get(signals.PROVIDER.name, "")), str(attributes.get(signals.REQUEST_MODEL.name, ""))
-            ] += 1
+            found[provider_name(attributes), str(attributes.get(signals.REQUEST_MODEL.name, ""))] += 1
         return found
 
     def forget(self) -> None:

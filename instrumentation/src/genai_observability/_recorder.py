@@ -113,11 +113,12 @@ class Recorder:
     def _record(self, span: ReadableSpan, noted: OpenCall | None) -> ReadableSpan:
         call = read_call(span, noted)
         price = self._price(call)
-        context = context_of(span)
-        self._recent.remember(call, context)
+        derived = derived_attributes(call, price)
+        context = context_of(span.context)
+        self._recent.remember(call, span.context)
         self._metrics.record_call(call, price, context)
-        self._request_log.write_call(call, price, context)
-        return enriched(span, call, derived_attributes(call, price))
+        self._request_log.write_call(call, price, derived, context)
+        return enriched(span, call, derived)
 
     def _price(self, call: Call) -> Price:
         price = self._prices.price(call)

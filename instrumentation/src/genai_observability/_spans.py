@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace import NonRecordingSpan, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
 
 from genai_observability import _attribution, signals
@@ -18,11 +18,11 @@ from genai_observability._call import Call, Estimate, Exchange, StreamEnd, Token
 from genai_observability._exchange import read_exchange
 from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._outcome import outcome, scrubbed, stream_end
+from genai_observability._provider_names import provider_name
 
 MODEL_OPERATIONS: Final = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
 """``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
 
-_OLDER_PROVIDER: Final = "gen_ai.system"  # the name of gen_ai.provider.name until semantic conventions 1.37
 _OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
 _PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
@@ -137,7 +137,7 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
         end = stream_end(ending, message, finish_reasons=finish_reasons, usage=tokens.reported, begun=begun)
     return Call(
         operation=attributes.text(signals.OPERATION.name) or "chat",
-        provider=attributes.text(signals.PROVIDER.name) or attributes.text(_OLDER_PROVIDER) or "_OTHER",
+        provider=provider_name(values),
         started=utc(started),
         duration=max(ended - started, 0) / 1e9,
         outcome=ending,
@@ -195,7 +195,7 @@ def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, Value]) -> Re
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes={**_copy(span.attributes), **call.attribution, **derived},
+        attributes={**_copy(span.attributes), signals.PROVIDER.name: call.provider, **call.attribution, **derived},
         events=span.events,
         links=span.links,
         kind=span.kind,
@@ -206,9 +206,9 @@ def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, Value]) -> Re
     )
 
 
-def context_of(span: ReadableSpan) -> Context:
-    """A context whose current span is this finished one: without it a metric gets no exemplar, a log no trace id."""
-    return set_span_in_context(NonRecordingSpan(span.context), Context()) if span.context else Context()
+def context_of(span: SpanContext | None) -> Context:
+    """A context whose current span is a finished one: without it a metric gets no exemplar, a log no trace id."""
+    return set_span_in_context(NonRecordingSpan(span), Context()) if span else Context()
 
 
 def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
