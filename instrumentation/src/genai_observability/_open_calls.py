@@ -30,6 +30,7 @@ class OpenCall:
         "refusals",
         "sent",
         "span",
+        "streams",
         "usage_is_ours",
     )
 
@@ -44,8 +45,10 @@ class OpenCall:
         """When the answer was there; of a stream, its headers."""
         self.headers: Mapping[str, str] | None = None
         """Headers of the answer, or of the last refusal."""
+        self.streams = False
+        """Whether the request asks for a stream."""
         self.prompt_bytes = 0
-        """Size of the request's body."""
+        """Size of a streaming request's body."""
         self.first_token: int | None = None
         """When the first chunk came that carried something of the answer."""
         self.chunks = 0

@@ -174,15 +174,12 @@ def _estimate(noted: OpenCall | None) -> Estimate | None:
 
 
 def _attribution_of(values: Mapping[str, Any], noted: OpenCall | None) -> dict[str, Value]:
-    found: dict[str, Value] = {
-        name: value
-        for name, value in values.items()
-        if (name in _ATTRIBUTION or name.startswith(signals.METADATA_PREFIX))
-        and isinstance(value, (str, int, float, bool))
-    }
-    if noted is not None:
-        found.update(noted.attribution)
-    return found
+    names = [name for name in values if name in _ATTRIBUTION or name.startswith(signals.METADATA_PREFIX)]
+    found: dict[str, Value] = {name: values[name] for name in names if isinstance(values[name], _VALUES)}
+    return {**found, **noted.attribution} if noted is not None else found
+
+
+_VALUES: Final = (str, int, float, bool)
 
 
 def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, Value]) -> ReadableSpan:

@@ -3,6 +3,7 @@
 import logging
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Final
 
 _logger = logging.getLogger("genai_observability")
 
+_TURN: Final = 0.0005  # seconds of work after which the application may go first
 _PAUSE: Final = 0.2  # seconds between two looks at the queue: waking a thread for each call would cost the caller time
 
 
@@ -65,8 +67,12 @@ class Worker:
     def _drain(self) -> None:
         if not self._tasks:
             return
+        turn_ends = time.perf_counter() + _TURN
         while self._tasks:
             self._perform(self._tasks.popleft())
+            if time.perf_counter() > turn_ends:
+                time.sleep(0)  # whoever waits for the interpreter's lock gets it now, and not only after its 5 ms
+                turn_ends = time.perf_counter() + _TURN
         self._perform(self.settle)
 
     def _perform(self, task: Callable[[], object]) -> None:

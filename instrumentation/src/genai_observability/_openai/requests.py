@@ -28,7 +28,9 @@ def watch(open_calls: OpenCalls) -> list[Callable[[], None]]:
             if call is None:
                 return original(self, options, *args, **kwargs)
             request = original(self, asking_for_usage(self, options, call), *args, **kwargs)
-            _note_sent(call, request)
+            if call.streams:
+                _note_size(call, request)
+            call.sent.append(time_ns())
             return request
 
         return build
@@ -54,9 +56,8 @@ def watch(open_calls: OpenCalls) -> list[Callable[[], None]]:
 
 
 @harmless
-def _note_sent(call: OpenCall, request: Any) -> None:
+def _note_size(call: OpenCall, request: Any) -> None:
     call.prompt_bytes = int(request.headers.get("content-length") or 0)
-    call.sent.append(time_ns())
 
 
 @harmless

@@ -23,7 +23,8 @@ _AZURE_SINCE: Final = "2024-09-01"  # the first api-version of Azure that knows 
 def asking_for_usage(client: Any, options: Any, call: OpenCall) -> Any:
     """The options of a request: with the question for usage where it has to be added, else as they are."""
     try:
-        if not _is_silent_stream(options) or not _may_ask(client):
+        call.streams = isinstance(options.json_data, dict) and options.json_data.get("stream") is True
+        if not call.streams or not _is_silent_chat(options) or not _may_ask(client):
             return options
         asking = options.model_copy()
         asking.json_data = {**options.json_data, "stream_options": {"include_usage": True}}
@@ -33,13 +34,11 @@ def asking_for_usage(client: Any, options: Any, call: OpenCall) -> Any:
     return asking
 
 
-def _is_silent_stream(options: Any) -> bool:
-    """Whether a chat answer is to be streamed without usage, and only parsed chunks reach the application."""
+def _is_silent_chat(options: Any) -> bool:
+    """Whether a chat answer is to come without usage, and only parsed chunks of it reach the application."""
     body = options.json_data
     return (
-        isinstance(body, dict)
-        and body.get("stream") is True
-        and options.url.endswith("/chat/completions")
+        options.url.endswith("/chat/completions")
         and not isinstance(body.get("stream_options"), dict)
         and "stream_options" not in (options.extra_json or {})
         and RAW_RESPONSE_HEADER not in (options.headers or {})
