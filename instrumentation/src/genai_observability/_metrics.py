@@ -1,7 +1,7 @@
 """The metrics of a call, by the semantic conventions and with the attribution as labels."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from opentelemetry.context import Context
@@ -12,14 +12,20 @@ from genai_observability import signals
 from genai_observability._call import Call, Price, Value
 from genai_observability._labels import LabelBudget
 
+_KINDS: Final = {
+    signals.AUDIO_INPUT_TOKENS.name: "audio_input",
+    signals.AUDIO_OUTPUT_TOKENS.name: "audio_output",
+    signals.IMAGE_INPUT_TOKENS.name: "image_input",
+    signals.IMAGE_OUTPUT_TOKENS.name: "image_output",
+}
 _DROPPED_KIND: Final = signals.DROPPED.labels[0].name
 
 
 class Metrics:
     """Records finished calls and scores. ``context`` is that of the call's span: exemplars lead to its trace."""
 
-    def __init__(self, meter: Meter) -> None:
-        """Create the catalogue's instruments on the meter."""
+    def __init__(self, meter: Meter, *, prices_age: Callable[[], float | None]) -> None:
+        """Create the catalogue's instruments on the meter; ``prices_age`` is read at each export."""
         self.dropped: Counter[str] = Counter()
         self._labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
         self._duration = _histogram(meter, signals.CALL_DURATION)
@@ -30,6 +36,12 @@ class Metrics:
         self._cost = _counter(meter, signals.CALL_COST)
         self._unpriced = _counter(meter, signals.CALLS_UNPRICED)
         self._scores = _histogram(meter, signals.EVALUATIONS)
+        meter.create_observable_gauge(
+            signals.PRICES_AGE.name,
+            [lambda _: [Observation(age)] if (age := prices_age()) is not None else []],
+            signals.PRICES_AGE.unit,
+            signals.PRICES_AGE.meaning,
+        )
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
         )
@@ -49,7 +61,9 @@ class Metrics:
             (self._tokens.record, "input", call.tokens.input),
             (self._tokens.record, "output", call.tokens.output),
             (self._tokens_detail.add, "cached", call.tokens.cached),
+            (self._tokens_detail.add, "cache_write", call.tokens.cache_write),
             (self._tokens_detail.add, "reasoning", call.tokens.reasoning),
+            *((self._tokens_detail.add, _KINDS[name], count) for name, count in call.usage.items() if name in _KINDS),
         ):
             if count:
                 instrument(count, labels | {signals.TOKEN_TYPE.name: kind}, context)

@@ -65,13 +65,14 @@ def call_fields(call: Call, price: Price) -> dict[str, Value | tuple[str, ...]]:
         signals.CACHED_TOKENS: call.tokens.cached or None,
         signals.CACHE_WRITE_TOKENS: call.tokens.cache_write or None,
         signals.REASONING_TOKENS: call.tokens.reasoning or None,
+        signals.SERVICE_TIER: call.service_tier,
         signals.ERROR_TYPE: call.error_type,
         signals.ERROR_MESSAGE: call.error_message,
         signals.TIME_TO_FIRST_TOKEN: call.time_to_first_token,
         signals.DURATION: call.duration,
     }
     known = {attribute.name: value for attribute, value in fields.items() if value is not None}
-    return {**known, **call.parameters, **call.attribution, **derived_attributes(call, price)}
+    return {**known, **call.parameters, **call.usage, **call.attribution, **derived_attributes(call, price)}
 
 
 def derived_attributes(call: Call, price: Price) -> dict[str, Value]:
@@ -80,7 +81,7 @@ def derived_attributes(call: Call, price: Price) -> dict[str, Value]:
     if price.amount is not None:
         derived[signals.COST.name] = float(price.amount)
         derived[signals.COST_CURRENCY.name] = "USD"
-        derived[signals.COST_SOURCE.name] = "local"
+        derived[signals.COST_SOURCE.name] = price.source
     if price.unpriced:
         derived[signals.UNPRICED.name] = price.unpriced
     if (rate := call.output_tokens_per_second) is not None:

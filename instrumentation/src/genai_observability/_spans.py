@@ -7,6 +7,7 @@ added by handing the next processor a copy of the span.
 import logging
 import math
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -25,6 +26,10 @@ MODEL_OPERATIONS: Final = frozenset({"chat", "text_completion", "generate_conten
 
 _OLDER_PROVIDER: Final = "gen_ai.system"  # the name of gen_ai.provider.name until semantic conventions 1.37
 _OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
+_OLDER_SERVICE_TIER: Final = "gen_ai.openai.response.service_tier"
+_USAGE: Final = {
+    attribute.name: (int,) if attribute.type == "int" else (int, float) for attribute in signals.USAGE
+}  # fmt: skip
 _PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
 
@@ -128,6 +133,9 @@ def read_call(span: ReadableSpan) -> Call:
         server_address=attributes.text(signals.SERVER_ADDRESS),
         parameters=attributes.select(lambda name: name in _PARAMETERS),
         tokens=tokens,
+        usage=attributes.usage(),
+        service_tier=attributes.text(signals.SERVICE_TIER) or attributes.text_of(_OLDER_SERVICE_TIER),
+        reported_cost=attributes.reported_cost(),
         error_type=error_type,
         error_message=scrubbed(message),
         attribution=attributes.select(
@@ -190,6 +198,23 @@ class _Attributes:
     def seconds(self, attribute: signals.Attribute) -> float | None:
         value = self._values.get(attribute.name)
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) and value >= 0 else None
+
+    def usage(self) -> dict[str, int | float]:
+        return {
+            name: value
+            for name, value in self._values.items()
+            if name in _USAGE and type(value) in _USAGE[name] and 0 < value < math.inf
+        }
+
+    def reported_cost(self) -> Decimal | None:
+        """What the provider charged; ``None`` for what another instrumentation calculated, or for another currency."""
+        value = self._values.get(signals.COST.name)
+        if value is None or self._values.get(signals.COST_SOURCE.name, "provider") != "provider":
+            return None
+        if self._values.get(signals.COST_CURRENCY.name, "USD") != "USD":
+            return None
+        valid = type(value) in (int, float) and 0 <= value < math.inf
+        return Decimal(repr(value)) if valid else None
 
     def select(self, wanted: Callable[[str], bool]) -> dict[str, Value]:
         return {
