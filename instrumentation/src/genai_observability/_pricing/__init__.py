@@ -4,6 +4,7 @@ The table is `genai-prices <https://github.com/pydantic/genai-prices>`_. It take
 whatever imports it (``table``, ``own``) is imported on the worker, not at start.
 """
 
+import logging
 import os
 from typing import TYPE_CHECKING, Final
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 FILE_VARIABLE: Final = "GENAI_OBSERVABILITY_PRICES_FILE"
 UPDATE_VARIABLE: Final = "GENAI_OBSERVABILITY_PRICES_UPDATE"
 
+_logger = logging.getLogger("genai_observability")
+
 
 class Prices:
     """Knows the price of every call, or why it is not known. Called on the worker only, but for ``age``."""
@@ -27,6 +30,7 @@ class Prices:
         self._refresh = Refresh.from_text(os.environ.get(UPDATE_VARIABLE, ""), variable=UPDATE_VARIABLE)
         self._table: PriceTable | None = None
         self._own: OwnPrices | None = None
+        self._failure_level = logging.WARNING
 
     def warm_up(self) -> None:
         """Load what is slow to load, before the first call needs it."""
@@ -38,10 +42,15 @@ class Prices:
             return Price(amount=call.reported_cost, source="provider")
         if not _bought(call):
             return Price()
-        table = self._table or self._load()
-        if self._own and (price := self._own.price(call)):
-            return price
-        return table.price(call)
+        if _half_reported(call):
+            return Price(unpriced="no_usage")
+        try:
+            table = self._table or self._load()
+            return (self._own and self._own.price(call)) or table.price(call)
+        except Exception:  # whatever a table may hold that was fetched: a call without a price is still a call
+            _logger.log(self._failure_level, "A call could not be priced", exc_info=True)
+            self._failure_level = logging.DEBUG
+            return Price(unpriced="no_price")
 
     def age(self) -> float | None:
         """Seconds since the newest date on which a price of the table was checked; ``None`` while that is not known."""
@@ -58,6 +67,16 @@ class Prices:
             self._own.look()
         self._table = table
         return table
+
+
+def _half_reported(call: Call) -> bool:
+    """Whether a call reports its input but not its output, or the reverse, and so would seem too cheap.
+
+    Embeddings have no output, and Gemini's ``generate_content`` leaves it out where it is none.
+    """
+    if call.tokens.input is None:
+        return call.tokens.output is not None
+    return call.tokens.output is None and call.operation in ("chat", "text_completion")
 
 
 def _bought(call: Call) -> bool:

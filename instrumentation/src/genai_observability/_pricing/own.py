@@ -16,6 +16,7 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
 from genai_observability import signals
 from genai_observability._call import Call, Price
+from genai_observability._pricing.arithmetic import UNITS
 from genai_observability._pricing.table import PROVIDERS, TIERS, Entry, PriceTable, counts
 
 _KINDS: Final[Mapping[str, tuple[str, int]]] = {
@@ -195,6 +196,7 @@ def _line(price: dict[str, Any], table: PriceTable) -> _Line:
     referring = "same_as" in price or "discount" in price
     if referring == bool(kinds or _IMAGE in price):
         raise ValueError("it needs either prices, such as input and output, or same_as or discount")
+    _check_gaps(list(kinds))
     line = _Line(
         model=price["model"].lower(),
         provider=PROVIDERS.get(price["provider"], price["provider"]) if "provider" in price else None,
@@ -208,6 +210,29 @@ def _line(price: dict[str, Any], table: PriceTable) -> _Line:
     if line.same_as and not _find(table, line.provider, line.same_as):
         raise ValueError(f"same_as = {line.same_as!r} is a model that the price table does not know")
     return line
+
+
+def _check_gaps(price_keys: list[str]) -> None:
+    """Raise ``ValueError`` where a price lacks that of the kind which contains it, or of what two kinds have in common.
+
+    Cached tokens are input tokens; with prices for cached tokens and for audio, cached audio needs one too.
+    """
+    priced = {unit.usage_key: unit for unit in map(UNITS.unit_for_price_key, price_keys)}
+    for key, unit in priced.items():
+        for container in UNITS.ancestor_usage_keys(key) - priced.keys():
+            raise ValueError(f"a price for {_word(key)} needs one for {_word(container)} too")
+        for other in priced.values():
+            join = UNITS.find_join(unit, other)
+            if join and join.usage_key not in priced:
+                raise ValueError(
+                    f"prices for {_word(key)} and {_word(other.usage_key)} need one for {_word(join.usage_key)} too"
+                )
+
+
+def _word(usage_key: str) -> str:
+    """What the file calls a kind of usage."""
+    price_key = UNITS.units[usage_key].price_key
+    return next((word for word, (known, _) in _KINDS.items() if known == price_key), usage_key)
 
 
 def _problem(key: str, value: object) -> str | None:

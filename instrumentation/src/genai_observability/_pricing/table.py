@@ -1,17 +1,17 @@
 """Prices by the open table."""
 
+import contextlib
 import functools
 import re
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 from genai_prices import Usage
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
-from genai_prices.types import ModelInfo, ModelPrice, Provider, StartDateConstraint
-from genai_prices.types import TimeOfDateConstraint as TimeOfDay
+from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 from genai_observability import signals
 from genai_observability._call import Call, Price
@@ -87,7 +87,7 @@ class PriceTable:
 
     def age(self) -> float | None:
         """Seconds since the newest date on which a price of the table was checked."""
-        return time.time() - self._checked if self._checked else None
+        return max(time.time() - self._checked, 0.0) if self._checked else None
 
     def _use(self, snapshot: DataSnapshot) -> None:
         self._snapshot = snapshot
@@ -95,14 +95,6 @@ class PriceTable:
         self._find: Callable[[str | None, str], Entry | None] = functools.lru_cache(_REMEMBERED)(
             functools.partial(_entry, snapshot)
         )
-
-
-class _Way(NamedTuple):
-    """How usage of one kind is priced at one time: the reason why it is not, or prices and, mostly, a formula."""
-
-    unpriced: Price | None
-    prices: ModelPrice
-    formula: Formula | None
 
 
 class Entry:
@@ -116,7 +108,7 @@ class Entry:
         conditional = [] if isinstance(model.prices, ModelPrice) else model.prices
         constraints = [*(each.constraint for each in self._variants), *(each.constraint for each in conditional)]
         self._constraints = [constraint for constraint in constraints if constraint]
-        self._ways: dict[tuple[object, ...], _Way] = {}
+        self._ways: dict[tuple[object, ...], Price | Formula | None] = {}
 
     def price(self, counts: Counts, at: datetime, tier: str | None) -> Price:
         """The price of what was used then, in that service tier."""
@@ -127,22 +119,32 @@ class Entry:
         # What the library makes of counts depends on which there are and which are zero, besides the numbers.
         key = (tier, *counts, *map(bool, counts.values()), *[constraint.active(at) for constraint in self._constraints])
         try:
-            way = self._ways.get(key)
-            if way is None:
-                way = self._way(counts, at, tier)
+            if key not in self._ways:
                 if len(self._ways) >= _REMEMBERED:
                     self._ways.clear()
-                self._ways[key] = way
-            if way.unpriced:
-                return way.unpriced
-            return Price(amount=way.formula.price(counts) if way.formula else self._ask(counts, at, tier))
+                self._ways[key] = self._way(counts, at, tier)
+            way = self._ways[key]
+            if isinstance(way, Price):
+                return way
+            return Price(amount=way.price(counts) if way else self._ask(counts, at, tier))
         except ValueError:
             return Price(unpriced="invalid_usage")
 
-    def _way(self, counts: Counts, at: datetime, tier: str | None) -> _Way:
+    def _way(self, counts: Counts, at: datetime, tier: str | None) -> Price | Formula | None:
+        """How such usage is priced at that time: not at all, by a formula, or by asking the library."""
         prices = self._model.get_prices(at, TIERS[tier] if tier and self._variants else None)
-        unpriced = self._missing(prices, counts, at, tier)
-        return _Way(unpriced, prices, None if unpriced else formula(prices, counts))
+        priced = priced_units(prices)
+        if not priced:
+            return Price(amount=Decimal(0))  # free, such as moderation
+        # The library takes what is not reported, and what has no price, for nothing: the sum would be too low.
+        families = {unit.dimensions["family"] for unit in priced} - {"tool_calls", "requests"}
+        if families and not any(UNITS.units[key].dimensions["family"] in families for key in counts):
+            return Price(unpriced="no_usage")
+        if tier and not self._offers(tier, at):
+            return Price(unpriced="no_price")
+        if any(self._costs_apart(key) for key in counts.keys() - {unit.usage_key for unit in priced}):
+            return Price(unpriced="no_price")
+        return formula(prices, counts)
 
     def _ask(self, counts: Counts, at: datetime, tier: str | None) -> Decimal:
         context = TIERS[tier] if tier else None
@@ -151,38 +153,20 @@ class Entry:
             usage, self._provider, genai_request_timestamp=at, price_context=context
         ).total_price
 
-    def _missing(self, prices: ModelPrice, counts: Counts, at: datetime, tier: str | None) -> Price | None:
-        """Why the sum would be too low or too high: the library takes what is not there for nothing."""
-        priced = priced_units(prices)
-        if not priced:
-            return None  # free, such as moderation
-        families = {unit.dimensions["family"] for unit in priced} - {"tool_calls", "requests"}
-        if families and not any(UNITS.units[key].dimensions["family"] in families for key in counts):
-            return Price(unpriced="no_usage")
-        if tier and not any(self._is_for(variant.when, tier, variant.constraint, at) for variant in self._variants):
-            return Price(unpriced="no_price")
-        return Price(unpriced="no_price") if any(map(self._lacks(prices), counts)) else None
+    def _offers(self, tier: str, at: datetime) -> bool:
+        return any(
+            variant.when.items() <= TIERS[tier].items() and (not variant.constraint or variant.constraint.active(at))
+            for variant in self._variants
+        )
 
-    @staticmethod
-    def _is_for(
-        when: Mapping[str, str], tier: str, constraint: StartDateConstraint | TimeOfDay | None, at: datetime
-    ) -> bool:
-        return when.items() <= TIERS[tier].items() and (constraint is None or constraint.active(at))
+    def _costs_apart(self, key: str) -> bool:
+        """Whether a kind of usage costs something even where the table has no price for it.
 
-    def _lacks(self, prices: ModelPrice) -> Callable[[str], bool]:
-        """Whether a kind of usage costs money, but the model has no price for it.
-
-        Searches always do. A kind of token without a price costs what its direction costs, except OpenAI's audio:
-        it costs a multiple, and the table lacks that price for some models (gpt-4o-audio-preview).
+        Searches do. A kind of token costs what its direction costs, except for OpenAI's audio: that costs a multiple,
+        and the table lacks its price for some models (gpt-4o-audio-preview).
         """
-        priced = {unit.usage_key for unit in priced_units(prices)}
-
-        def lacks(key: str) -> bool:
-            always = UNITS.units[key].dimensions["family"] == "tool_calls"
-            audio = self._provider.id in _OPENAI and key in ("input_audio_tokens", "output_audio_tokens")
-            return key not in priced and (always or audio)
-
-        return lacks
+        audio = key in ("input_audio_tokens", "output_audio_tokens") and self._provider.id in _OPENAI
+        return audio or UNITS.units[key].dimensions["family"] == "tool_calls"
 
 
 def counts(call: Call) -> dict[str, int | float]:
@@ -200,8 +184,8 @@ def counts(call: Call) -> dict[str, int | float]:
     if tokens.reasoning:
         found["output_reasoning_tokens"] = tokens.reasoning
     if call.usage:
-        cached = [call.usage.get(attribute.name, 0) for attribute in _CACHED]
-        if sum(cached) == tokens.cached:  # all of it is told by modality: what is not mentioned is none
+        if tokens.cached and tokens.cached == sum(call.usage.get(attribute.name, 0) for attribute in _CACHED):
+            # All of it is told by modality: what is not mentioned is none.
             found |= {"cache_audio_read_tokens": 0, "cache_image_read_tokens": 0}
         for name, count in call.usage.items():
             for key in _USAGE_KEYS.get(name, ()):
@@ -224,9 +208,10 @@ _CHECK: Final = re.compile(r"\b(?:checked|verified)(?: on)? (\d{4}-\d{2}-\d{2})"
 
 def _checked(snapshot: DataSnapshot) -> float | None:
     """The newest date in the table's notes of the kind "verified on 2026-10-14"; the table has no date of its own."""
-    notes = (model.price_comments or "" for provider in snapshot.providers for model in provider.models)
-    days = [day for note in notes for day in _CHECK.findall(note)]
-    if not days:
-        return None
-    newest = date.fromisoformat(max(days))
-    return datetime(newest.year, newest.month, newest.day, tzinfo=UTC).timestamp()
+    newest = 0.0
+    for provider in snapshot.providers:
+        for model in provider.models:
+            for day in _CHECK.findall(model.price_comments or ""):
+                with contextlib.suppress(ValueError):  # such as 2026-02-30
+                    newest = max(newest, datetime.fromisoformat(day).replace(tzinfo=UTC).timestamp())
+    return newest or None
