@@ -22,6 +22,7 @@ from opentelemetry.sdk.metrics.export import (
     PeriodicExportingMetricReader,
 )
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext, get_current_span
 
 from instrumentation.tests.recording import Recording
 
@@ -80,8 +81,9 @@ def test_the_memory_for_feedback_forgets_the_oldest_calls() -> None:
     recent = RecentCalls(capacity=3)
     for number in range(10):
         call = read_call(ReadableSpan("chat", attributes={signals.RESPONSE_ID.name: str(number)}))
-        recent.remember(call, {"number": number})  # type: ignore[arg-type]
-    assert [recent.find(str(number))[1].get("number") for number in range(10)] == [None] * 7 + [7, 8, 9]
+        recent.remember(call, SpanContext(trace_id=1, span_id=number + 1, is_remote=False))
+    spans = [get_current_span(recent.find(str(number))[1]).get_span_context().span_id for number in range(10)]
+    assert spans == [0] * 7 + [8, 9, 10]
 
 
 @pytest.mark.parametrize(

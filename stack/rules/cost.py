@@ -41,5 +41,6 @@ def _unpriced() -> Alert:
         summary=f"Calls of {{{{ $labels.{REQUEST_MODEL.label} }}}} by {{{{ $labels.job }}}} have no price: "
         '{{ $value | printf "%.0f" }} within an hour',
         description=f"Their cost is missing from every sum of money (reason: {{{{ $labels.{UNPRICED.label} }}}}). "
-        "unknown_model: the price table lacks the model. no_usage: the answer reported no tokens.",
+        "unknown_model: the price table lacks the model. no_usage: the answer reported no tokens. "
+        "no_price: the table lacks a kind of usage or the service tier.",
     )

@@ -73,7 +73,12 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a model, finished. Times are in seconds, ``started`` is UTC."""
+    """One call of a model, finished. Times are in seconds, ``started`` is UTC.
+
+    ``usage`` is what else was used and is priced, by the names of ``signals.USAGE``. ``service_tier`` is the one that
+    served the call, such as ``"flex"`` or ``"batch"``. ``reported_cost`` is what the provider itself says that it
+    charged, in US dollars.
+    """
 
     operation: str
     provider: str
@@ -89,6 +94,9 @@ class Call:
     server_address: str | None = None
     parameters: Mapping[str, Value] = field(default_factory=dict)
     tokens: Tokens = field(default_factory=Tokens)
+    usage: Mapping[str, int | float] = field(default_factory=dict)
+    service_tier: str | None = None
+    reported_cost: Decimal | None = None
     error_type: str | None = None
     error_message: str | None = None
     attribution: Mapping[str, Value] = field(default_factory=dict)
@@ -127,7 +135,8 @@ class Price:
     """
 
     amount: Decimal | None = None
-    unpriced: Literal["unknown_model", "no_usage", "invalid_usage"] | None = None
+    source: Literal["local", "provider"] = "local"
+    unpriced: Literal["unknown_model", "no_usage", "no_price", "invalid_usage"] | None = None
     estimated: Decimal | None = None
     """What a call without usage may have cost, by the estimate of its tokens."""
 

@@ -16,6 +16,12 @@ from genai_observability._labels import LabelBudget
 from genai_observability._open_calls import OpenCalls
 from genai_observability._quotas import Quotas
 
+_KINDS: Final = {
+    signals.AUDIO_INPUT_TOKENS.name: "audio_input",
+    signals.AUDIO_OUTPUT_TOKENS.name: "audio_output",
+    signals.IMAGE_INPUT_TOKENS.name: "image_input",
+    signals.IMAGE_OUTPUT_TOKENS.name: "image_output",
+}
 _DROPPED_KIND: Final = signals.DROPPED.labels[0].name
 _MOST_SUMS: Final = 500
 
@@ -23,8 +29,8 @@ _MOST_SUMS: Final = 500
 class Metrics:
     """Records finished calls and scores. ``context`` is that of the call's span: exemplars lead to its trace."""
 
-    def __init__(self, meter: Meter, open_calls: OpenCalls) -> None:
-        """Create the catalogue's instruments on the meter."""
+    def __init__(self, meter: Meter, *, open_calls: OpenCalls, prices_age: Callable[[], float | None]) -> None:
+        """Create the catalogue's instruments on the meter; ``prices_age`` is read at each export."""
         self.dropped: Counter[str] = Counter()
         self._open_calls = open_calls
         self._quotas = Quotas()
@@ -45,6 +51,11 @@ class Metrics:
         _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
         _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
         _observe(meter, signals.QUOTA_USED, self._quotas.observe_used)
+        _observe(
+            meter,
+            signals.PRICES_AGE,
+            lambda _: [Observation(age)] if (age := prices_age()) is not None else [],
+        )
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
         )
@@ -90,9 +101,15 @@ class Metrics:
         for kind, count in (("input", call.tokens.input), ("output", call.tokens.output)):
             if count:
                 self._tokens.record(count, labels | {signals.TOKEN_TYPE.name: kind}, context)
-        for kind, count in (("cached", call.tokens.cached), ("reasoning", call.tokens.reasoning)):
-            if count:
-                self._add(self._tokens_detail, count, labels, context, (signals.TOKEN_TYPE.name, kind))
+        parts: tuple[tuple[str, float], ...] = (
+            ("cached", call.tokens.cached),
+            ("cache_write", call.tokens.cache_write),
+            ("reasoning", call.tokens.reasoning),
+            *((_KINDS[name], count) for name, count in call.usage.items() if name in _KINDS),
+        )
+        for kind, amount in parts:
+            if amount:
+                self._add(self._tokens_detail, amount, labels, context, (signals.TOKEN_TYPE.name, kind))
 
     def _record_price(self, price: Price, labels: Mapping[str, str], context: Context) -> None:
         if price.amount is not None:

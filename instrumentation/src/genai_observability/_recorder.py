@@ -18,7 +18,7 @@ from genai_observability._clients import wrap_clients
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._metrics import Metrics
 from genai_observability._open_calls import OpenCall, OpenCalls
-from genai_observability._pricing import PriceTable
+from genai_observability._pricing import Prices
 from genai_observability._providers import Providers, providers
 from genai_observability._request_log import RequestLog, derived_attributes
 from genai_observability._spans import GenAISpanProcessor, context_of, enriched, read_call
@@ -46,7 +46,7 @@ class Recorder:
         globally: bool = True,
     ) -> None:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
-        self._prices = PriceTable()
+        self._prices = Prices()
         self._recent = RecentCalls()
         self._open_calls = OpenCalls()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
@@ -59,7 +59,9 @@ class Recorder:
             processor=self._make_processor,
             globally=globally,
         )
-        self._metrics = Metrics(self._providers.meter.get_meter(_SCOPE), self._open_calls)
+        self._metrics = Metrics(
+            self._providers.meter.get_meter(_SCOPE), open_calls=self._open_calls, prices_age=self._prices.age
+        )
         self._worker.settle = self._metrics.settle
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         self._log_handler: logging.Handler | None = None

@@ -89,6 +89,7 @@ def call_fields(call: Call) -> _Fields:
         (signals.CACHED_TOKENS.name, tokens.cached or None),
         (signals.CACHE_WRITE_TOKENS.name, tokens.cache_write or None),
         (signals.REASONING_TOKENS.name, tokens.reasoning or None),
+        (signals.SERVICE_TIER.name, call.service_tier),
         (signals.ERROR_TYPE.name, call.error_type),
         (signals.ERROR_MESSAGE.name, call.error_message),
         (signals.DURATION.name, call.duration),
@@ -96,6 +97,7 @@ def call_fields(call: Call) -> _Fields:
     return {
         **{name: value for name, value in fields if value is not None},
         **call.parameters,
+        **call.usage,
         **call.attribution,
     }
 
@@ -107,7 +109,7 @@ def derived_attributes(call: Call, price: Price) -> dict[str, Value]:
         (signals.OUTCOME.name, call.outcome),
         (signals.COST.name, None if price.amount is None else float(price.amount)),
         (signals.COST_CURRENCY.name, None if price.amount is None else "USD"),
-        (signals.COST_SOURCE.name, None if price.amount is None else "local"),
+        (signals.COST_SOURCE.name, None if price.amount is None else price.source),
         (signals.UNPRICED.name, price.unpriced),
         (signals.ESTIMATED_INPUT.name, estimate.input if estimate else None),
         (signals.ESTIMATED_OUTPUT.name, estimate.output if estimate else None),

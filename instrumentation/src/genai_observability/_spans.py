@@ -6,6 +6,7 @@ added by handing the next processor a copy of the span.
 
 import math
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -24,6 +25,10 @@ MODEL_OPERATIONS: Final = frozenset({"chat", "text_completion", "generate_conten
 """``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
 
 _OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
+_OLDER_SERVICE_TIER: Final = "gen_ai.openai.response.service_tier"
+_USAGE: Final = {
+    attribute.name: (int,) if attribute.type == "int" else (int, float) for attribute in signals.USAGE
+}  # fmt: skip
 _PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
 _BYTES_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
@@ -150,6 +155,9 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
         server_address=attributes.text(signals.SERVER_ADDRESS.name),
         parameters={name: values[name] for name in _PARAMETERS if isinstance(values.get(name), (int, float))},
         tokens=tokens,
+        usage=attributes.usage(),
+        service_tier=attributes.text(signals.SERVICE_TIER.name) or attributes.text(_OLDER_SERVICE_TIER),
+        reported_cost=attributes.reported_cost(),
         error_type=error_type,
         error_message=scrubbed(message),
         attribution=_attribution_of(values, noted),
@@ -217,9 +225,10 @@ def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
 class _Attributes:
     """Typed access to a span's attributes, which any instrumentation may have filled with anything."""
 
-    __slots__ = ("_get",)
+    __slots__ = ("_get", "_values")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
         self._get = values.get
 
     def text(self, name: str) -> str | None:
@@ -237,3 +246,20 @@ class _Attributes:
     def seconds(self, name: str) -> float | None:
         value = self._get(name)
         return float(value) if isinstance(value, (int, float)) and math.isfinite(value) and value >= 0 else None
+
+    def usage(self) -> dict[str, int | float]:
+        return {
+            name: value
+            for name, value in self._values.items()
+            if name in _USAGE and type(value) in _USAGE[name] and 0 < value < math.inf
+        }
+
+    def reported_cost(self) -> Decimal | None:
+        """What the provider charged; ``None`` for what another instrumentation calculated, or for another currency."""
+        value = self._values.get(signals.COST.name)
+        if value is None or self._values.get(signals.COST_SOURCE.name, "provider") != "provider":
+            return None
+        if self._values.get(signals.COST_CURRENCY.name, "USD") != "USD":
+            return None
+        valid = type(value) in (int, float) and 0 <= value < math.inf
+        return Decimal(repr(value)) if valid else None

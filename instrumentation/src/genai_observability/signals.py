@@ -166,11 +166,89 @@ REASONING_TOKENS: Final = Attribute(
     unit="{token}",
     meaning="Of the output tokens, those the model spent on reasoning",
 )
+AUDIO_INPUT_TOKENS: Final = Attribute(
+    name="gen_ai.usage.audio.input_tokens", type="int", unit="{token}", meaning="Of the input tokens, those of audio"
+)
+AUDIO_OUTPUT_TOKENS: Final = Attribute(
+    name="gen_ai.usage.audio.output_tokens", type="int", unit="{token}", meaning="Of the output tokens, those of audio"
+)
+IMAGE_INPUT_TOKENS: Final = Attribute(
+    name="gen_ai.usage.image.input_tokens", type="int", unit="{token}", meaning="Of the input tokens, those of images"
+)
+IMAGE_OUTPUT_TOKENS: Final = Attribute(
+    name="gen_ai.usage.image.output_tokens", type="int", unit="{token}", meaning="Of the output tokens, those of images"
+)
+TEXT_CACHED_TOKENS: Final = Attribute(
+    name="gen_ai.usage.text.cache_read.input_tokens",
+    type="int",
+    unit="{token}",
+    meaning="Of the cached tokens, those of text",
+)
+AUDIO_CACHED_TOKENS: Final = Attribute(
+    name="gen_ai.usage.audio.cache_read.input_tokens",
+    type="int",
+    unit="{token}",
+    meaning="Of the cached tokens, those of audio",
+)
+IMAGE_CACHED_TOKENS: Final = Attribute(
+    name="gen_ai.usage.image.cache_read.input_tokens",
+    type="int",
+    unit="{token}",
+    meaning="Of the cached tokens, those of images",
+)
 TOKEN_TYPE: Final = Attribute(
     name="gen_ai.token.type",
     type="string",
     bounded=True,
-    meaning="input or output; of which cached or reasoning in genai_observability.tokens.detail",
+    meaning="input or output; in genai_observability.tokens.detail parts of them: cached, cache_write, reasoning, "
+    "audio_input, audio_output, image_input, image_output",
+)
+
+# --- What is priced by other units ---------------------------------------------------------------------------------
+
+CHARACTERS: Final = Attribute(
+    name="genai_observability.usage.characters",
+    type="int",
+    unit="{character}",
+    status="own",
+    meaning="Characters turned into speech",
+)
+AUDIO_SECONDS: Final = Attribute(
+    name="genai_observability.usage.audio_seconds",
+    type="double",
+    unit="s",
+    status="own",
+    meaning="Length of the audio that was transcribed or translated",
+)
+IMAGES: Final = Attribute(
+    name="genai_observability.usage.images", type="int", unit="{image}", status="own", meaning="Images generated"
+)
+WEB_SEARCHES: Final = Attribute(
+    name="genai_observability.usage.web_searches",
+    type="int",
+    unit="{search}",
+    status="own",
+    meaning="Searches of the web that the provider made for the answer",
+)
+FILE_SEARCHES: Final = Attribute(
+    name="genai_observability.usage.file_searches",
+    type="int",
+    unit="{search}",
+    status="own",
+    meaning="Searches of files stored at the provider that it made for the answer",
+)
+USAGE: Final = (
+    AUDIO_INPUT_TOKENS, AUDIO_OUTPUT_TOKENS, IMAGE_INPUT_TOKENS, IMAGE_OUTPUT_TOKENS,
+    TEXT_CACHED_TOKENS, AUDIO_CACHED_TOKENS, IMAGE_CACHED_TOKENS,
+    CHARACTERS, AUDIO_SECONDS, IMAGES, WEB_SEARCHES, FILE_SEARCHES,
+)  # fmt: skip
+"""What a call may have used besides tokens of text."""
+
+SERVICE_TIER: Final = Attribute(
+    name="openai.response.service_tier",
+    type="string",
+    bounded=True,
+    meaning="Tier that served the call: default, flex, priority, …, or batch",
 )
 
 # --- Money ---------------------------------------------------------------------------------------------------------
@@ -189,7 +267,7 @@ COST_SOURCE: Final = Attribute(
     name="gen_ai.usage.cost.source",
     type="string",
     status="proposed",
-    meaning="local (from a price table) or provider (reported with the answer)",
+    meaning="local (from a price table or file) or provider (reported with the answer)",
 )
 ESTIMATED_INPUT: Final = Attribute(
     name="genai_observability.estimated.input_tokens",
@@ -217,7 +295,9 @@ UNPRICED: Final = Attribute(
     type="string",
     bounded=True,
     status="own",
-    meaning="Why the call has no price: unknown_model, no_usage (the answer reported none) or invalid_usage",
+    meaning="Why the call has no price: unknown_model, no_usage (the answer reported none), no_price (the table "
+    "has none for a kind of usage or for the service tier) or invalid_usage (counts that contradict each other, or "
+    "leave open which price applies)",
 )
 
 # --- Outcome and time ----------------------------------------------------------------------------------------------
@@ -340,6 +420,7 @@ CALL_FIELDS: Final = (
     EVENT_NAME, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS, STREAM,
     TEMPERATURE, TOP_P, MAX_TOKENS, SERVER_ADDRESS,
     INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS,
+    *USAGE, SERVICE_TIER,
     COST, COST_CURRENCY, COST_SOURCE, UNPRICED, ESTIMATED_INPUT, ESTIMATED_OUTPUT, ESTIMATED_COST,
     OUTCOME, ERROR_TYPE, ERROR_MESSAGE, DURATION, TIME_TO_FIRST_TOKEN, TIME_PER_TOKEN, OUTPUT_RATE,
     STREAM_END, RETRIES, PROVIDER_REQUEST_ID, *PHASE_SECONDS.values(),
@@ -406,7 +487,7 @@ CALL_TOKENS_DETAIL: Final = Metric(
     unit="{token}",
     labels=(*CALL_LABELS, TOKEN_TYPE),
     status="own",
-    meaning="Of the tokens above: cached (part of input) and reasoning (part of output); never add the two metrics",
+    meaning="Of the tokens above, those cached, spent on reasoning, of audio and so on; never add the two metrics",
 )
 CALL_COST: Final = Metric(
     name="genai_observability.cost.usd",
@@ -483,6 +564,14 @@ CALLS_UNPRICED: Final = Metric(
     status="own",
     meaning="Calls whose cost is not known; they are missing from the cost",
 )
+PRICES_AGE: Final = Metric(
+    name="genai_observability.prices.age",
+    kind="gauge",
+    unit="s",
+    labels=(),
+    status="own",
+    meaning="Time since the newest date on which, by its own notes, a price of the price table was checked",
+)
 EVALUATIONS: Final = Metric(
     name="gen_ai.evaluation.score",
     kind="histogram",
@@ -512,7 +601,7 @@ DROPPED: Final = Metric(
 METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
     CALL_ESTIMATED_COST, CALLS_UNPRICED, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT, QUOTA_REMAINING,
-    QUOTA_USED, EVALUATIONS, DROPPED,
+    QUOTA_USED, PRICES_AGE, EVALUATIONS, DROPPED,
 )  # fmt: skip
 
 

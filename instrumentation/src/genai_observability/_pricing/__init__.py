@@ -1,0 +1,86 @@
+"""What a call cost: as the provider says, else by one's own prices, else by the open price table.
+
+The table is `genai-prices <https://github.com/pydantic/genai-prices>`_. It takes a fifth of a second to load, so that
+whatever imports it (``table``, ``own``) is imported on the worker, not at start.
+"""
+
+import logging
+import os
+from typing import TYPE_CHECKING, Final
+
+from genai_observability._call import Call, Price
+from genai_observability._pricing.refresh import Refresh
+
+if TYPE_CHECKING:
+    from genai_observability._pricing.own import OwnPrices
+    from genai_observability._pricing.table import PriceTable
+
+FILE_VARIABLE: Final = "GENAI_OBSERVABILITY_PRICES_FILE"
+UPDATE_VARIABLE: Final = "GENAI_OBSERVABILITY_PRICES_UPDATE"
+
+_logger = logging.getLogger("genai_observability")
+
+
+class Prices:
+    """Knows the price of every call, or why it is not known. Called on the worker only, but for ``age``."""
+
+    def __init__(self) -> None:
+        """Prices from where the environment says; nothing is loaded yet."""
+        self._file = os.environ.get(FILE_VARIABLE, "").strip()
+        self._refresh = Refresh.from_text(os.environ.get(UPDATE_VARIABLE, ""), variable=UPDATE_VARIABLE)
+        self._table: PriceTable | None = None
+        self._own: OwnPrices | None = None
+        self._failure_level = logging.WARNING
+
+    def warm_up(self) -> None:
+        """Load what is slow to load, before the first call needs it."""
+        self._load()
+
+    def price(self, call: Call) -> Price:
+        """The price of a finished call, for the day and hour at which it started."""
+        if call.reported_cost is not None:
+            return Price(amount=call.reported_cost, source="provider")
+        if not _bought(call):
+            return Price()
+        if _half_reported(call):
+            return Price(unpriced="no_usage")
+        try:
+            table = self._table or self._load()
+            return (self._own and self._own.price(call)) or table.price(call)
+        except Exception:  # whatever a table may hold that was fetched: a call without a price is still a call
+            _logger.log(self._failure_level, "A call could not be priced", exc_info=True)
+            self._failure_level = logging.DEBUG
+            return Price(unpriced="no_price")
+
+    def age(self) -> float | None:
+        """Seconds since the newest date on which a price of the table was checked; ``None`` while that is not known."""
+        return self._table.age() if self._table else None
+
+    def _load(self) -> "PriceTable":
+        from genai_observability._pricing.own import OwnPrices
+        from genai_observability._pricing.table import PriceTable
+
+        table = PriceTable(self._refresh)
+        table.find("openai", "gpt-4o-mini")  # the first look-up loads the rest of the library
+        if self._file:
+            self._own = OwnPrices(self._file, table)
+            self._own.look()
+        self._table = table
+        return table
+
+
+def _half_reported(call: Call) -> bool:
+    """Whether a call reports its input but not its output, or the reverse, and so would seem too cheap.
+
+    Embeddings have no output, and Gemini's ``generate_content`` leaves it out where it is none.
+    """
+    if call.tokens.input is None:
+        return call.tokens.output is not None
+    return call.tokens.output is None and call.operation in ("chat", "text_completion")
+
+
+def _bought(call: Call) -> bool:
+    """Whether the provider did anything for the call; what an error tells of usage was only asked for."""
+    if call.outcome == "success" or call.response_id or call.tokens.reported:
+        return True
+    return call.outcome == "cancelled" and bool(call.usage)
