@@ -26,7 +26,7 @@ class Client:
     module: str
     instrumentor: str
     watch: str | None = None
-    """Module of this package whose ``watch(open_calls)`` notes what the instrumentor does not look at."""
+    """Module of this package whose ``watch(open_calls, tracer_provider)`` sees to what the instrumentor leaves out."""
 
 
 CLIENTS: Final = (
@@ -62,26 +62,23 @@ def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls
             client.library, client.extra,
         )  # fmt: skip
         return
+    tracers = AllCallsProvider(tracer_provider, MODEL_OPERATIONS)
     if client.watch is not None:
-        yield _watch(client, open_calls)
+        yield _watch(client, open_calls, tracers)
     instrumentor = getattr(importlib.import_module(client.module), client.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider
-    instrumentor.instrument(
-        tracer_provider=AllCallsProvider(tracer_provider, MODEL_OPERATIONS),
-        meter_provider=no_metrics(),
-        logger_provider=no_logs(),
-    )
+    instrumentor.instrument(tracer_provider=tracers, meter_provider=no_metrics(), logger_provider=no_logs())
     yield instrumentor.uninstrument
 
 
-def _watch(client: Client, open_calls: OpenCalls) -> Callable[[], None]:
+def _watch(client: Client, open_calls: OpenCalls, tracers: TracerProvider) -> Callable[[], None]:
     try:
-        end: Callable[[], None] = importlib.import_module(str(client.watch)).watch(open_calls)
+        end: Callable[[], None] = importlib.import_module(str(client.watch)).watch(open_calls, tracers)
     except (ImportError, AttributeError) as error:
         _logger.warning(
-            "Retries, quotas and the parts of a call's time are not recorded: this version of %s is not known (%s).",
-            client.library, error,
+            "Of the calls of %s only the main ones are recorded, without retries and quotas: this version is not "
+            "known (%s).", client.library, error,
         )  # fmt: skip
         return lambda: None
     return end

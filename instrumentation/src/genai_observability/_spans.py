@@ -21,7 +21,10 @@ from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._outcome import outcome, scrubbed, stream_end
 from genai_observability._provider_names import provider_name
 
-MODEL_OPERATIONS: Final = frozenset({"chat", "text_completion", "generate_content", "embeddings"})
+MODEL_OPERATIONS: Final = frozenset(
+    {"chat", "text_completion", "generate_content", "embeddings"}  # the conventions' names, and some of our own:
+    | {"image_generation", "speech", "transcription", "translation", "moderation"}
+)
 """``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
 
 _OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"

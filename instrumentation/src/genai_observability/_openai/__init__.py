@@ -1,17 +1,20 @@
-"""What only the OpenAI client knows of a call, and OpenTelemetry's wrapper of it does not look at.
+"""What OpenTelemetry's wrapper of the OpenAI client does not look at.
 
-Its requests and their headers (``requests``), and the chunks of its streams (``streams``).
+The requests of each call and their headers (``requests``), the chunks of streams (``streams``), and the APIs that it
+leaves out (``apis``).
 """
 
 from collections.abc import Callable
 
+from opentelemetry.trace import TracerProvider
+
 from genai_observability._open_calls import OpenCalls
-from genai_observability._openai import requests, streams
+from genai_observability._openai import apis, requests, streams
 
 
-def watch(open_calls: OpenCalls) -> Callable[[], None]:
-    """Note what the client does for each open call; returns what ends the watching."""
-    undo = [*requests.watch(open_calls), *streams.watch()]
+def watch(open_calls: OpenCalls, tracer_provider: TracerProvider) -> Callable[[], None]:
+    """Watch the client from now on; returns what ends that."""
+    undo = [*requests.watch(open_calls), *streams.watch(), *apis.wrap(tracer_provider)]
 
     def end() -> None:
         for each in reversed(undo):

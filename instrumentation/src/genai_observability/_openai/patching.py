@@ -8,7 +8,9 @@ from typing import Any
 _logger = logging.getLogger("genai_observability")
 
 
-def replace(owner: type, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
+def replace(
+    owner: type | None, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Callable[[], None]:
     """Put a function in the place of a method; returns what puts the method back.
 
     The method is left alone where this version of the client lacks it, and where somebody else has replaced it since.
@@ -18,9 +20,9 @@ def replace(owner: type, name: str, noting: Callable[[Callable[..., Any]], Calla
         name: Its name.
         noting: Makes the function from the method.
     """
-    original = owner.__dict__.get(name)
-    if not callable(original):
-        _logger.debug("%s.%s is not there: what it tells is not recorded.", owner.__qualname__, name)
+    original = owner.__dict__.get(name) if owner else None
+    if owner is None or not callable(original):
+        _logger.debug("%s of %s is not there: what it tells is not recorded.", name, owner)
         return lambda: None
     replaced = functools.wraps(original)(noting(original))
     setattr(owner, name, replaced)
