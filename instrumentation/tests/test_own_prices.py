@@ -229,6 +229,17 @@ def test_a_missing_file_is_told_once_and_counts_as_soon_as_it_is_there(
     assert "the prices read before stay in force" in caplog.records[-1].getMessage()
 
 
+def test_the_files_path_is_that_of_the_directory_at_the_start(
+    file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file.write_text('[[price]]\nmodel = "acme"\ninput = 1\noutput = 0\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(FILE_VARIABLE, file.name)
+    prices = Prices()
+    monkeypatch.chdir("/")
+    assert prices.price(call("acme", input=MILLION, output=0)).amount == 1
+
+
 def test_a_file_that_is_no_text_is_told(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     file.write_bytes(b"\xff\xfe[[price]]")
     assert Prices().price(call("gpt-4o", input=MILLION, output=0)).amount == D("2.50")
