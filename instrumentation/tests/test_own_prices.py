@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -150,8 +151,11 @@ def test_a_changed_file_counts_without_a_restart_and_is_looked_at_once_a_second(
     file.write_text('[[price]]\nmodel = "acme"\ninput = 1\noutput = 0\n')
     prices, used = Prices(), call("acme", input=MILLION, output=0)
     assert prices.price(used).amount == 1
+    assert prices._own
+    assert prices._own._next_look <= time.monotonic() + 1.0
+    prices._own._next_look = float("inf")  # a second that does not end
     file.write_text('[[price]]\nmodel = "acme"\ninput = 20\noutput = 0\n')
-    assert prices.price(used).amount == 1  # within the second
+    assert prices.price(used).amount == 1
     changed(prices, file, '[[price]]\nmodel = "acme"\ninput = 20\noutput = 0\n')
     assert prices.price(used).amount == 20
 
