@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -150,8 +151,11 @@ def test_a_changed_file_counts_without_a_restart_and_is_looked_at_once_a_second(
     file.write_text('[[price]]\nmodel = "acme"\ninput = 1\noutput = 0\n')
     prices, used = Prices(), call("acme", input=MILLION, output=0)
     assert prices.price(used).amount == 1
+    assert prices._own
+    assert prices._own._next_look <= time.monotonic() + 1.0
+    prices._own._next_look = float("inf")  # a second that does not end
     file.write_text('[[price]]\nmodel = "acme"\ninput = 20\noutput = 0\n')
-    assert prices.price(used).amount == 1  # within the second
+    assert prices.price(used).amount == 1
     changed(prices, file, '[[price]]\nmodel = "acme"\ninput = 20\noutput = 0\n')
     assert prices.price(used).amount == 20
 
@@ -227,6 +231,17 @@ def test_a_missing_file_is_told_once_and_counts_as_soon_as_it_is_there(
     prices._own._next_look = 0.0
     assert prices.price(call("gpt-4o", input=MILLION, output=0)).amount == 1
     assert "the prices read before stay in force" in caplog.records[-1].getMessage()
+
+
+def test_the_files_path_is_that_of_the_directory_at_the_start(
+    file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file.write_text('[[price]]\nmodel = "acme"\ninput = 1\noutput = 0\n')
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(FILE_VARIABLE, file.name)
+    prices = Prices()
+    monkeypatch.chdir("/")
+    assert prices.price(call("acme", input=MILLION, output=0)).amount == 1
 
 
 def test_a_file_that_is_no_text_is_told(file: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -154,6 +154,22 @@ def test_an_answer_that_is_no_table_changes_nothing(
     assert "secret" not in caplog.text
 
 
+def test_a_table_that_cannot_be_worked_with_costs_the_price_and_not_the_call(
+    mirror: Mirror, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert isinstance(mirror.body, list)
+    mirror.body[0]["models"][0]["match"] = {"regex": "("}
+    monkeypatch.setenv(UPDATE_VARIABLE, mirror.url)
+    prices = Prices()
+    prices.warm_up()
+    settle(prices)
+    for _ in range(2):
+        assert prices.price(call("gpt-4o", input=1, output=1)) == Price(unpriced="no_price")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "A call could not be priced"
+    ]
+
+
 def test_a_failed_fetch_is_tried_again_and_a_good_one_is_renewed_in_time(mirror: Mirror) -> None:
     refresh = Refresh(mirror.url, every=3_600.0, after_failure=0.0)
     mirror.body, table = None, mirror.body

@@ -6,6 +6,7 @@ whatever imports it (``table``, ``own``) is imported on the worker, not at start
 
 import logging
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from genai_observability._call import Call, Price
@@ -26,7 +27,8 @@ class Prices:
 
     def __init__(self) -> None:
         """Prices from where the environment says; nothing is loaded yet."""
-        self._file = os.environ.get(FILE_VARIABLE, "").strip()
+        file = os.environ.get(FILE_VARIABLE, "").strip()
+        self._file = Path(file).absolute() if file else None  # now: the application may change its directory
         self._refresh = Refresh.from_text(os.environ.get(UPDATE_VARIABLE, ""), variable=UPDATE_VARIABLE)
         self._table: PriceTable | None = None
         self._own: OwnPrices | None = None
@@ -62,10 +64,10 @@ class Prices:
 
         table = PriceTable(self._refresh)
         table.find("openai", "gpt-4o-mini")  # the first look-up loads the rest of the library
+        self._table = table
         if self._file:
             self._own = OwnPrices(self._file, table)
             self._own.look()
-        self._table = table
         return table
 
 

@@ -6,8 +6,8 @@ import logging
 import re
 import time
 import tomllib
-from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -63,12 +63,11 @@ class _Line:
     prices: Entry | None = None
     image: Decimal | None = None
 
-    def concerns(self, call: Call) -> bool:
-        """Whether it is for the call's model, provider and tier."""
-        provider, tier = PROVIDERS.get(call.provider, call.provider), call.service_tier
+    def concerns(self, provider: str, models: Iterable[str | None], tier: str | None) -> bool:
+        """Whether it is for a call of that provider, of one of these models, in that tier."""
         return (
-            any(self._names(model.lower()) for model in (call.response_model, call.request_model) if model)
-            and self.provider in (None, provider)
+            any(self._names(model.lower()) for model in models if model)
+            and self.provider in (None, PROVIDERS.get(provider, provider))
             and self.tier in (None, tier)
         )
 
@@ -86,10 +85,9 @@ class _Line:
         price = self.prices.price(used, call.started, None)
         if self.image is None or price.amount is None:
             return price
-        images = call.usage.get(signals.IMAGES.name)
-        return (
-            Price(unpriced="no_usage") if images is None else Price(amount=price.amount + self.image * Decimal(images))
-        )
+        if (images := call.usage.get(signals.IMAGES.name)) is None:
+            return Price(unpriced="no_usage")
+        return Price(amount=price.amount + self.image * Decimal(images))
 
     def _discounted(self, call: Call, table: PriceTable) -> Price:
         tier = None if self.tier else call.service_tier  # a line for a tier has its own discount for it
@@ -108,9 +106,9 @@ class _Line:
 class OwnPrices:
     """The prices of a file, which is read again when it has changed. One that cannot be read changes nothing."""
 
-    def __init__(self, path: str, table: PriceTable) -> None:
+    def __init__(self, path: Path, table: PriceTable) -> None:
         """``table`` has the models that the file refers to."""
-        self._path = Path(path).expanduser()
+        self._path = path
         self._table = table
         self._next_look = 0.0
         self._state: object = None
@@ -157,11 +155,7 @@ class OwnPrices:
         )(self._concerned)
 
     def _concerned(self, provider: str, response: str | None, request: str | None, tier: str | None) -> list[_Line]:
-        call = Call(
-            operation="", provider=provider, started=datetime.min, duration=0,
-            response_model=response, request_model=request, service_tier=tier,
-        )  # fmt: skip
-        return [line for line in self._lines if line.concerns(call)]
+        return [line for line in self._lines if line.concerns(provider, (response, request), tier)]
 
 
 def _find(table: PriceTable, provider: str | None, model: str) -> Entry | None:

@@ -6,8 +6,6 @@ import time
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
-from opentelemetry.instrumentation.utils import suppress_instrumentation
-
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
 
@@ -61,6 +59,7 @@ class Refresh:
 
     def _fetch(self, url: str) -> None:
         from genai_prices.update_prices import DEFAULT_UPDATE_URL, UpdatePrices
+        from opentelemetry.instrumentation.utils import suppress_instrumentation
 
         url = url or DEFAULT_UPDATE_URL
         try:
