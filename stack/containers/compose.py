@@ -23,13 +23,16 @@ def engine_answers() -> bool:
 
 
 def up(root: Path) -> None:
-    """Builds the image that is missing, starts every service, and waits until all are healthy.
+    """Builds the image that is out of date, starts every service, and waits until all are healthy.
+
+    What ran before is told to read its rules and routes anew: they may have been generated anew.
 
     Raises:
         ComposeError: there is no engine, Compose is too old, or a service does not become healthy.
     """
     _require_usable()
     _run(root, "up", "--build", "--detach", "--wait", "--wait-timeout", "300")
+    _run(root, "kill", "--signal", "SIGHUP", "prometheus", "alertmanager")
 
 
 def status(root: Path) -> None:
