@@ -32,7 +32,7 @@ def up(root: Path) -> None:
     """
     _require_usable()
     _run(root, "up", "--build", "--detach", "--wait", "--wait-timeout", "300")
-    _run(root, "kill", "--signal", "SIGHUP", "prometheus", "alertmanager")
+    _reload(root)
 
 
 def status(root: Path) -> None:
@@ -51,6 +51,16 @@ def down(root: Path, *, volumes: bool) -> None:
     """Ends and removes the containers; `volumes` also deletes all data, without a way back; raises ComposeError."""
     _require_usable()
     _run(root, "--profile", "*", "down", *(["--volumes"] if volumes else []))
+
+
+def _reload(root: Path) -> None:
+    # Compose reports that it has "killed" whatever it sends a signal to: that is not shown.
+    servers = ("prometheus", "alertmanager")
+    if _output("docker", "compose", "--project-directory", str(root), "kill", "--signal", "SIGHUP", *servers) is None:
+        raise ComposeError(
+            "The stack is up, but Prometheus and Alertmanager could not be told to read their rules and routes anew: "
+            "`docker compose restart prometheus alertmanager` makes them."
+        )
 
 
 def _require_usable() -> None:

@@ -19,8 +19,8 @@ from tests.stores import settings_at
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _docker(folder: Path, *, engine: str = "28.2.2", version: str = "2.40.3") -> str:
-    """A PATH on which the `docker` command gives these answers; it writes down what else it is asked for."""
+def _docker(folder: Path, *, engine: str = "28.2.2", version: str = "2.40.3", refuses: str = "nothing") -> str:
+    """A PATH on which `docker` gives these answers, refuses one command, and writes down what else it is asked for."""
     folder.mkdir()
     script = folder / "docker"
     script.write_text(
@@ -28,6 +28,7 @@ def _docker(folder: Path, *, engine: str = "28.2.2", version: str = "2.40.3") ->
         'case "$*" in\n'
         f'  "version "*) echo "{engine}"; test -n "{engine}" ;;\n'
         f'  "compose version --short") echo "{version}"; test -n "{version}" ;;\n'
+        f'  *" {refuses} "*) exit 1 ;;\n'
         f'  *) echo "$@" >> "{folder}/asked" ;;\n'
         "esac\n"
     )
@@ -93,11 +94,15 @@ def test_each_command_is_that_of_compose(tmp_path: Path, arguments: list[str], a
 
 
 def test_a_failure_of_compose_is_a_failure(tmp_path: Path) -> None:
-    path = _docker(tmp_path / "bin")
-    (tmp_path / "bin" / "asked").mkdir()  # so that the command fails
-    result = _run(path, "up", mode="compose", state=tmp_path)
+    result = _run(_docker(tmp_path / "bin", refuses="up"), "up", mode="compose", state=tmp_path)
     assert result.returncode == 1
-    assert "Error: Docker Compose has failed" in result.stderr
+    assert result.stderr.startswith("Error: Docker Compose has failed: what it says is above; `make logs MODE=compose`")
+
+
+def test_servers_that_cannot_be_told_of_new_rules_are_named_with_what_to_do(tmp_path: Path) -> None:
+    result = _run(_docker(tmp_path / "bin", refuses="kill"), "up", mode="compose", state=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.endswith("`docker compose restart prometheus alertmanager` makes them.\n")
 
 
 @pytest.mark.parametrize(
