@@ -350,13 +350,10 @@ def _check(*command: str | Path, **environment: str) -> subprocess.CompletedProc
 
 
 def _mounted(services: dict[str, Any], name: str, folder: Path) -> Path:
-    """A folder that holds what the service sees: its mounted files, at their paths."""
+    """A folder that holds what the service sees: its mounted folders, at their paths."""
     for mount in services[name]["volumes"]:
         if mount["type"] == "bind":
-            target = folder / mount["target"].lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source = Path(mount["source"])
-            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+            shutil.copytree(mount["source"], folder / mount["target"].lstrip("/"))
     return folder
 
 
@@ -379,7 +376,6 @@ def test_the_mounted_files_are_accepted_by_the_native_server_of_that_version(
     ]
     for result in checks:
         assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 rule files found" not in checks[0].stdout
     assert f"{len(list((ROOT / 'prometheus/rules').glob('*.yaml')))} rule files found" in checks[0].stdout
 
 
@@ -460,9 +456,12 @@ def test_the_image_of_that_version_is_built_with_the_program_of_the_health_check
     services: dict[str, Any], name: str, module: str, file: str
 ) -> None:
     folder = ROOT / name / "distribution"
-    go = toolchain.go(SETTINGS.state, minimum=(1, 26), report=print)
-    version = re.search(rf"{re.escape(module)} (v\S+)", (folder / "go.mod").read_text())
+    requirements = (folder / "go.mod").read_text()
+    version = re.search(rf"{re.escape(module)} (v\S+)", requirements)
+    language = re.search(r"^go (\d+)\.(\d+)", requirements, re.MULTILINE)
     assert version
+    assert language
+    go = toolchain.go(SETTINGS.state, minimum=(int(language[1]), int(language[2])), report=print)
     loaded = subprocess.run(
         [go, "mod", "download", "-json", f"{module}@{version[1]}"],
         cwd=folder,
