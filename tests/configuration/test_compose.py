@@ -338,9 +338,10 @@ def test_grafana_gets_every_variable_that_its_provisioning_asks_for(services: di
     assert not any("password" in key.lower() and not key.endswith("__FILE") for key in environment)
 
 
-def _check(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def _check(*command: str | Path, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
+        cwd=folder,
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
@@ -407,7 +408,7 @@ def test_the_server_starts_with_its_flags_and_files_and_its_health_check_then_pa
     flags = [part.replace("=/", f"={root}/") for part in services[name]["command"]]
     program = {"collector": "otelcol"}.get(name, name)
     probe = _probe(services, name, settings)
-    assert _check(*probe, **environment).returncode != 0  # nothing is there yet
+    assert _check(*probe, folder=ROOT, **environment).returncode != 0  # nothing is there yet
     with (tmp_path / "log").open("wb") as log:
         server = subprocess.Popen(
             [str(SETTINGS.binaries / program), *flags, *listen.get(name, [])],
@@ -416,7 +417,7 @@ def test_the_server_starts_with_its_flags_and_files_and_its_health_check_then_pa
             stderr=subprocess.STDOUT,
         )
     try:
-        assert _becomes_healthy(probe, server, **environment), (tmp_path / "log").read_text()
+        assert _becomes_healthy(probe, server, folder=ROOT, **environment), (tmp_path / "log").read_text()
         if name in listen:  # those that `make up` tells to read their files anew
             server.send_signal(signal.SIGHUP)
             deadline = time.monotonic() + 10
@@ -476,10 +477,12 @@ def test_the_image_of_that_version_is_built_with_the_program_of_the_health_check
     assert re.search(rf"^COPY .*\s{re.escape(path)}$", dockerfile, re.MULTILINE), path
 
 
-def _becomes_healthy(probe: list[str], server: "subprocess.Popen[bytes]", **environment: str) -> bool:
+def _becomes_healthy(
+    probe: list[str], server: "subprocess.Popen[bytes]", *, folder: Path = ROOT, **environment: str
+) -> bool:
     deadline = time.monotonic() + 20
     while server.poll() is None and time.monotonic() < deadline:
-        if _check(*probe, **environment).returncode == 0:
+        if _check(*probe, folder=folder, **environment).returncode == 0:
             return True
         time.sleep(0.2)
     return False
@@ -583,8 +586,9 @@ def test_our_programs_run_in_the_image_and_their_health_checks_pass(
     with _running(services[name], image, settings) as (program, environment):
         own = {8093: settings.inbox_port, 8010: settings.provider_port, 8011: settings.demo_port}[port]
         probe = [part.replace(f":{port}/", f":{own}/") for part in services[name]["healthcheck"]["test"][1:]]
-        assert _check(*[part.replace(f":{own}/", ":1/") for part in probe], **environment).returncode == 1
-        assert _becomes_healthy(probe, program, **environment)
+        nobody = [part.replace(f":{own}/", ":1/") for part in probe]
+        assert _check(*nobody, folder=image, **environment).returncode == 1
+        assert _becomes_healthy(probe, program, folder=image, **environment)
         if name == "inbox":
             with urllib.request.urlopen(f"http://127.0.0.1:{own}/runbooks") as page:
                 assert b"GenAIErrorBurst" in page.read()
@@ -601,9 +605,9 @@ def test_the_load_of_the_demo_is_answered_and_its_calls_go_to_the_collector(
     ):
         for process, url in ((provider, settings.provider_url), (app, settings.demo_url)):
             probe = ["python", "-m", "stack.containers.probe", f"{url}/healthz"]
-            assert _becomes_healthy(probe, process, **environment)
+            assert _becomes_healthy(probe, process, folder=image, **environment)
         command = [part.replace("86400", "2") for part in services["demo-load"]["command"]]
-        result = _check(*command, **environment)
+        result = _check(*command, folder=image, **environment)
         assert result.returncode == 0, result.stderr
         assert re.search(r"\d+ × 200", result.stdout)
         app.terminate()  # what it holds is sent
@@ -615,7 +619,7 @@ def test_the_load_of_the_demo_is_answered_and_its_calls_go_to_the_collector(
 
 def test_the_program_for_the_volumes_is_in_the_image(services: dict[str, Any], image: Path) -> None:
     assert not Path("/volumes").exists()
-    result = _check(*services["volumes"]["command"], **_in_image(image, {}))
+    result = _check(*services["volumes"]["command"], folder=image, **_in_image(image, {}))
     assert result.returncode == 1
     assert result.stderr.startswith("The volumes cannot be prepared: ")
 
