@@ -1,0 +1,222 @@
+"""The examples, installed and run by the commands of their README, held against the provider's own books."""
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from genai_observability import signals
+
+from instrumentation.tests.otlp_capture import Capture, free_port, values
+from stack.clients import Jaeger, Loki, Prometheus
+from stack.settings import Settings
+from tests.end_to_end.books import Books
+from tests.end_to_end.live import ROOT, eventually, without_otel
+from tests.environments import environment
+
+EXAMPLES = ROOT / "examples"
+CLIENTS = ("openai_client", "litellm_client")
+README = (EXAMPLES / "README.md").read_text()
+COMMANDS = {
+    name: command.replace(r"\|", "|")
+    for name, command in re.findall(r"^\| `(\w+)\.py` \|.*\| `(.+)` \|$", README, re.MULTILINE)
+}
+QUESTION = {"text": "Do you ship to Norway?"}
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The examples for one client, with the variables that they run under."""
+
+    folder: Path
+    variables: dict[str, str]
+
+    def run(self, name: str) -> str:
+        """What an example prints, run by its command; it succeeds and complains of nothing."""
+        process = self.start(COMMANDS[name])
+        output, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+        return output
+
+    def start(self, command: str) -> "subprocess.Popen[str]":
+        """Starts a command where the examples are."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            command, shell=True, cwd=self.folder, env=self.variables, stdin=pipe, stdout=pipe, stderr=pipe, text=True
+        )
+
+    @contextlib.contextmanager
+    def service(self) -> Iterator[str]:
+        """The address of the web service while it runs; it is ended as an orchestrator does."""
+        port = free_port()
+        process = self.start(f"exec {COMMANDS['fastapi_service']} --port {port}")
+        try:
+            assert eventually(lambda: listens(port)), "the service does not listen"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.communicate(timeout=20)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module", params=CLIENTS)
+def client(request: pytest.FixtureRequest) -> Path:
+    """The folder of programs of an environment into which the README's command for a client has been run."""
+    (command,) = re.findall(rf"^ +pip install (.* examples/{request.param}/requirements\.txt)$", README, re.MULTILINE)
+    return environment(request.param, shlex.split(command))
+
+
+@pytest.fixture
+def capture() -> Iterator[Capture]:
+    with Capture() as capture:
+        yield capture
+
+
+@pytest.fixture
+def examples(client: Path, provider: str, capture: Capture) -> Examples:
+    """The examples for one client, which send what they record to ``capture``."""
+    return Examples(
+        EXAMPLES / client.parent.name,
+        without_otel(
+            PATH=f"{client}:{os.environ['PATH']}",
+            OPENAI_BASE_URL=f"{provider}/v1",
+            OPENAI_API_KEY="test",
+            OTEL_EXPORTER_OTLP_ENDPOINT=capture.url,
+            GENAI_OBSERVABILITY_USER_KEY="key",
+            LITELLM_LOCAL_MODEL_COST_MAP="True",
+        ),
+    )
+
+
+@pytest.fixture
+def books(provider: str, capture: Capture) -> Books:
+    return Books(provider, capture)
+
+
+def test_the_readme_has_a_command_for_every_example_of_either_client() -> None:
+    for client in CLIENTS:
+        assert {path.stem for path in (EXAMPLES / client).glob("*.py")} == set(COMMANDS)
+
+
+def test_a_plain_script_is_recorded(examples: Examples, books: Books) -> None:
+    examples.run("plain_script")
+    books.hold(2, {"app.feature": "faq", "app.team": "support"})
+
+
+def test_a_stream_is_recorded_with_its_first_token_and_feedback(examples: Examples, books: Books) -> None:
+    examples.run("streaming")
+    books.hold(1, {"app.feature": "chat", "gen_ai.conversation.id": "c-1"})
+    (call,) = books.calls
+    assert call[signals.TIME_TO_FIRST_TOKEN.name] > 0
+    (feedback,) = (
+        record
+        for record in books.capture.records
+        if values(record.attributes)[signals.EVENT_NAME.name] == signals.EVALUATION_EVENT
+    )
+    assert feedback.trace_id == call["trace"]
+
+
+def test_a_chain_is_one_trace(examples: Examples, books: Books) -> None:
+    examples.run("langchain_chain")
+    embeddings = 3 if examples.folder.name == "openai_client" else 0
+    books.hold(2 + embeddings, {"app.feature": "assistant", "gen_ai.prompt.name": "answer"})
+    assert len({span.trace_id for span in books.capture.spans}) == 1
+
+
+def test_an_agent_and_its_tool_are_one_trace_without_content(examples: Examples, books: Books) -> None:
+    examples.run("openai_agent")
+    books.hold(2, {"app.feature": "orders", "session.id": "s-1"})
+    operations = sorted(values(span.attributes)[signals.OPERATION.name] for span in books.capture.spans)
+    assert operations == ["chat", "chat", "execute_tool", "invoke_agent", "invoke_workflow"]
+    assert len({span.trace_id for span in books.capture.spans}) == 1
+    assert b"my order 17" not in books.capture.everything
+    assert b"was handed to the carrier" not in books.capture.everything
+
+
+def test_a_worker_outlives_failures_and_finishes_the_jobs_it_has_when_it_is_ended(
+    examples: Examples, books: Books, provider: str
+) -> None:
+    echo, _, command = COMMANDS["queue_worker"].partition("|")
+    job = json.loads(shlex.split(echo)[1])
+    jobs = [job | {"id": f"j-{number}", "user": f"user {number}"} for number in range(12)]
+    httpx.put(f"{provider}/control/faults", json={"bad_request": 0.5})
+    worker = examples.start(f"exec {command}")
+    try:
+        assert worker.stdin
+        worker.stdin.writelines(json.dumps(job) + "\n" for job in jobs)
+        worker.stdin.flush()
+        assert eventually(lambda: books.counted("calls"))
+        worker.terminate()
+        _, errors = worker.communicate(timeout=30)
+    finally:
+        worker.kill()
+        httpx.put(f"{provider}/control/faults", json={})
+    assert worker.returncode == 0
+    outcomes = [call[signals.OUTCOME.name] for call in books.calls]
+    answers = books.counted("answers")
+    assert 0 < answers < len(outcomes) == books.counted("calls")
+    assert (outcomes.count("success"), outcomes.count("error")) == (answers, len(outcomes) - answers)
+    assert errors.count(" failed\nTraceback") == outcomes.count("error")
+    assert {call["app.feature"] for call in books.calls} == {"summaries"}
+    assert len({(call["app.request.id"], call["user.hash"]) for call in books.calls}) == len(outcomes)
+
+
+def test_a_web_services_calls_are_attributed_to_their_requests_even_when_the_reader_goes_away(
+    examples: Examples, books: Books
+) -> None:
+    endless = {"text": "word " * 20_000 + "."}
+    with examples.service() as url:
+        for user in ("alice", "bob"):
+            sender = {"X-User": user, "Cookie": f"session=s-{user}"}
+            assert httpx.post(f"{url}/answers", json=QUESTION, headers=sender).json()["answer"]
+            assert httpx.post(f"{url}/answers/stream", json=QUESTION, headers=sender).text
+        with httpx.stream("POST", f"{url}/answers/stream", json=endless, headers={"X-User": "carol"}) as answer:
+            next(answer.iter_text())
+        assert eventually(lambda: books.counted("unfinished") == 1)
+    assert {call["app.feature"] for call in books.calls} == {"answers"}
+    calls = {(call["app.endpoint"], call.get("session.id")): call for call in books.calls}
+    assert len(books.calls) == books.counted("calls") == 5
+    abandoned = calls.pop(("/answers/stream", None))
+    assert abandoned[signals.OUTCOME.name] == "cancelled"
+    assert calls.keys() == set(itertools.product(("/answers", "/answers/stream"), ("s-alice", "s-bob")))
+    assert {call[signals.OUTCOME.name] for call in calls.values()} == {"success"}
+    assert len({call["user.hash"] for call in books.calls}) == 3
+    requests = {span.trace_id: span.name for span in books.capture.spans if not span.parent_span_id}
+    assert all(requests[call["trace"]] == f"POST {endpoint}" for (endpoint, _), call in calls.items())
+
+
+@pytest.mark.parametrize("client", ["openai_client"], indirect=True)
+def test_an_agents_calls_are_the_same_in_every_store(stack: Settings, examples: Examples, books: Books) -> None:
+    began = datetime.now(UTC)
+    examples.variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = stack.otlp_http_url
+    examples.run("openai_agent")
+    cost = pytest.approx(books.cost)
+
+    prometheus = Prometheus(stack.prometheus_url)
+    calls = f'increase({signals.CALL_DURATION.prometheus}_count{{job="agent",app_feature="orders"}}[5m] anchored)'
+    (counted,) = eventually(lambda: prometheus.query(calls))
+    assert counted.value == books.counted("calls") == 2
+    (spent,) = prometheus.query(f'increase({signals.CALL_COST.prometheus}{{job="agent"}}[5m] anchored)')
+    assert spent.value == cost
+
+    later = datetime.now(UTC) + timedelta(seconds=5)
+    query = f'{{service_name="agent"}} | event_name="{signals.CALL_EVENT}"'
+    lines = eventually(lambda: Loki(stack.loki_url).entries(query, start=began, end=later))
+    assert sum(float(line.labels[signals.COST.label]) for line in lines) == cost
+    spans = eventually(lambda: Jaeger(stack.jaeger_url).spans("agent", start=began, end=later))
+    assert {span.trace_id for span in spans} == {line.labels["trace_id"] for line in lines}
+    assert sum(float(str(span.attributes.get(signals.COST.name, 0))) for span in spans) == cost
