@@ -46,7 +46,7 @@ threads = [threading.Thread(target=work, args=(jobs,)) for _ in range(4)]
 for thread in threads:
     thread.start()
 
-signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C does
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # SIGTERM ends it as Ctrl-C does
 try:
     for line in sys.stdin:
         jobs.put(Job(**json.loads(line)))

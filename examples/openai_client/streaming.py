@@ -12,11 +12,11 @@ with (
         model="gpt-4o-mini",
         messages=[{"role": "user", "content": "How long is the return period?"}],
         stream=True,
-        stream_options={"include_usage": True},  # without it a stream reports no tokens, and has no cost
+        stream_options={"include_usage": True},  # tokens, and so the cost, come with the last chunk
     ) as stream,
 ):
     for chunk in stream:
-        for choice in chunk.choices:  # the last chunk has the usage, and no choice
+        for choice in chunk.choices:  # none in the last chunk
             print(choice.delta.content or "", end="", flush=True)
 print()
 
