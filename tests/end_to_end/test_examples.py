@@ -200,23 +200,23 @@ def test_a_web_services_calls_are_attributed_to_their_requests_even_when_the_rea
 
 
 @pytest.mark.parametrize("client", ["openai_client"], indirect=True)
-def test_an_agents_calls_are_the_same_in_every_store(stack: Settings, examples: Examples, books: Books) -> None:
+def test_a_stream_is_the_same_in_every_store(stack: Settings, examples: Examples, books: Books) -> None:
     began = datetime.now(UTC)
     examples.variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = stack.otlp_http_url
-    examples.run("openai_agent")
+    examples.run("streaming")
     cost = pytest.approx(books.cost)
 
     prometheus = Prometheus(stack.prometheus_url)
-    calls = f'increase({signals.CALL_DURATION.prometheus}_count{{job="agent",app_feature="orders"}}[5m] anchored)'
+    calls = f'increase({signals.CALL_DURATION.prometheus}_count{{job="chat",app_feature="chat"}}[5m] anchored)'
     (counted,) = eventually(lambda: prometheus.query(calls))
-    assert counted.value == books.counted("calls") == 2
-    (spent,) = prometheus.query(f'increase({signals.CALL_COST.prometheus}{{job="agent"}}[5m] anchored)')
+    assert counted.value == books.counted("calls") == 1
+    (spent,) = prometheus.query(f'increase({signals.CALL_COST.prometheus}{{job="chat"}}[5m] anchored)')
     assert spent.value == cost
 
     later = datetime.now(UTC) + timedelta(seconds=5)
-    query = f'{{service_name="agent"}} | event_name="{signals.CALL_EVENT}"'
-    lines = eventually(lambda: Loki(stack.loki_url).entries(query, start=began, end=later))
-    assert sum(float(line.labels[signals.COST.label]) for line in lines) == cost
-    spans = eventually(lambda: Jaeger(stack.jaeger_url).spans("agent", start=began, end=later))
-    assert {span.trace_id for span in spans} == {line.labels["trace_id"] for line in lines}
-    assert sum(float(str(span.attributes.get(signals.COST.name, 0))) for span in spans) == cost
+    query = f'{{service_name="chat"}} | event_name="{signals.CALL_EVENT}"'
+    (line,) = eventually(lambda: Loki(stack.loki_url).entries(query, start=began, end=later))
+    assert float(line.labels[signals.COST.label]) == cost
+    (span,) = eventually(lambda: Jaeger(stack.jaeger_url).spans("chat", start=began, end=later))
+    assert span.attributes[signals.COST.name] == cost
+    assert span.trace_id == line.labels["trace_id"]
