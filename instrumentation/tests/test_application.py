@@ -131,6 +131,16 @@ ask()
     assert b"private" not in capture.everything
 
 
+def test_an_object_in_a_log_record_is_sent_as_text_without_a_warning(run: Run, capture: Capture) -> None:
+    done = run(
+        INSTRUMENT + "import pathlib; logging.getLogger('shop').warning('sold out', extra={'at': pathlib.Path('/a')})",
+        OTEL_EXPORTER_OTLP_ENDPOINT=capture.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "sold out\n")
+    (record,) = capture.records
+    assert values(record.attributes)["at"] == "/a"
+
+
 def test_debug_logging_of_the_application_does_not_leak_prompts(run: Run, capture: Capture) -> None:
     done = run(
         INSTRUMENT

@@ -2,14 +2,19 @@
 
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.instrumentation.logging.handler import LoggingHandler, _overwrite_logging_config_fns
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.util.types import AnyValue
+
+from genai_observability._attribution import text
 
 _SWITCH: Final = "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION"  # the variable that the upstream log instrumentation reads
 _LEVEL: Final = "OTEL_PYTHON_LOG_HANDLER_LEVEL"
+_CARRIED: Final = (str, bool, int, float, bytes, type(None), Mapping, Sequence)
 _TELEMETRY: Final = ("opentelemetry", "genai_observability")
 
 
@@ -43,6 +48,13 @@ class _ApplicationLogs(LoggingHandler):
         if logging.lastResort and record.levelno >= logging.lastResort.level and self._is_alone(record.name):
             logging.lastResort.handle(record)
         return super().handle(record) if self._is_wanted(record) else False
+
+    def _get_attributes(self, record: logging.LogRecord) -> tuple[dict[str, AnyValue], str | None]:
+        """Give objects of any kind, which libraries put into ``extra``, as text: the SDK warns of each of them."""
+        attributes, event_name = super()._get_attributes(record)
+        return {
+            name: value if isinstance(value, _CARRIED) else text(value) for name, value in attributes.items()
+        }, event_name
 
     def _is_wanted(self, record: logging.LogRecord) -> bool:
         """Not telemetry's own records, nor those of the HTTP client that exports: they would feed themselves."""
