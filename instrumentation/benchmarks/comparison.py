@@ -58,7 +58,7 @@ class Comparison:
         for variant in self._going_on(number):
             with self._failing(variant):
                 worker = Worker(variant, self._pythons[variant])
-                self._measured[variant].add_start(worker.found)
+                self._measured[variant].add_start(worker.started)
                 worker.end()
 
     def _start(self) -> None:
@@ -66,6 +66,7 @@ class Comparison:
             _progress(f"starting {variant.title}")
             with self._failing(variant):
                 self._workers[variant] = Worker(variant, self._pythons[variant])
+                self._measured[variant].found |= self._workers[variant].check()
 
     def _take_turns(self, call: str, seconds: float, number: int) -> None:
         for variant in self._going_on(number):

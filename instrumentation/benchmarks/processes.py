@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +13,7 @@ from instrumentation.benchmarks.variants import Variant
 
 Turn = dict[str, float]
 
+_MOST: Final = 0.99  # of the spans that have to arrive: batches drop what comes too fast
 _ENVIRONMENT: Final = {
     "GENAI_OBSERVABILITY_USER_KEY": "benchmark",  # none is to be made and kept for this
     "TRACELOOP_TRACE_CONTENT": "false",
@@ -23,51 +25,68 @@ class WorkerError(Exception):
 
 
 class Worker:
-    """The process of one variant, ready to measure."""
+    """The process of one variant."""
 
     def __init__(self, variant: Variant, python: Path) -> None:
-        """Start it and check what it records.
+        """Start it; ``started`` tells how long that took.
 
         Raises:
-            WorkerError: it does not start, or does not record what it should.
+            WorkerError: it does not start.
         """
+        self._variant = variant
         # None of the user's own variables: OTEL_*, PYTHON* and those of the peers would change what is measured.
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by end()
         self._process = subprocess.Popen(
             [str(python), "-m", "instrumentation.benchmarks.worker", variant.setup, variant.module or ""],
             cwd=ROOT,
             env=kept | _ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
         try:
-            self.found: dict[str, Any] = self._answer()
-            _require_recording(variant, self.found)
+            self.started: dict[str, Any] = self._answer()
         except BaseException:
             self.end()
             raise
+
+    def check(self) -> dict[str, Any]:
+        """Warm it up; returns what it records of the calls.
+
+        Raises:
+            WorkerError: it does not record what it should, or has ended.
+        """
+        found: dict[str, Any] = self._ask({"call": "check"})
+        require_recording(self._variant, found)
+        return found
 
     def run(self, call: str, seconds: float) -> Turn:
         """Measure calls for some seconds.
 
         Raises:
-            WorkerError: the process has ended.
+            WorkerError: it lost spans, so that it did less than its work, or has ended.
         """
-        assert self._process.stdin
-        try:
-            self._process.stdin.write(json.dumps({"call": call, "seconds": seconds}) + "\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._ended() from None
-        turn: Turn = self._answer()
+        turn: Turn = self._ask({"call": call, "seconds": seconds})
+        if self._variant.setup != "none" and turn["spans"] < _MOST:
+            raise WorkerError(f"it lost {1 - turn['spans']:.0%} of the spans")
         return turn
 
     def end(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.communicate()
+        self._errors.close()
+
+    def _ask(self, order: dict[str, Any]) -> Any:
+        assert self._process.stdin
+        try:
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._ended() from None
+        return self._answer()
 
     def _answer(self) -> Any:
         assert self._process.stdout
@@ -77,13 +96,18 @@ class Worker:
         return json.loads(line)
 
     def _ended(self) -> WorkerError:
-        assert self._process.stderr
-        lines = self._process.stderr.read().strip().splitlines()
+        self._process.wait()
+        self._errors.seek(0)
+        lines = self._errors.read().strip().splitlines()
         return WorkerError(f"its process ended: {lines[-1] if lines else 'without a word'}")
 
 
-def _require_recording(variant: Variant, found: dict[str, Any]) -> None:
-    """A variant that records nothing, or what it should not, would look fast or slow for the wrong reason."""
+def require_recording(variant: Variant, found: dict[str, Any]) -> None:
+    """Refuse a variant that would look fast or slow for the wrong reason.
+
+    Raises:
+        WorkerError: it recorded too little, or content, or used the network.
+    """
     if found["network"]:
         raise WorkerError(f"it tried to connect to {found['network'][0]}")
     if variant.setup == "none":
@@ -103,11 +127,11 @@ class Measured:
     starts: list[float] = field(default_factory=list)
     turns: dict[str, list[Turn]] = field(default_factory=dict)
 
-    def add_start(self, found: dict[str, Any]) -> None:
+    def add_start(self, started: dict[str, Any]) -> None:
         """Keep what a fresh process says of itself."""
-        self.found = found
-        self.imports.append(found["import"])
-        self.starts.append(found["start"])
+        self.found |= {"openai": started["openai"]}
+        self.imports.append(started["import"])
+        self.starts.append(started["start"])
 
     def add_turn(self, call: str, turn: Turn) -> None:
         """Keep a turn."""

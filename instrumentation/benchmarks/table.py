@@ -20,6 +20,7 @@ def show(results: Results, rounds: int, seconds: float) -> None:
         return
     print(f"Medians of {rounds} interleaved rounds of {seconds:g} s; 'added' is the median of the difference to the")
     print("same version of openai without instrumentation, within a round; '×' is that as a multiple of upstream's.")
+    print("'caller' is the CPU time of the caller's own thread, 'CPU' that of the whole process.")
     for call in CALLS:
         _show_calls(_TITLES[call], call, results)
     _show_starts(results)
@@ -36,22 +37,24 @@ def show_failures(failures: dict[Variant, str]) -> None:
 
 def _show_calls(title: str, call: str, results: Results) -> None:
     streamed = call == "streamed"
-    _show_head(f"{title}, µs", ["latency", "added", "×", "a chunk" if streamed else "", "p99", "CPU", "added", "×"])
+    head = ["latency", "added", "×", "p99", "caller", "added", "a chunk" if streamed else "", "CPU", "added", "×"]
+    _show_head(f"{title}, µs", head)
     for variant, measured in results.items():
-        turns = measured.turns[call]
-        latency, chunk, cpu = ["", ""], "", ["", ""]
-        if variant.setup != "none":
-            latency, cpu = (_added_and_ratio(results, variant, call, what) for what in ("latency", "cpu"))
-            added = _added(results, variant, call, "latency") - _added(results, variant, "plain", "latency")
-            chunk = f"{added / CHUNKS:+.1f}" if streamed else ""
         medians = {
-            what: f"{statistics.median(turn[what] for turn in turns):,.0f}" for what in ("latency", "p99", "cpu")
+            what: f"{statistics.median(turn[what] for turn in measured.turns[call]):,.0f}"
+            for what in ("latency", "p99", "thread", "cpu")
         }
-        _show_row(variant, [medians["latency"], *latency, chunk, medians["p99"], medians["cpu"], *cpu])
+        latency, thread, chunk, cpu = ["", ""], ["", ""], "", ["", ""]
+        if variant.setup != "none":
+            latency, thread, cpu = (_compared(results, variant, call, what) for what in ("latency", "thread", "cpu"))
+            more = _added(results, variant, call, "thread") - _added(results, variant, "plain", "thread")
+            chunk = f"{more / CHUNKS:+.1f}" if streamed else ""
+        row = [medians["latency"], *latency, medians["p99"], medians["thread"], thread[0], chunk, medians["cpu"], *cpu]
+        _show_row(variant, row)
 
 
 def _show_starts(results: Results) -> None:
-    _show_head("Importing, ms more than openai", ["import", "and start"])
+    _show_head("Importing, CPU ms more than openai", ["import", "and start"])
     for variant, measured in results.items():
         base = results[BY_NAME[variant.baseline]].imports
         if variant.setup == "none":
@@ -68,7 +71,7 @@ def _show_recorded(results: Results) -> None:
         columns = [found["openai"]]
         if variant.setup != "none":
             columns += [f"{found[kind] / found['calls']:g}" for kind in ("spans", "logs")]
-            columns += [str(len(found["metrics"])), "yes" if found["content"] else "no"]
+            columns += [str(found["metrics"]), "yes" if found["content"] else "no"]
         _show_row(variant, columns)
 
 
@@ -85,7 +88,7 @@ def _added(results: Results, variant: Variant, call: str, what: str) -> float:
     return _difference([turn[what] for turn in results[variant].turns[call]], [turn[what] for turn in base])
 
 
-def _added_and_ratio(results: Results, variant: Variant, call: str, what: str) -> list[str]:
+def _compared(results: Results, variant: Variant, call: str, what: str) -> list[str]:
     added = _added(results, variant, call, what)
     upstream = BY_NAME["upstream"]
     return [f"{added:+,.0f}", f"{added / _added(results, upstream, call, what):.2f}" if upstream in results else ""]
