@@ -52,8 +52,8 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m stack.dashboards --check
 	@$(RUN) -m stack.alerting --check
 
-bench: setup-dev ## Measure what instrumentation adds to a model call
-	@$(RUN) instrumentation/benchmarks/overhead.py
+bench: setup-dev ## Measure what instrumentation adds to a model call; BENCH="--variants none,ours" for less
+	@$(RUN) -m instrumentation.benchmarks $(BENCH)
 
 lock: setup-dev ## Write constraints.txt anew from what is installed
 	@$(RUN) -m pip freeze --exclude-editable > constraints.txt
