@@ -1,11 +1,15 @@
 """The real client, a recording of its calls, and programs that run as applications of their own."""
 
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
 
 from instrumentation.tests.otlp_capture import Capture
+from instrumentation.tests.programs import Run
 from instrumentation.tests.recording import Recording
 
 
@@ -32,3 +36,28 @@ def capture() -> Iterator[Capture]:
     """An OTLP endpoint that keeps what it is sent."""
     with Capture() as capture:
         yield capture
+
+
+@pytest.fixture
+def run(provider: str, capture: Capture, tmp_path: Path) -> Run:
+    """Runs a command in a directory of its own, in which ``app.py`` is a program."""
+
+    def run(
+        *command: str, program: str = "", stdin: str = "", **environment: str
+    ) -> "subprocess.CompletedProcess[str]":
+        (tmp_path / "app.py").write_text(program)
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON"))}
+        added = {"PROVIDER": provider, "OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "XDG_CONFIG_HOME": str(tmp_path)}
+        added["TMPDIR"] = str(tmp_path)  # where the names of instances are taken, so that other tests have none of them
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=clean | added | environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run

@@ -2,27 +2,11 @@
 
 import os
 import signal
-import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from instrumentation.tests.otlp_capture import Capture, free_port, values
-
-COMMAND = str(Path(sys.executable).with_name("genai-observability"))
-OPENTELEMETRY = str(Path(sys.executable).with_name("opentelemetry-instrument"))
-
-CLIENT = """
-import os, sys, warnings
-import openai
-warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later dislike any fork beside threads
-def ask():  # with a connection of its own: none may be shared over a fork
-    with openai.OpenAI(base_url=os.environ["PROVIDER"] + "/v1", api_key="test", max_retries=0) as client:
-        return client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Why?"}])
-"""
-INSTRUMENT = "import genai_observability; handle = genai_observability.instrument(service_name='shop')\n"
+from instrumentation.tests.programs import CLIENT, COMMAND, INSTRUMENT, OPENTELEMETRY, Run, calls_by_instance
 
 SERVED = """
 import time
@@ -55,46 +39,11 @@ while True:
         time.sleep(0.1)
 with concurrent.futures.ThreadPoolExecutor(6) as pool:
     workers |= set(pool.map(get, range(11)))
-time.sleep(2)  # several exports: a worker of uvicorn ends by SIGTERM itself, without Python's end
 server.send_signal(signal.SIGTERM)
 code = server.wait()
 print(len(workers))
 sys.exit(code)
 """
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-
-@pytest.fixture
-def run(provider: str, capture: Capture, tmp_path: Path) -> Run:
-    """Runs a command in a directory of its own, in which ``app.py`` is a program."""
-
-    def run(
-        *command: str, program: str = "", stdin: str = "", **environment: str
-    ) -> "subprocess.CompletedProcess[str]":
-        (tmp_path / "app.py").write_text(program)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON"))}
-        added = {"PROVIDER": provider, "OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "XDG_CONFIG_HOME": str(tmp_path)}
-        return subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=clean | added | environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
-
-
-def calls_by_instance(capture: Capture) -> dict[str, float]:
-    """The latest count of calls that each instance said it has made."""
-    return {
-        instance: sum(point.count for metric in metrics for point in metric.histogram.data_points)
-        for instance, metrics in capture.metrics_by_instance("gen_ai.client.operation.duration").items()
-    }
 
 
 def test_an_unchanged_script_that_ends_at_once_delivers_its_call(run: Run, capture: Capture) -> None:
@@ -196,8 +145,6 @@ def test_workers_of_a_server_record_their_calls(run: Run, capture: Capture, tmp_
             program=DRIVE,
             SERVER=" ".join(server),
             PORT=str(port),
-            OTEL_BSP_SCHEDULE_DELAY="200",
-            OTEL_METRIC_EXPORT_INTERVAL="200",
         )
         assert (done.returncode, len(capture.spans)) == (0, 12), (server, done.stderr)
         assert sum(calls_by_instance(capture).values()) == 12, server

@@ -9,6 +9,7 @@ from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
+from genai_observability import _sigterm
 from genai_observability._evaluation import FEEDBACK, RATINGS, Rating
 from genai_observability._exporters import sdk_disabled
 from genai_observability._recorder import Recorder
@@ -26,6 +27,8 @@ class Handle:
         self._recorder = recorder
         self._unasked = unasked
         atexit.register(self._at_exit)
+        if recorder is not None:
+            _sigterm.deliver_before_end(lambda: recorder.force_flush(_EXIT))
 
     @property
     def recording(self) -> bool:
@@ -43,7 +46,12 @@ class Handle:
         """
         recorder, self._recorder = self._recorder, None
         atexit.unregister(self._at_exit)
-        return recorder is None or recorder.shutdown(timeout)
+        if recorder is None:
+            return True
+        try:
+            return recorder.shutdown(timeout)
+        finally:
+            _sigterm.forget()
 
     def _evaluate(
         self, name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
