@@ -39,20 +39,27 @@ def capture() -> Iterator[Capture]:
 
 
 @pytest.fixture
-def run(provider: str, capture: Capture, tmp_path: Path) -> Run:
+def environment(provider: str, capture: Capture, tmp_path: Path) -> dict[str, str]:
+    """What a program is given: this provider and this endpoint, and none of the settings of this process."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON"))}
+    return clean | {
+        "PROVIDER": provider,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": capture.url,
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),  # where names of instances are taken, so that other tests have none of them
+    }
+
+
+@pytest.fixture
+def run(environment: dict[str, str], tmp_path: Path) -> Run:
     """Runs a command in a directory of its own, in which ``app.py`` is a program."""
 
-    def run(
-        *command: str, program: str = "", stdin: str = "", **environment: str
-    ) -> "subprocess.CompletedProcess[str]":
+    def run(*command: str, program: str = "", stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
         (tmp_path / "app.py").write_text(program)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON"))}
-        added = {"PROVIDER": provider, "OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "XDG_CONFIG_HOME": str(tmp_path)}
-        added["TMPDIR"] = str(tmp_path)  # where the names of instances are taken, so that other tests have none of them
         return subprocess.run(
             command,
             cwd=tmp_path,
-            env=clean | added | environment,
+            env=environment | more,
             input=stdin,
             capture_output=True,
             text=True,

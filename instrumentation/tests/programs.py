@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,3 +30,13 @@ def calls_by_instance(capture: Capture) -> dict[str, float]:
         instance: sum(point.count for metric in metrics for point in metric.histogram.data_points)
         for instance, metrics in capture.metrics_by_instance("gen_ai.client.operation.duration").items()
     }
+
+
+def eventually(true: Callable[[], bool], *, within: float = 20.0) -> bool:
+    """Whether it becomes true within so many seconds."""
+    deadline = time.monotonic() + within
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True

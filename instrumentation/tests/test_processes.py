@@ -231,3 +231,20 @@ def test_workers_of_multiprocessing_deliver_calls_made_just_before_they_end(run:
     done = run(sys.executable, "app.py", program=program)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[0, 0]\n", "")
     assert sum(calls_by_instance(capture).values()) == 2
+
+
+def test_workers_of_multiprocessing_that_begin_to_record_themselves_deliver_too(
+    run: Run, capture: Capture, tmp_path: Path
+) -> None:
+    (tmp_path / "client.py").write_text(CLIENT)
+    program = (
+        "import multiprocessing\n"
+        "def work():\n    import client; client.ask()\n"
+        "if __name__ == '__main__':\n"
+        "    for method in ('fork', 'forkserver', 'spawn'):\n"
+        "        worker = multiprocessing.get_context(method).Process(target=work)\n"
+        "        worker.start(); worker.join()\n"
+    )
+    done = run(COMMAND, "run", sys.executable, "app.py", program=program)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(capture.spans) == 3

@@ -12,11 +12,9 @@ from opentelemetry.trace import TracerProvider
 from genai_observability import _sigterm
 from genai_observability._evaluation import FEEDBACK, RATINGS, Rating
 from genai_observability._exporters import sdk_disabled
-from genai_observability._recorder import Recorder
+from genai_observability._recorder import END, Recorder
 
 _logger = logging.getLogger("genai_observability")
-
-_EXIT: Final = 2.0  # seconds that the end of the process may wait for a Collector that is slow or gone
 
 
 class Handle:
@@ -28,7 +26,7 @@ class Handle:
         self._unasked = unasked
         atexit.register(self._at_exit)
         if recorder is not None:
-            _sigterm.deliver_before_end(lambda: recorder.force_flush(_EXIT))
+            _sigterm.deliver_before_end(recorder.deliver)
 
     @property
     def recording(self) -> bool:
@@ -60,7 +58,7 @@ class Handle:
             self._recorder.evaluate(name, score=score, label=label, explanation=explanation, response_id=response_id)
 
     def _at_exit(self) -> None:
-        self.shutdown(timeout=_EXIT)
+        self.shutdown(timeout=END)
 
 
 _lock: Final = threading.Lock()
@@ -97,7 +95,7 @@ def instrument(
     global _handle
     with _lock:
         if _handle is not None and _handle._unasked:  # noqa: SLF001 - of this module
-            _handle.shutdown(timeout=_EXIT)
+            _handle.shutdown(timeout=END)
         if _handle is None or not _handle.recording:
             _handle = Handle(
                 _start(
