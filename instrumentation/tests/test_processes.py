@@ -5,6 +5,8 @@ import signal
 import sys
 from pathlib import Path
 
+import pytest
+
 from instrumentation.tests.otlp_capture import Capture, free_port, values
 from instrumentation.tests.programs import CLIENT, COMMAND, INSTRUMENT, OPENTELEMETRY, Run, calls_by_instance
 
@@ -92,6 +94,31 @@ def test_a_wrong_command_ends_with_a_sentence_and_127(run: Run) -> None:
     done = run(COMMAND, "run", "no-such-program")
     assert (done.returncode, done.stdout) == (127, "")
     assert done.stderr == "Error: there is no program no-such-program to run: check its name, and PATH.\n"
+
+
+@pytest.mark.parametrize("options", [["-I"], ["-uE"], ["-W", "ignore", "-S"]])
+def test_an_option_that_keeps_recording_out_is_said_and_the_program_runs(run: Run, options: list[str]) -> None:
+    done = run(COMMAND, "run", sys.executable, *options, "app.py", "-x", program="import sys; print(sys.argv[1:])")
+    assert (done.returncode, done.stdout) == (0, "['-x']\n")
+    assert done.stderr.startswith(f"Model calls are not recorded: with -{options[-1][-1]}, Python loads nothing")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_script_whose_first_line_keeps_recording_out_is_said(run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "shop"
+    script.write_text(f"#!{sys.executable} -sI\nprint('done')\n")
+    script.chmod(0o755)
+    done = run(COMMAND, "run", str(script))
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert "with -I, Python loads nothing" in done.stderr
+
+
+def test_options_of_the_program_and_those_that_let_recording_in_are_not_taken_for_such(
+    run: Run, capture: Capture
+) -> None:
+    done = run(COMMAND, "run", sys.executable, "-sPm", "app", "-I", program=CLIENT + "ask()", PYTHONPATH=".")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(capture.spans) == 1
 
 
 def test_a_package_that_cannot_be_loaded_is_said_once_and_the_program_runs(run: Run, tmp_path: Path) -> None:
