@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -46,6 +47,15 @@ code = server.wait()
 print(len(workers))
 sys.exit(code)
 """
+
+
+@pytest.fixture(scope="module")
+def distro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package opentelemetry-distro, whose newest version asks for an older patch of the others."""
+    folder = tmp_path_factory.mktemp("distro")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", folder, "opentelemetry-distro==0.66b1"], check=True)
+    return folder
 
 
 def test_an_unchanged_script_that_ends_at_once_delivers_its_call(run: Run, capture: Capture) -> None:
@@ -187,6 +197,24 @@ def test_under_opentelemetry_instrument_each_call_and_record_is_sent_once(run: R
     assert values(capture.spans[0].attributes)["gen_ai.usage.cost.amount"] > 0
     assert [record.body.string_value for record in capture.records].count("sold out") == 1
     assert calls_by_instance(capture).keys() == {capture.resources[0]["service.instance.id"]}
+    assert list(calls_by_instance(capture).values()) == [1]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true"}], ids=["as shipped", "own logs"]
+)
+def test_beside_opentelemetry_distro_each_call_and_record_is_sent_once(
+    run: Run, capture: Capture, distro: Path, settings: dict[str, str]
+) -> None:
+    """It sets up providers of its own, over gRPC where that is installed, and may send the application's logs too."""
+    program = CLIENT + "import logging; ask(); logging.getLogger('shop').warning('sold out')"
+    done = run(OPENTELEMETRY, sys.executable, "app.py", program=program, PYTHONPATH=str(distro), **settings)
+    assert done.returncode == 0
+    assert "Failed" not in done.stderr
+    assert "telemetry.auto.version" in capture.resources[0], "the resource is that of the distro"
+    assert len(capture.spans) == 1
+    bodies = [record.body.string_value for record in capture.records]
+    assert (bodies.count("sold out"), sum(body.startswith("chat ") for body in bodies)) == (1, 1)
     assert list(calls_by_instance(capture).values()) == [1]
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.instrumentation.logging.handler import LoggingHandler, _overwrite_logging_config_fns
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk._logs import LoggingHandler as SDKLoggingHandler
 
 _SWITCH: Final = "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION"  # the variable that the upstream log instrumentation reads
 _LEVEL: Final = "OTEL_PYTHON_LOG_HANDLER_LEVEL"
@@ -14,8 +15,15 @@ _TELEMETRY: Final = ("opentelemetry", "genai_observability")
 
 
 def wanted(*, asked: bool | None) -> bool:
-    """Whether to send the application's records: as the code asks, else as the environment says, else yes."""
-    return asked if asked is not None else os.environ.get(_SWITCH, "true").strip().lower() == "true"
+    """Whether to send the application's records: as the code asks, else as the environment says.
+
+    Where neither does, they are sent, unless a handler of OpenTelemetry does so already.
+    """
+    if asked is not None:
+        return asked
+    if any(isinstance(handler, LoggingHandler | SDKLoggingHandler) for handler in logging.getLogger().handlers):
+        return False
+    return os.environ.get(_SWITCH, "true").strip().lower() == "true"
 
 
 def send(logger_provider: LoggerProvider) -> logging.Handler:
