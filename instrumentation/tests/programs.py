@@ -32,7 +32,7 @@ def calls_by_instance(capture: Capture) -> dict[str, float]:
     }
 
 
-def eventually(true: Callable[[], bool], *, within: float = 20.0) -> bool:
+def eventually(true: Callable[[], bool], *, within: float = 40.0) -> bool:
     """Whether it becomes true within so many seconds."""
     deadline = time.monotonic() + within
     while not true():

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from typing import Final
 
 from opentelemetry._logs import LoggerProvider
@@ -36,6 +37,8 @@ def send(logger_provider: LoggerProvider) -> logging.Handler:
     logging.getLogger().addHandler(handler)
     # Keeps logging.basicConfig() and its like working: they do nothing, or remove ours, once the root has a handler.
     _overwrite_logging_config_fns(handler)
+    if celery := sys.modules.get("celery.signals"):  # its workers remove every handler of the root logger
+        celery.after_setup_logger.connect(handler.put_back)
     return handler
 
 
@@ -45,6 +48,9 @@ class _ApplicationLogs(LoggingHandler):
     def __init__(self, logger_provider: LoggerProvider, lowest: int) -> None:
         super().__init__(logger_provider=logger_provider)
         self._lowest = lowest
+
+    def put_back(self, **_: object) -> None:
+        logging.getLogger().addHandler(self)
 
     def handle(self, record: logging.LogRecord) -> bool:
         # Python prints warnings that no handler takes. Ours would silence them in an application without handlers.
