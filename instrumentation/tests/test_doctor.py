@@ -111,7 +111,14 @@ def test_no_test_call_is_sent_where_it_could_not_arrive(run: Run) -> None:
     assert last == "WRONG  test call           not sent: right what is WRONG above first"
 
 
-def test_a_store_without_an_address_is_refused_in_a_sentence(run: Run) -> None:
-    done = run(COMMAND, "doctor", "--check", "--loki", "localhost:3100")
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--check", "--loki", "localhost:3100"], "localhost:3100 is no address such as http://localhost:9090"),
+        (["--loki", "http://localhost:3100"], "the addresses of stores are for --check"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused_in_a_sentence(run: Run, options: list[str], sentence: str) -> None:
+    done = run(COMMAND, "doctor", *options)
     assert (done.returncode, done.stdout) == (2, "")
-    assert "argument --loki: localhost:3100 is no address such as http://localhost:9090" in done.stderr
+    assert sentence in done.stderr

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.client import HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Final
 
@@ -71,11 +72,8 @@ def check(stores: Stores) -> Iterator[Finding]:
     complaints = _Complaints()
     sent = _send()
     if not sent.trace_id:
-        yield Finding(
-            "test call",
-            "not recorded: a warning above says why, or else OTEL_TRACES_SAMPLER leaves it out",
-            right=False,
-        )
+        reason = "a warning above says why, or else OTEL_TRACES_SAMPLER leaves it out"
+        yield Finding("test call", f"not recorded: {reason}", right=False)
         return
     if complaints.messages:
         yield Finding("test call", f"the Collector did not take it: {complaints.messages[0]}", right=False)
@@ -94,7 +92,7 @@ def check(stores: Stores) -> Iterator[Finding]:
             if finding := _look(store, passed, last=passed >= stores.within):
                 waiting.remove(store)
                 yield finding
-        time.sleep(_PAUSE if waiting else 0)
+        time.sleep(_PAUSE)
 
 
 def _look(store: _Store, passed: float, *, last: bool) -> Finding | None:
@@ -111,8 +109,8 @@ def _look(store: _Store, passed: float, *, last: bool) -> Finding | None:
             error.close()
             unknown_trace = error.code == HTTPStatus.NOT_FOUND and store.signal == "TRACES"
             answered.append(url if unknown_trace else f"{url} (HTTP {error.code})")
-        except ValueError:
-            answered.append(f"{url} (not {store.name})")
+        except (ValueError, HTTPException):
+            answered.append(f"{url} (no such store)")
         except OSError as error:
             absent.append(f"{url} ({getattr(error, 'reason', error)})")
     if not answered:

@@ -2,10 +2,10 @@
 
 import argparse
 from typing import Final
-from urllib.parse import urlsplit
 
 from genai_observability._check import Stores
 from genai_observability._doctor import doctor
+from genai_observability._exporters import is_address
 from genai_observability._run import run
 
 _INTERRUPTED: Final = 130  # as a shell answers
@@ -30,15 +30,15 @@ def main() -> int:
     examining.add_argument("--check", action="store_true", help="send one test call through to the stores")
     places = examining.add_argument_group("where --check looks for the call, and for how long")
     for store, addresses in _STORES.items():
-        places.add_argument(
-            f"--{store}", metavar="URL", type=_address, default=addresses, help=f"default: {' or '.join(addresses)}"
-        )
+        places.add_argument(f"--{store}", metavar="URL", type=_address, help=f"default: {' or '.join(addresses)}")
     places.add_argument("--within", metavar="SECONDS", type=float, default=30.0, help="default: 30")
     arguments = parser.parse_args()
     if arguments.command == "doctor":
-        places_given = Stores(**{name: getattr(arguments, name) for name in (*_STORES, "within")})
+        given = {store: getattr(arguments, store) for store in _STORES if getattr(arguments, store)}
+        if given and not arguments.check:
+            examining.error("the addresses of stores are for --check")
         try:
-            return doctor(places_given if arguments.check else None)
+            return doctor(Stores(**(_STORES | given), within=arguments.within) if arguments.check else None)
         except KeyboardInterrupt:
             return _INTERRUPTED
     program = arguments.program[1:] if arguments.program[:1] == ["--"] else arguments.program
@@ -48,7 +48,6 @@ def main() -> int:
 
 
 def _address(text: str) -> tuple[str]:
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_address(text):
         raise argparse.ArgumentTypeError(f"{text} is no address such as http://localhost:9090")
     return (text.rstrip("/"),)

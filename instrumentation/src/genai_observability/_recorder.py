@@ -70,7 +70,7 @@ class Recorder:
         return self._worker.run(self._providers.force_flush, timeout=timeout)
 
     def deliver(self, **_: Any) -> None:
-        """Export at the end of the process."""
+        """Export everything at the end of the process, which waits for that ``END`` seconds at most."""
         self.force_flush(END)
 
     def shutdown(self, timeout: float) -> bool:

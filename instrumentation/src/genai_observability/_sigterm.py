@@ -17,8 +17,8 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
-_signal = signal.signal
-_getsignal = signal.getsignal
+_signal: Callable[[int, Any], Any] = signal.signal
+_getsignal: Callable[[int], Any] = signal.getsignal
 _deliver: Callable[[], object] | None = None
 _ending_process: int | None = None
 
@@ -31,7 +31,7 @@ def deliver_before_end(deliver: Callable[[], object]) -> None:
     """
     global _deliver
     _deliver = deliver
-    signal.signal, signal.getsignal = _set, _get
+    _stand_in_for_default()
     if _get(signal.SIGTERM) == signal.SIG_DFL:
         with suppress(ValueError):  # not in the main thread, the only one that may set handlers
             _set(signal.SIGTERM, signal.SIG_DFL)
@@ -41,21 +41,27 @@ def forget() -> None:
     """Let SIGTERM end the process at once again."""
     global _deliver
     _deliver = None
-    if signal.signal is _set and signal.getsignal is _get:
-        signal.signal, signal.getsignal = _signal, _getsignal
     if _getsignal(signal.SIGTERM) is _end:
         with suppress(ValueError):
             _signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-@functools.wraps(_signal)
+@functools.cache
+def _stand_in_for_default() -> None:
+    """Only once, and for good: what another library puts around these functions later must not be taken away."""
+    global _signal, _getsignal
+    _signal, _getsignal = signal.signal, signal.getsignal
+    signal.signal, signal.getsignal = _set, _get
+
+
+@functools.wraps(signal.signal)
 def _set(signalnum: int, handler: Any) -> Any:
-    if signalnum == signal.SIGTERM and handler == signal.SIG_DFL:
+    if _deliver is not None and signalnum == signal.SIGTERM and handler == signal.SIG_DFL:
         handler = _end
     return _as_default(_signal(signalnum, handler))
 
 
-@functools.wraps(_getsignal)
+@functools.wraps(signal.getsignal)
 def _get(signalnum: int) -> Any:
     return _as_default(_getsignal(signalnum))
 
@@ -76,4 +82,4 @@ def _end(signalnum: int, frame: FrameType | None) -> None:  # noqa: ARG001
             _deliver()
     finally:  # also where Ctrl-C ends the waiting
         _signal(signal.SIGTERM, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)  # the first process of a container lives on, as without all this
