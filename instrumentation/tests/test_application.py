@@ -29,9 +29,10 @@ def ask(model="gpt-4o-mini", **more):
 
     def run(program: str, *, python: str = sys.executable, **environment: str) -> "subprocess.CompletedProcess[str]":
         clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        places = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "TMPDIR": str(tmp_path)}  # nothing of other tests
         return subprocess.run(
             [python, "-W", "error", "-c", prelude + program],
-            env=clean | {"PROVIDER": provider, "XDG_CONFIG_HOME": str(tmp_path / "config")} | environment,
+            env=clean | {"PROVIDER": provider} | places | environment,
             capture_output=True,
             text=True,
             timeout=60,

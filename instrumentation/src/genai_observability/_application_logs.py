@@ -2,12 +2,14 @@
 
 import logging
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.instrumentation.logging.handler import LoggingHandler, _overwrite_logging_config_fns
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.sdk._logs import LoggingHandler as SDKLoggingHandler
 from opentelemetry.util.types import AnyValue
 
 from genai_observability._attribution import text
@@ -19,8 +21,15 @@ _TELEMETRY: Final = ("opentelemetry", "genai_observability")
 
 
 def wanted(*, asked: bool | None) -> bool:
-    """Whether to send the application's records: as the code asks, else as the environment says, else yes."""
-    return asked if asked is not None else os.environ.get(_SWITCH, "true").strip().lower() == "true"
+    """Whether to send the application's records: as the code asks, else as the environment says.
+
+    Where neither does, they are sent, unless a handler of OpenTelemetry does so already.
+    """
+    if asked is not None:
+        return asked
+    if any(isinstance(handler, LoggingHandler | SDKLoggingHandler) for handler in logging.getLogger().handlers):
+        return False
+    return os.environ.get(_SWITCH, "true").strip().lower() == "true"
 
 
 def send(logger_provider: LoggerProvider) -> logging.Handler:
@@ -33,6 +42,8 @@ def send(logger_provider: LoggerProvider) -> logging.Handler:
     logging.getLogger().addHandler(handler)
     # Keeps logging.basicConfig() and its like working: they do nothing, or remove ours, once the root has a handler.
     _overwrite_logging_config_fns(handler)
+    if celery := sys.modules.get("celery.signals"):  # its workers remove every handler of the root logger
+        celery.after_setup_logger.connect(handler.put_back)
     return handler
 
 
@@ -42,6 +53,9 @@ class _ApplicationLogs(LoggingHandler):
     def __init__(self, logger_provider: LoggerProvider, lowest: int) -> None:
         super().__init__(logger_provider=logger_provider)
         self._lowest = lowest
+
+    def put_back(self, **_: object) -> None:
+        logging.getLogger().addHandler(self)
 
     def handle(self, record: logging.LogRecord) -> bool:
         # Python prints warnings that no handler takes. Ours would silence them in an application without handlers.
