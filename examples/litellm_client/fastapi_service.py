@@ -1,18 +1,17 @@
 """A web service: each request is one trace, and says which user, session and route its model calls are for."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing
 from typing import Annotated
 
 import genai_observability
 import litellm
 from fastapi import Cookie, Depends, FastAPI, Header, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from pydantic import BaseModel
 
-recording = genai_observability.instrument(service_name="shop-api")
+genai_observability.instrument(service_name="shop-api")
 
 
 async def attributed(  # async, as a plain function would run in a thread of its own, where attribution stays behind
@@ -27,13 +26,7 @@ async def attributed(  # async, as a plain function would run in a thread of its
         yield
 
 
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    yield
-    await run_in_threadpool(recording.shutdown)  # as uvicorn ends by the signal it got, without Python's own end
-
-
-app = FastAPI(lifespan=lifespan, dependencies=[Depends(attributed)])
+app = FastAPI(dependencies=[Depends(attributed)])
 FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"])  # one span a request, not one a chunk
 
 

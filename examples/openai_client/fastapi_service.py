@@ -1,19 +1,17 @@
 """A web service: each request is one trace, and says which user, session and route its model calls are for."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 import genai_observability
 import openai
 from fastapi import Cookie, Depends, FastAPI, Header, Request
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from openai.types.chat import ChatCompletionChunk
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from pydantic import BaseModel
 
-recording = genai_observability.instrument(service_name="shop-api")
+genai_observability.instrument(service_name="shop-api")
 client = openai.AsyncOpenAI()
 
 
@@ -29,13 +27,7 @@ async def attributed(  # async, as a plain function would run in a thread of its
         yield
 
 
-@asynccontextmanager
-async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    yield
-    await run_in_threadpool(recording.shutdown)  # as uvicorn ends by the signal it got, without Python's own end
-
-
-app = FastAPI(lifespan=lifespan, dependencies=[Depends(attributed)])
+app = FastAPI(dependencies=[Depends(attributed)])
 FastAPIInstrumentor.instrument_app(app, exclude_spans=["receive", "send"])  # one span a request, not one a chunk
 
 
