@@ -119,6 +119,7 @@ def test_what_was_backed_up_is_restored_and_nothing_else_is_left(tmp_path: Path)
     password = volumes / "grafana-password" / "password"
     password.write_text("first")
     password.chmod(0o400)
+    (volumes / "loki").chmod(0o700)
     backup.mkdir()
     _in_the_volumes_container("", volumes, backup)
     (archive,) = backup.iterdir()
@@ -127,7 +128,7 @@ def test_what_was_backed_up_is_restored_and_nothing_else_is_left(tmp_path: Path)
     password.unlink()
     (volumes / "loki" / "chunks" / "one").write_text("another")
     (volumes / "loki" / "later").write_text("later")
-    (volumes / "loki").chmod(0o700)  # as its server has made it
+    (volumes / "loki").chmod(0o755)
     _in_the_volumes_container(":ro", volumes, backup)
     files = {path.relative_to(volumes).as_posix(): path.read_text() for path in volumes.rglob("*") if path.is_file()}
     assert files == {"loki/chunks/one": "line", "grafana-password/password": "first"}
