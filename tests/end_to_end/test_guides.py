@@ -37,7 +37,7 @@ def trace(stack: Settings, provider: str) -> str:
         check=True,
     )
     (log,) = (command for command in COMMANDS if "loki" in command)
-    ((stream,),) = [eventually(lambda: ask(stack, log)["data"]["result"])]
+    (stream,) = eventually(lambda: ask(stack, log)["data"]["result"])
     return str(stream["stream"]["trace_id"])
 
 

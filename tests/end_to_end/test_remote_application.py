@@ -36,14 +36,7 @@ class Proxy:
         self.token = folder / "otlp-token"
         self.token.write_text(f"{TOKEN}\n")
         self.root = folder / "caddy/pki/authorities/local/root.crt"
-        sites, internal = re.findall(r"```caddyfile\n(.*?)```", GUIDE, re.DOTALL)
-        test = f"admin off\nauto_https disable_redirects\nhttps_port {self.port}\ndefault_bind 127.0.0.1"
-        text = (internal.replace("local_certs", f"local_certs\n{test}") + sites).replace(
-            "otlp.example.com", "localhost"
-        )
-        text = text.replace("127.0.0.1:4318", f"127.0.0.1:{stack.collector_http_port}")
-        text = text.replace("127.0.0.1:3000", f"127.0.0.1:{stack.inbox_port}")  # any page: there is no Grafana here
-        (folder / "Caddyfile").write_text(text.replace("/etc/caddy/otlp-token", str(self.token)))
+        (folder / "Caddyfile").write_text(self._caddyfile(stack))
         self.log = folder / "log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -51,6 +44,20 @@ class Proxy:
                 env={"PATH": os.environ["PATH"], "HOME": str(folder), "XDG_DATA_HOME": str(folder)},
                 stderr=log,
             )
+
+    def _caddyfile(self, stack: Settings) -> str:
+        sites, options = re.findall(r"```caddyfile\n(.*?)```", GUIDE, re.DOTALL)
+        local = f"admin off\n\tauto_https disable_redirects\n\thttps_port {self.port}\n\tdefault_bind 127.0.0.1\n}}"
+        text = options.replace("}", local) + sites
+        for guide, here in {
+            "otlp.example.com": "localhost",
+            "127.0.0.1:4318": f"127.0.0.1:{stack.collector_http_port}",
+            "127.0.0.1:3000": f"127.0.0.1:{stack.inbox_port}",  # another page: there is no Grafana here
+            "/etc/caddy/otlp-token": str(self.token),
+        }.items():
+            assert guide in text
+            text = text.replace(guide, here)
+        return text
 
     def status(self, **headers: str) -> int:
         """How an empty export with these headers is answered."""
