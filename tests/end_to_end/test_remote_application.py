@@ -48,7 +48,7 @@ class Proxy:
     def _caddyfile(self, stack: Settings) -> str:
         sites, options = re.findall(r"```caddyfile\n(.*?)```", GUIDE, re.DOTALL)
         local = f"admin off\n\tauto_https disable_redirects\n\thttps_port {self.port}\n\tdefault_bind 127.0.0.1\n}}"
-        text = options.replace("}", local) + sites
+        text: str = options.replace("}", local) + sites
         for guide, here in {
             "otlp.example.com": "localhost",
             "127.0.0.1:4318": f"127.0.0.1:{stack.collector_http_port}",
