@@ -57,14 +57,11 @@ class Flow:
         self.asked = int(time.time()) + 1
         window = {"start": self.asked - 600, "end": self.asked + 60}
         prometheus = f"{stack.prometheus_url}/api/v1"
-        at = {"time": self.asked}
-        self.count = eventually(lambda: _results(f"{prometheus}/query", query=COUNT, **at))
-        self.cost = _results(f"{prometheus}/query", query=COST, **at)
+        self.count = eventually(lambda: _results(f"{prometheus}/query", query=COUNT, time=self.asked))
         self.exemplars = _get(f"{prometheus}/query_exemplars", query=COST, **window)["data"]
         self.lines = eventually(lambda: _results(f"{stack.loki_url}/loki/api/v1/query_range", query=LINES, **window))
-        self.trace = eventually(lambda: _get(f"{stack.jaeger_url}/api/v3/traces/{self.span['traceId']}").get("result"))[
-            "resourceSpans"
-        ]
+        address = f"{stack.jaeger_url}/api/v3/traces/{self.span['traceId']}"
+        self.trace = eventually(lambda: _get(address).get("result"))["resourceSpans"]
 
     @property
     def resource(self) -> Any:
