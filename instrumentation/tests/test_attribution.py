@@ -2,9 +2,10 @@
 
 import asyncio
 import contextvars
+import inspect
 import logging
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import genai_observability
@@ -50,16 +51,146 @@ def test_as_a_decorator_it_attributes_plain_and_async_functions() -> None:
     assert plain.__name__ == "plain"
 
 
-def test_a_decorated_generator_is_refused_where_it_is_written_and_not_left_without_attribution() -> None:
-    def plain() -> Iterator[int]:
-        yield 1
+@genai_observability.attributed_to(feature="stream")
+def features() -> Generator[object, str, str]:
+    """Yields the attribution of its body, and what it is sent."""
+    received = yield dict(_attribution.current())
+    with genai_observability.attributed_to(team=received):
+        try:
+            yield dict(_attribution.current())
+        except KeyError as error:
+            yield error.args[0], dict(_attribution.current())
+        yield dict(_attribution.current())
+    return "the end"
 
-    async def asynchronous() -> AsyncIterator[int]:
-        yield 1
 
-    for generator in (plain, asynchronous):
-        with pytest.raises(TypeError, match="is a generator: use `with attributed_to"):
-            genai_observability.attributed_to(feature="stream")(generator)
+@genai_observability.attributed_to(feature="stream")
+async def async_features() -> AsyncGenerator[object, str]:
+    received = yield dict(_attribution.current())
+    with genai_observability.attributed_to(team=received):
+        try:
+            await asyncio.sleep(0)
+            yield dict(_attribution.current())
+        except KeyError as error:
+            yield error.args[0], dict(_attribution.current())
+        yield dict(_attribution.current())
+
+
+STREAM = {"app.feature": "stream"}
+INNER = {**STREAM, "app.team": "growth"}
+
+
+def test_a_decorated_generator_has_its_attribution_in_its_body_and_its_consumer_never_sees_it() -> None:
+    with genai_observability.attributed_to(session="s-1"):
+        outside = _attribution.current()
+        generator = features()
+        assert next(generator) == {**STREAM, "session.id": "s-1"}
+        assert _attribution.current() == outside
+        assert generator.send("growth") == {**INNER, "session.id": "s-1"}
+        assert generator.throw(KeyError("lost")) == ("lost", {**INNER, "session.id": "s-1"})
+        assert _attribution.current() == outside
+        next(generator)
+        with pytest.raises(StopIteration) as end:
+            next(generator)
+        assert end.value.value == "the end"
+        assert _attribution.current() == outside
+
+
+def test_a_decorated_async_generator_has_its_attribution_in_its_body_and_its_consumer_never_sees_it() -> None:
+    async def consume() -> None:
+        with genai_observability.attributed_to(session="s-1"):
+            outside = _attribution.current()
+            generator = async_features()
+            assert await anext(generator) == {**STREAM, "session.id": "s-1"}
+            assert _attribution.current() == outside
+            assert await generator.asend("growth") == {**INNER, "session.id": "s-1"}
+            assert await generator.athrow(KeyError("lost")) == ("lost", {**INNER, "session.id": "s-1"})
+            assert _attribution.current() == outside
+            assert [each async for each in generator] == [{**INNER, "session.id": "s-1"}]
+            assert _attribution.current() == outside
+
+    asyncio.run(consume())
+
+
+def test_two_decorated_generators_that_take_turns_keep_their_attribution_apart() -> None:
+    @genai_observability.attributed_to(feature="one")
+    def one() -> Iterator[object]:
+        with genai_observability.attributed_to(session="1"):
+            yield from (dict(_attribution.current()) for _ in range(3))
+
+    @genai_observability.attributed_to(feature="two")
+    def two() -> Iterator[object]:
+        yield from (dict(_attribution.current()) for _ in range(3))
+
+    pairs = list(zip(one(), two(), strict=True))
+    assert pairs == [({"app.feature": "one", "session.id": "1"}, {"app.feature": "two"})] * 3
+    assert _attribution.current() == {}
+
+
+def test_a_decorated_generator_that_is_closed_early_is_closed_inside_its_attribution() -> None:
+    seen: list[object] = []
+
+    @genai_observability.attributed_to(feature="stream")
+    def generate() -> Iterator[int]:
+        try:
+            yield 1
+        finally:
+            seen.append(dict(_attribution.current()))
+
+    @genai_observability.attributed_to(feature="stream")
+    async def generate_async() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            await asyncio.sleep(0)
+            seen.append(dict(_attribution.current()))
+
+    async def leave_midway() -> None:
+        generator = generate_async()
+        async for _ in generator:
+            break
+        await generator.aclose()  # type: ignore[attr-defined]
+        assert _attribution.current() == {}
+
+    for _ in generate():
+        break
+    asyncio.run(leave_midway())
+    assert seen == [STREAM, STREAM]
+    assert _attribution.current() == {}
+
+
+def test_each_turn_of_a_decorated_generator_may_be_taken_in_another_context() -> None:
+    async def in_tasks_of_their_own() -> list[object]:
+        generator = async_features()
+        turns: list[object] = [await asyncio.create_task(generator.asend(None), context=contextvars.Context())]  # type: ignore[arg-type]
+        turns.append(await asyncio.create_task(generator.asend("growth"), context=contextvars.Context()))
+        await asyncio.create_task(generator.aclose(), context=contextvars.Context())
+        return turns
+
+    generator = features()
+    turns = [contextvars.Context().run(next, generator), contextvars.Context().run(generator.send, "growth")]
+    assert turns == asyncio.run(in_tasks_of_their_own()) == [STREAM, INNER]
+    contextvars.Context().run(generator.close)
+    assert _attribution.current() == {}
+
+
+def test_a_decorated_generator_is_to_inspection_what_it_was() -> None:
+    assert inspect.isgeneratorfunction(features)
+    assert inspect.isasyncgenfunction(async_features)
+    assert async_features.__name__ == "async_features"
+
+
+def test_a_decorated_generator_raises_what_its_body_raises() -> None:
+    @genai_observability.attributed_to(feature="stream")
+    def broken() -> Iterator[int]:
+        yield 1
+        raise KeyError("lost")
+
+    generator = broken()
+    assert next(generator) == 1
+    with pytest.raises(KeyError, match="lost"):
+        next(generator)
+    assert _attribution.current() == {}
 
 
 def test_concurrent_calls_of_one_decorated_function_do_not_mix() -> None:

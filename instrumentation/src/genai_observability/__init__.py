@@ -8,6 +8,25 @@ with genai_observability.attributed_to(feature="search", team="growth", user="al
 """
 
 from genai_observability._attribution import attributed_to
+from genai_observability._caches import cache
+from genai_observability._chains import agent, embedding, rerank, retrieval, tool, workflow
 from genai_observability._instrument import Handle, evaluation, feedback, instrument
+from genai_observability._reliability import circuit_breaker, fallback, queue_depth
 
-__all__ = ["Handle", "attributed_to", "evaluation", "feedback", "instrument"]
+__all__ = [
+    "Handle",
+    "agent",
+    "attributed_to",
+    "cache",
+    "circuit_breaker",
+    "embedding",
+    "evaluation",
+    "fallback",
+    "feedback",
+    "instrument",
+    "queue_depth",
+    "rerank",
+    "retrieval",
+    "tool",
+    "workflow",
+]

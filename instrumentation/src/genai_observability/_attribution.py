@@ -1,16 +1,15 @@
 """Who a model call is for: feature, team, user and more, set once around the code that makes the calls."""
 
-import functools
-import inspect
 import math
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from types import MappingProxyType, TracebackType
-from typing import Any, Final, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Final, ParamSpec, TypeVar
 
 from genai_observability import signals
 from genai_observability._call import Value
+from genai_observability._decoration import decorated
 from genai_observability._identity import user_hash
+from genai_observability._scope import Scope, scope
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
@@ -19,27 +18,30 @@ _LONGEST_VALUE: Final = 200  # characters; a label or a log field longer than th
 _MOST_METADATA: Final = 20
 
 
-class _Scope(NamedTuple):
-    owner: object
-    attributes: Mapping[str, Value]
-    outer: "_Scope | None"
-
-
 _NOTHING: Final[Mapping[str, Value]] = MappingProxyType({})
-_scope: Final[ContextVar[_Scope | None]] = ContextVar("genai_observability_attribution", default=None)
+received: Callable[[], Mapping[str, Value]] | None = None
+"""What the service that asked this one says of the request, where that is accepted."""
 
 
 def current() -> Mapping[str, Value]:
     """The span attributes of the attribution in force here."""
-    scope = _scope.get()
-    return scope.attributes if scope else _NOTHING
+    here = scope.get()
+    own = here.attributes if here else _NOTHING
+    return {**received(), **own} if received else own
+
+
+def add(name: str, value: str) -> None:
+    """Set one attribute until the innermost block ends; nothing outside of every block, where it would never end."""
+    here = scope.get()
+    if here is not None:
+        scope.set(here._replace(attributes=MappingProxyType({**here.attributes, name: text(value)})))
 
 
 class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(feature="search"):
     """Attribute every model call made inside to a feature, a team, a user and so on.
 
-    Use it around a block or as a decorator of a plain or an ``async`` function. Inner values win over outer ones,
-    what the inner one leaves out stays. Attribution follows ``asyncio`` tasks; a new thread starts without it.
+    Use it around a block or as a decorator of a function, ``async`` or not, a generator or not. Inner values win over
+    outer ones, what the inner one leaves out stays. It follows ``asyncio`` tasks, and from ``instrument()`` on threads.
 
     Values become metric labels only where the catalogue calls them bounded (feature, team, tenant, endpoint): give
     names that your code chooses from, never text that a user typed. The user's id is replaced by a keyed hash here.
@@ -97,44 +99,23 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
         self._attributes.update(_metadata(metadata))
 
     def __enter__(self) -> None:
-        outer = _scope.get()
+        outer = scope.get()
         attributes = {**outer.attributes, **self._attributes} if outer else self._attributes
-        _scope.set(_Scope(self, MappingProxyType(attributes), outer))
+        scope.set(Scope(self, MappingProxyType(attributes), outer))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         # Not ContextVar.reset: a generator may be closed in another context than it was started in, and reset raises.
-        scope = _scope.get()
-        while scope is not None and scope.owner is not self:
-            scope = scope.outer
-        if scope is not None:
-            _scope.set(scope.outer)
+        here = scope.get()
+        while here is not None and here.owner is not self:
+            here = here.outer
+        if here is not None:
+            scope.set(here.outer)
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
-        """Decorate a plain or an ``async`` function.
-
-        Raises:
-            TypeError: it is a generator, whose body runs after the decorated call has returned.
-        """
-        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
-            name = getattr(function, "__qualname__", function)
-            raise TypeError(f"{name} is a generator: use `with attributed_to(...)` in its body, not a decorator.")
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def attributed_coroutine(*args: Any, **kwargs: Any) -> Any:
-                with self:
-                    return await function(*args, **kwargs)
-
-            return cast("Callable[_Parameters, _Result]", attributed_coroutine)
-
-        @functools.wraps(function)
-        def attributed_function(*args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
-            with self:
-                return function(*args, **kwargs)
-
-        return attributed_function
+        """Decorate a function, ``async`` or not, a generator or not: its body runs inside."""
+        return decorated(lambda: self, function)
 
 
 def _metadata(metadata: Mapping[str, object] | None) -> dict[str, Value]:

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import threading
+from collections.abc import Iterable
 from typing import Final
 
 from opentelemetry._logs import LoggerProvider
@@ -72,6 +73,9 @@ def instrument(
     meter_provider: MeterProvider | None = None,
     logger_provider: LoggerProvider | None = None,
     logs: bool | None = None,
+    threads: bool = True,
+    propagate: Iterable[str] = (),
+    accept: Iterable[str] = (),
 ) -> Handle:
     """Record every model call of this process from now on. Calling it again changes nothing.
 
@@ -88,6 +92,10 @@ def instrument(
         logger_provider: A logger provider to use.
         logs: Whether to send the application's ``logging`` records too, from INFO up. By default yes, unless
             ``OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=false``.
+        threads: Whether a thread works for whoever starts it: with its attribution, and as part of its trace.
+        propagate: What of the attribution leaves with HTTP requests to other services, as baggage: ``"feature"``,
+            ``"team"`` and so on, by the names of ``attributed_to()``. A model's provider is never told.
+        accept: What is taken from the baggage of incoming requests. Anybody who can reach this service can set it.
 
     Returns:
         A handle with ``force_flush()`` and ``shutdown()``. Neither is needed for a process that ends normally.
@@ -104,9 +112,17 @@ def instrument(
                     meter_provider=meter_provider,
                     logger_provider=logger_provider,
                     logs=logs,
+                    threads=threads,
+                    propagate=propagate,
+                    accept=accept,
                 )
             )
         return _handle
+
+
+def recorder() -> Recorder | None:
+    """What records calls now, if anything does."""
+    return _handle._recorder if _handle is not None else None  # noqa: SLF001 - of this module
 
 
 def instrument_unasked(*, service_name: str | None) -> None:
@@ -132,6 +148,9 @@ def _start(
     meter_provider: MeterProvider | None,
     logger_provider: LoggerProvider | None,
     logs: bool | None,
+    threads: bool = True,
+    propagate: Iterable[str] = (),
+    accept: Iterable[str] = (),
     globally: bool = True,
 ) -> Recorder | None:
     if sdk_disabled():
@@ -143,6 +162,9 @@ def _start(
             meter_provider=meter_provider,
             logger_provider=logger_provider,
             logs=logs,
+            threads=threads,
+            propagate=propagate,
+            accept=accept,
             globally=globally,
         )
     except Exception as error:  # such as a standard variable with a value that the SDK refuses

@@ -8,13 +8,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry import trace
+from opentelemetry.context import Context, get_value
 from opentelemetry.sdk.trace import ReadableSpan
 
 from genai_observability import signals
 from genai_observability._call import Value
 from genai_observability._provider_names import provider_name
+from genai_observability._steps import OpenStep
 
 _MOST: Final = 20_000  # calls at a time; more can only be spans that nobody ends, and the oldest are forgotten
+
+_CALLS: Final = tuple(
+    f"opentelemetry.genai.client.{kind}.context" for kind in ("inference", "embedding", "fetch_response")
+)
+"""What the wrappers of OpenTelemetry set in the context of a call."""
 
 
 class OpenCall:
@@ -30,13 +37,16 @@ class OpenCall:
         "refusals",
         "sent",
         "span",
+        "step",
         "streams",
         "usage_is_ours",
     )
 
-    def __init__(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
+    def __init__(self, span: ReadableSpan, attribution: Mapping[str, Value], step: OpenStep | None = None) -> None:
         self.span = span
         self.attribution = attribution
+        self.step = step
+        """The step of a chain that makes the call."""
         self.sent: list[int] = []
         """When each attempt left: the first one, and each retry of the client library."""
         self.refusals: list[int] = []
@@ -63,16 +73,25 @@ class OpenCalls:
     def __init__(self) -> None:
         self._calls: dict[int, OpenCall] = {}
 
-    def begin(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
+    def begin(self, span: ReadableSpan, attribution: Mapping[str, Value], step: OpenStep | None = None) -> None:
         """A span has started that is the call of a model."""
         if len(self._calls) >= _MOST:
             self._calls.pop(next(iter(self._calls)), None)
         if span.context is not None:
-            self._calls[span.context.span_id] = OpenCall(span, attribution)
+            self._calls[span.context.span_id] = OpenCall(span, attribution, step)
 
     def current(self) -> OpenCall | None:
         """The call whose span is the current one."""
         return self._calls.get(trace.get_current_span().get_span_context().span_id)
+
+    def contain(self, context: Context) -> bool:
+        """Whether what happens in this context is part of a call, such as its HTTP request."""
+        if any(get_value(key, context) is not None for key in _CALLS):
+            return True
+        span = trace.get_current_span(context)
+        parent = getattr(span, "parent", None)
+        ids = (span.get_span_context().span_id, parent.span_id if parent else None)
+        return any(each in self._calls for each in ids)
 
     def end(self, span: ReadableSpan) -> OpenCall | None:
         """What was learned of the call of a span that has ended."""

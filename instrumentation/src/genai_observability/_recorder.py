@@ -3,26 +3,43 @@
 import logging
 import os
 import weakref
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry._logs import LoggerProvider
+from opentelemetry.context import get_current
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
-from genai_observability import _application_logs, _attribution, signals
-from genai_observability._call import Call, Price, Tokens
+from genai_observability import _application_logs, _attribution, _baggage, _gauges, _steps, _threads, signals
+from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._children import deliver_at_end
 from genai_observability._clients import wrap_clients
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
+from genai_observability._measures import Measures, step_labels
 from genai_observability._metrics import Metrics
 from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._pricing import Prices
-from genai_observability._providers import Providers, providers
+from genai_observability._providers import Providers, no_logs, no_metrics, providers
 from genai_observability._request_log import RequestLog, derived_attributes
-from genai_observability._spans import GenAISpanProcessor, context_of, enriched, read_call
+from genai_observability._sampling import AllCallsProvider
+from genai_observability._spans import (
+    RECORDED,
+    GenAISpanProcessor,
+    context_of,
+    enriched,
+    read_call,
+    read_step,
+    with_attributes,
+)
+from genai_observability._steps import OpenStep, OpenSteps
 from genai_observability._worker import Worker
+
+if TYPE_CHECKING:
+    from opentelemetry.util.genai.handler import TelemetryHandler
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
 _SCOPE: Final = "genai_observability"
@@ -42,12 +59,16 @@ class Recorder:
         meter_provider: MeterProvider | None,
         logger_provider: LoggerProvider | None,
         logs: bool | None,
+        threads: bool = True,
+        propagate: Iterable[str] = (),
+        accept: Iterable[str] = (),
         globally: bool = True,
     ) -> None:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
         self._prices = Prices()
         self._recent = RecentCalls()
         self._open_calls = OpenCalls()
+        self.open_steps = OpenSteps()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
         self._providers: Providers = providers(
@@ -58,15 +79,23 @@ class Recorder:
             processor=self._make_processor,
             globally=globally,
         )
-        self._metrics = Metrics(
-            self._providers.meter.get_meter(_SCOPE), open_calls=self._open_calls, prices_age=self._prices.age
-        )
+        meter = self._providers.meter.get_meter(_SCOPE)
+        self._metrics = Metrics(meter, open_calls=self._open_calls, prices_age=self._prices.age)
+        self._measures = Measures(meter, on_overflow=lambda: self._metrics.dropped.update(("label",)))
+        _gauges.observe(meter)
         self._worker.settle = self._metrics.settle
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
         self._unwrap = wrap_clients(self._providers.tracer, self._open_calls)
+        self._stop_threads = _threads.follow() if threads else lambda: None
+        self._stop_baggage = _baggage.travel(
+            propagate=propagate,
+            accept=accept,
+            is_call=self._open_calls.contain,
+            traces_are_ours=self._providers.tracer in self._providers.owned,
+        )
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
@@ -83,6 +112,8 @@ class Recorder:
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
         self._unwrap()
+        self._stop_threads()
+        self._stop_baggage()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         return self._worker.run(self._finish, timeout=timeout)
@@ -103,14 +134,41 @@ class Recorder:
             if (value := given.get(signals.EVALUATION_SCORE.name)) is not None:
                 self._metrics.record_score(float(value), attributes, context)
 
-        if not self._worker.submit(record):
+        self._submit(record)
+
+    def measure(self, metric: signals.Metric, amount: float, labels: Mapping[str, Value]) -> None:
+        """Queue a measurement, under these labels and the attribution in force."""
+        labels, context = {**_attribution.current(), **labels}, get_current()
+        self._submit(lambda: self._measures.record(metric, amount, labels, context))
+
+    def write_event(self, name: str, body: str, attributes: Mapping[str, Value]) -> None:
+        """Queue a record of the log, with the attribution in force."""
+        attributes, context = {**_attribution.current(), **attributes}, get_current()
+        self._submit(lambda: self._request_log.write_event(name, body, attributes, context))
+
+    @cached_property
+    def steps(self) -> "TelemetryHandler":
+        """What makes the spans of steps; raises ImportError where no client's extra is installed."""
+        from opentelemetry.util.genai.handler import TelemetryHandler  # comes with the clients' extras
+
+        return TelemetryHandler(
+            tracer_provider=AllCallsProvider(self._providers.tracer, RECORDED),
+            meter_provider=no_metrics(),
+            logger_provider=no_logs(),
+            instrumentation_scope_name=_SCOPE,
+        )
+
+    def _submit(self, task: Callable[[], object]) -> None:
+        if not self._worker.submit(task):
             self._count_dropped()
 
     def _make_processor(self, exporter: SpanProcessor | None) -> SpanProcessor:
         self._processor = GenAISpanProcessor(
             open_calls=self._open_calls,
+            open_steps=self.open_steps,
             submit=self._worker.submit,
             on_call=self._record,
+            on_step=self._record_step,
             on_dropped=self._count_dropped,
             exporter=exporter,
         )
@@ -121,10 +179,19 @@ class Recorder:
         price = self._price(call)
         derived = derived_attributes(call, price)
         context = context_of(span.context)
+        if noted is not None and noted.step is not None:
+            noted.step.charge(price)
         self._recent.remember(call, span.context)
         self._metrics.record_call(call, price, context)
         self._request_log.write_call(call, price, derived, context)
         return enriched(span, call, derived)
+
+    def _record_step(self, span: ReadableSpan, open_step: OpenStep) -> ReadableSpan:
+        step, context = read_step(span, open_step), context_of(span.context)
+        self._measures.record_step(step, context)
+        labels = step_labels(step)
+        open_step.on_late = lambda cost: self._measures.record(signals.STEP_COSTS, float(cost), labels, context)
+        return with_attributes(span, _steps.derived_attributes(step))
 
     def _price(self, call: Call) -> Price:
         price = self._prices.price(call)
@@ -141,6 +208,7 @@ class Recorder:
             return
         try:
             self._open_calls.forget()
+            self.open_steps.forget()
             self._metrics.forget()
             self._providers.after_fork()
             deliver_at_end(self, forked=True)

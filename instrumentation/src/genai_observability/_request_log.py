@@ -35,12 +35,17 @@ class RequestLog:
 
     def write_score(self, attributes: Mapping[str, Value], context: Context) -> None:
         """One record for one score."""
+        body = f"score of {attributes[signals.EVALUATION_NAME.name]}"
+        self.write_event(signals.EVALUATION_EVENT, body, attributes, context)
+
+    def write_event(self, name: str, body: str, attributes: Mapping[str, Value], context: Context) -> None:
+        """One record for whatever has a name in the conventions."""
         self._write(
             timestamp=time.time_ns(),
             severity=SeverityNumber.INFO,
-            body=f"score of {attributes[signals.EVALUATION_NAME.name]}",
+            body=body,
             # An attribute besides the record's own field: Loki drops the field.
-            fields={signals.EVENT_NAME.name: signals.EVALUATION_EVENT, **attributes},
+            fields={signals.EVENT_NAME.name: name, **attributes},
             context=context,
         )
 

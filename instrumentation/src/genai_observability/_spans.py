@@ -20,12 +20,16 @@ from genai_observability._exchange import read_exchange
 from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._outcome import outcome, scrubbed, stream_end
 from genai_observability._provider_names import provider_name
+from genai_observability._steps import NAMED_BY, OpenStep, OpenSteps, Step, is_step
 
 MODEL_OPERATIONS: Final = frozenset(
     {"chat", "text_completion", "generate_content", "embeddings"}  # the conventions' names, and some of our own:
     | {"image_generation", "speech", "transcription", "translation", "moderation"}
 )
 """``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
+
+RECORDED: Final = MODEL_OPERATIONS | frozenset(NAMED_BY)
+"""Of all spans those that are recorded whatever share of the traces is kept."""
 
 _OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
 _OLDER_SERVICE_TIER: Final = "gen_ai.openai.response.service_tier"
@@ -42,8 +46,10 @@ class GenAISpanProcessor(SpanProcessor):
 
     Args:
         open_calls: Where the calls are kept that have begun and not ended.
+        open_steps: Likewise the steps of chains.
         submit: Queues a task for later and says whether there was room.
         on_call: Records a finished call's span and returns the span to export.
+        on_step: Does so with a finished step of a chain.
         on_dropped: Called where there was no room: the call is exported as it is, but not recorded.
         exporter: The processor that finished spans go to next. ``None`` where the application's own provider has its
             own processors: it keeps its spans as they are.
@@ -53,19 +59,23 @@ class GenAISpanProcessor(SpanProcessor):
         self,
         *,
         open_calls: OpenCalls,
+        open_steps: OpenSteps,
         submit: Callable[[Callable[[], object]], bool],
         on_call: Callable[[ReadableSpan, OpenCall | None], ReadableSpan],
+        on_step: Callable[[ReadableSpan, OpenStep], ReadableSpan],
         on_dropped: Callable[[], None],
         exporter: SpanProcessor | None,
     ) -> None:
         self._open_calls = open_calls
+        self._open_steps = open_steps
         self._submit = submit
         self._on_call = on_call
+        self._on_step = on_step
         self._on_dropped = on_dropped
         self._exporter = exporter
         self.active = True
 
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set the attribution in force where the span starts.
 
         That of a model call is only noted, as it is copied anyway before it is exported.
@@ -73,26 +83,39 @@ class GenAISpanProcessor(SpanProcessor):
         if not self.active:
             return
         attribution = _attribution.current()
-        if is_model_call(span):
-            self._open_calls.begin(span, attribution)
+        is_call = is_model_call(span)
+        step = self._open_steps.begin(span, parent_context, leaf=is_call)
+        if is_call:
+            self._open_calls.begin(span, attribution, step)
             if self._exporter is not None:
                 return
         if attribution:
             span.set_attributes(attribution)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Queue a finished model call; hand on every other span at once."""
-        if self.active and is_model_call(span):
-            call = self._open_calls.end(span)
-            if self._submit(lambda: self._finish(span, call)):
-                return
-            self._on_dropped()
+        """Queue a finished model call, or step of a chain; hand on every other span at once."""
+        if self.active:
+            task = self._recording(span)
+            if task is not None:
+                if self._submit(lambda: self._finish(span, task)):
+                    return
+                self._on_dropped()
         self._export(span)
 
-    def _finish(self, span: ReadableSpan, call: OpenCall | None) -> None:
+    def _recording(self, span: ReadableSpan) -> Callable[[], ReadableSpan] | None:
+        """What is to be done with a span that has ended, if anything."""
+        if is_model_call(span):
+            call = self._open_calls.end(span)
+            return lambda: self._on_call(span, call)
+        step = self._open_steps.end(span)
+        if step is not None and is_step(span):
+            return lambda: self._on_step(span, step)
+        return None
+
+    def _finish(self, span: ReadableSpan, record: Callable[[], ReadableSpan]) -> None:
         finished = span
         try:
-            finished = self._on_call(span, call)
+            finished = record()
         finally:
             self._export(finished)
 
@@ -193,17 +216,45 @@ def _attribution_of(values: Mapping[str, Any], noted: OpenCall | None) -> dict[s
 _VALUES: Final = (str, int, float, bool)
 
 
+def read_step(span: ReadableSpan, open_step: OpenStep) -> Step:
+    """The finished step that a span describes, with what was spent inside it."""
+    values = _copy(span.attributes)
+    attributes = _Attributes(values)
+    kind = attributes.text(signals.OPERATION.name) or ""
+    error_type = attributes.text(signals.ERROR_TYPE.name)
+    if error_type is None and span.status.status_code is StatusCode.ERROR:
+        error_type = "_OTHER"
+    return Step(
+        kind=kind,
+        name=attributes.text(NAMED_BY.get(kind, "")),
+        duration=max((span.end_time or 0) - (span.start_time or 0), 0) / 1e9,
+        outcome=outcome(error_type, None, streamed=False, finish_reasons=(), usage=False),
+        error_type=error_type,
+        documents=attributes.count(signals.DOCUMENT_COUNT.name),
+        best_score=attributes.seconds(signals.BEST_SCORE.name),
+        attribution=_attribution_of(values, None),
+        calls=open_step.calls,
+        cost=open_step.cost,
+        unpriced=open_step.unpriced,
+    )
+
+
 def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, Value]) -> ReadableSpan:
-    """The span to export: with what was derived from the call, and with its error message scrubbed."""
+    """The span of a call to export: with what was derived from the call, and with its error message scrubbed."""
+    return with_attributes(span, {signals.PROVIDER.name: call.provider, **call.attribution, **derived})
+
+
+def with_attributes(span: ReadableSpan, added: Mapping[str, Value]) -> ReadableSpan:
+    """A copy of a finished span with more attributes, and with its error message scrubbed."""
     status = span.status
     if status.description:
-        status = Status(status.status_code, call.error_message)
+        status = Status(status.status_code, scrubbed(status.description))
     return ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes={**_copy(span.attributes), signals.PROVIDER.name: call.provider, **call.attribution, **derived},
+        attributes={**_copy(span.attributes), **added},
         events=span.events,
         links=span.links,
         kind=span.kind,

@@ -406,6 +406,167 @@ EVALUATION_EXPLANATION: Final = Attribute(
     name="gen_ai.evaluation.explanation", type="string", meaning="Why this score, where the scorer says so"
 )
 
+# --- Steps of chains -----------------------------------------------------------------------------------------------
+
+TOOL_NAME: Final = Attribute(name="gen_ai.tool.name", type="string", bounded=True, meaning="Name of the tool")
+TOOL_CALL_ID: Final = Attribute(
+    name="gen_ai.tool.call.id", type="string", meaning="The model's id of its wish to use the tool"
+)
+AGENT_NAME: Final = Attribute(name="gen_ai.agent.name", type="string", bounded=True, meaning="Name of the agent")
+AGENT_VERSION: Final = Attribute(
+    name="gen_ai.agent.version", type="string", bounded=True, meaning="Version of the agent"
+)
+WORKFLOW_NAME: Final = Attribute(
+    name="gen_ai.workflow.name", type="string", bounded=True, meaning="Name of the workflow"
+)
+DATA_SOURCE: Final = Attribute(
+    name="gen_ai.data_source.id", type="string", bounded=True, meaning="What was searched, or what reranked"
+)
+TOP_K: Final = Attribute(
+    name="gen_ai.retrieval.top_k", type="int", unit="{document}", meaning="Most documents that were asked for"
+)
+DOCUMENTS: Final = Attribute(
+    name="gen_ai.retrieval.documents",
+    type="string",
+    meaning="The documents found, best first, as JSON: the id and the score of each; no content",
+)
+DOCUMENT_COUNT: Final = Attribute(
+    name="genai_observability.documents.count",
+    type="int",
+    unit="{document}",
+    status="own",
+    meaning="Documents that a retrieval or a reranking found",
+)
+BEST_SCORE: Final = Attribute(
+    name="genai_observability.documents.best_score",
+    type="double",
+    status="own",
+    meaning="The highest score of these documents, on whatever scale the search has",
+)
+STEP_NAME: Final = Attribute(
+    name="genai_observability.step.name",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Name of the tool, agent, workflow, data source or reranker",
+)
+STEP_CALLS: Final = Attribute(
+    name="genai_observability.step.calls",
+    type="int",
+    unit="{call}",
+    status="own",
+    meaning="Model calls that this service made inside the step",
+)
+STEP_COST: Final = Attribute(
+    name="genai_observability.step.cost",
+    type="double",
+    unit="{USD}",
+    status="own",
+    meaning="Price of these calls, in US dollars; also part of that of the steps around this one, never to be added up",
+)
+STEP_UNPRICED: Final = Attribute(
+    name="genai_observability.step.unpriced",
+    type="int",
+    unit="{call}",
+    status="own",
+    meaning="Of these calls those without a price: the step's cost lacks them",
+)
+STEP_FIELDS: Final = (
+    OPERATION, TOOL_NAME, TOOL_CALL_ID, AGENT_NAME, AGENT_VERSION, WORKFLOW_NAME, DATA_SOURCE, TOP_K,
+    DOCUMENTS, DOCUMENT_COUNT, BEST_SCORE, OUTCOME, ERROR_TYPE, STEP_CALLS, STEP_COST, STEP_UNPRICED,
+    *ATTRIBUTION,
+)  # fmt: skip
+"""What the span of a step carries; attributes without a value are absent."""
+
+# --- Caches, fallbacks, load, flags --------------------------------------------------------------------------------
+
+CACHE_NAME: Final = Attribute(
+    name="genai_observability.cache.name", type="string", bounded=True, status="own", meaning="Name of the cache"
+)
+CACHE_RESULT: Final = Attribute(
+    name="genai_observability.cache.result",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="hit, miss, or false_hit: a hit that turned out to be wrong, counted as a hit before",
+)
+FALLBACK_FROM_PROVIDER: Final = Attribute(
+    name="genai_observability.fallback.from.provider",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Provider that was given up",
+)
+FALLBACK_FROM_MODEL: Final = Attribute(
+    name="genai_observability.fallback.from.model",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Model that was given up",
+)
+FALLBACK_TO_PROVIDER: Final = Attribute(
+    name="genai_observability.fallback.to.provider",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Provider that took its place",
+)
+FALLBACK_TO_MODEL: Final = Attribute(
+    name="genai_observability.fallback.to.model",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Model that took its place",
+)
+FALLBACK_REASON: Final = Attribute(
+    name="genai_observability.fallback.reason",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Why, such as rate_limited",
+)
+BREAKER_NAME: Final = Attribute(
+    name="genai_observability.circuit_breaker.name",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="What the circuit breaker protects",
+)
+BREAKER_STATE: Final = Attribute(
+    name="genai_observability.circuit_breaker.state",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="closed (calls go through), open (none does) or half_open (some do, to find out)",
+)
+QUEUE_NAME: Final = Attribute(
+    name="genai_observability.queue.name", type="string", bounded=True, status="own", meaning="Name of the queue"
+)
+FLAG_KEY: Final = Attribute(
+    name="feature_flag.key", type="string", bounded=True, status="stable", meaning="Key of the feature flag"
+)
+FLAG_VARIANT: Final = Attribute(
+    name="feature_flag.result.variant",
+    type="string",
+    bounded=True,
+    status="stable",
+    meaning="Variant that the flag's evaluation chose",
+)
+FLAG_REASON: Final = Attribute(
+    name="feature_flag.result.reason",
+    type="string",
+    bounded=True,
+    status="stable",
+    meaning="Why it did: targeting_match, split, static, default, error, …",
+)
+FLAG_PROVIDER: Final = Attribute(
+    name="feature_flag.provider.name",
+    type="string",
+    bounded=True,
+    status="stable",
+    meaning="What evaluated the flag",
+)
+
 # --- The log records -----------------------------------------------------------------------------------------------
 
 EVENT_NAME: Final = Attribute(
@@ -427,6 +588,10 @@ CALL_FIELDS: Final = (
     *ATTRIBUTION,
 )  # fmt: skip
 """What a record of the request log carries, besides its trace id and span id; fields without a value are absent."""
+
+FLAG_EVENT: Final = "feature_flag.evaluation"
+"""``event.name`` of the evaluation of a feature flag."""
+FLAG_FIELDS: Final = (EVENT_NAME, FLAG_KEY, FLAG_VARIANT, FLAG_REASON, FLAG_PROVIDER, ERROR_TYPE, *ATTRIBUTION)
 
 EVALUATION_FIELDS: Final = (
     EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, RESPONSE_ID,
@@ -572,6 +737,129 @@ PRICES_AGE: Final = Metric(
     status="own",
     meaning="Time since the newest date on which, by its own notes, a price of the price table was checked",
 )
+STEP_LABELS: Final = (OPERATION, STEP_NAME, FEATURE, TEAM)
+STEP_DURATION: Final = Metric(
+    name="genai_observability.step.duration",
+    kind="histogram",
+    unit="s",
+    buckets=_SECONDS,
+    labels=(*STEP_LABELS, OUTCOME, ERROR_TYPE),
+    status="own",
+    meaning="Duration of the steps of chains; its count is their number. Steps are inside of each other: add up those "
+    "of one kind only",
+)
+STEP_COSTS: Final = Metric(
+    name="genai_observability.step.cost.usd",
+    kind="counter",
+    unit="{USD}",
+    labels=STEP_LABELS,
+    status="own",
+    meaning="Money spent on the model calls inside steps, in US dollars; never to be added up over steps that are "
+    "inside of each other",
+)
+STEP_DOCUMENTS: Final = Metric(
+    name="genai_observability.step.documents",
+    kind="histogram",
+    unit="{document}",
+    buckets=(0.0, 1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0),
+    labels=STEP_LABELS,
+    status="own",
+    meaning="Documents that a retrieval or a reranking found",
+)
+STEP_SCORES: Final = Metric(
+    name="genai_observability.step.best_score",
+    kind="histogram",
+    unit="{score}",
+    buckets=_SHARES,
+    labels=STEP_LABELS,
+    status="own",
+    meaning="Highest score of the documents of a retrieval or a reranking; the buckets suit scales from 0 to 1",
+)
+CACHE_REQUESTS: Final = Metric(
+    name="genai_observability.cache.requests",
+    kind="counter",
+    unit="{request}",
+    labels=(CACHE_NAME, CACHE_RESULT, FEATURE, TEAM),
+    status="own",
+    meaning="Questions to a cache, by their result",
+)
+CACHE_SIMILARITY: Final = Metric(
+    name="genai_observability.cache.similarity",
+    kind="histogram",
+    unit="{score}",
+    buckets=(*_SHARES[:-1], 0.92, 0.94, 0.96, 0.98, 1.0),
+    labels=(CACHE_NAME, CACHE_RESULT),
+    status="own",
+    meaning="Similarity of a question to the one in the cache, 0 to 1: what another threshold would let through",
+)
+CACHE_AGE: Final = Metric(
+    name="genai_observability.cache.age",
+    kind="histogram",
+    unit="s",
+    buckets=(1.0, 10.0, 60.0, 600.0, 3600.0, 21600.0, 86400.0, 604800.0),
+    labels=(CACHE_NAME,),
+    status="own",
+    meaning="Age of the entry that was hit",
+)
+CACHE_SAVED_COST: Final = Metric(
+    name="genai_observability.cache.saved.usd",
+    kind="counter",
+    unit="{USD}",
+    labels=(CACHE_NAME, FEATURE, TEAM),
+    status="own",
+    meaning="Money that hits saved, as the application says, in US dollars",
+)
+CACHE_SAVED_TIME: Final = Metric(
+    name="genai_observability.cache.saved",
+    kind="counter",
+    unit="s",
+    labels=(CACHE_NAME, FEATURE, TEAM),
+    status="own",
+    meaning="Time that hits saved, as the application says",
+)
+CACHE_EVICTIONS: Final = Metric(
+    name="genai_observability.cache.evictions",
+    kind="counter",
+    unit="{entry}",
+    labels=(CACHE_NAME,),
+    status="own",
+    meaning="Entries that a cache has thrown out",
+)
+CACHE_SIZE: Final = Metric(
+    name="genai_observability.cache.size",
+    kind="gauge",
+    unit="{entry}",
+    labels=(CACHE_NAME,),
+    status="own",
+    meaning="Entries of a cache",
+)
+FALLBACKS: Final = Metric(
+    name="genai_observability.fallbacks",
+    kind="counter",
+    unit="{fallback}",
+    labels=(
+        FALLBACK_FROM_PROVIDER, FALLBACK_FROM_MODEL, FALLBACK_TO_PROVIDER, FALLBACK_TO_MODEL, FALLBACK_REASON,
+        FEATURE, TEAM,
+    ),
+    status="own",
+    meaning="Calls that went to another model or provider than was meant",
+)  # fmt: skip
+BREAKERS: Final = Metric(
+    name="genai_observability.circuit_breaker",
+    kind="gauge",
+    unit="{state}",
+    labels=(BREAKER_NAME, BREAKER_STATE),
+    status="own",
+    meaning="1 for the state in which a circuit breaker is, 0 for the others",
+)
+QUEUE_DEPTH: Final = Metric(
+    name="genai_observability.queue.depth",
+    kind="gauge",
+    unit="{item}",
+    labels=(QUEUE_NAME,),
+    status="own",
+    meaning="What waits in a queue",
+)
 EVALUATIONS: Final = Metric(
     name="gen_ai.evaluation.score",
     kind="histogram",
@@ -601,12 +889,17 @@ DROPPED: Final = Metric(
 METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
     CALL_ESTIMATED_COST, CALLS_UNPRICED, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT, QUOTA_REMAINING,
-    QUOTA_USED, PRICES_AGE, EVALUATIONS, DROPPED,
+    QUOTA_USED, STEP_DURATION, STEP_COSTS, STEP_DOCUMENTS, STEP_SCORES, CACHE_REQUESTS, CACHE_SIMILARITY, CACHE_AGE,
+    CACHE_SAVED_COST, CACHE_SAVED_TIME, CACHE_EVICTIONS, CACHE_SIZE, FALLBACKS, BREAKERS, QUEUE_DEPTH, PRICES_AGE,
+    EVALUATIONS, DROPPED,
 )  # fmt: skip
 
 
 def attributes() -> tuple[Attribute, ...]:
     """Every attribute of the catalogue, once, ordered by name."""
     labels: Iterable[Attribute] = (label for metric in METRICS for label in metric.labels)
-    found = {attribute.name: attribute for attribute in (*CALL_FIELDS, *EVALUATION_FIELDS, *labels)}
+    found = {
+        attribute.name: attribute
+        for attribute in (*CALL_FIELDS, *STEP_FIELDS, *EVALUATION_FIELDS, *FLAG_FIELDS, *labels)
+    }
     return tuple(found[name] for name in sorted(found))

@@ -1,0 +1,128 @@
+"""A context manager around a function's body, whatever the function is: plain, ``async`` or a generator of either kind.
+
+The body of a generator runs in turns, and between two of them its consumer runs. What is set for the body must not be
+seen there, and the consumer may take each turn in another task or thread: so it is put in place at the beginning of
+each turn, and taken away at its end.
+"""
+
+import functools
+import inspect
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, cast
+
+from genai_observability._place import Place, go_to, here
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+_Manager = Callable[[], AbstractContextManager[Any]]
+
+
+def decorated(manager: _Manager, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+    """The function with its body inside a context manager, of which each call gets one from ``manager``."""
+    if inspect.iscoroutinefunction(function):
+        wrapper: Any = _coroutine(manager, function)
+    elif inspect.isgeneratorfunction(function):
+        wrapper = _generator(manager, function)
+    elif inspect.isasyncgenfunction(function):
+        wrapper = _async_generator(manager, function)
+    else:
+        wrapper = _plain(manager, function)
+    return cast("Callable[_Parameters, _Result]", functools.wraps(function)(wrapper))
+
+
+def _plain(manager: _Manager, function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any, **kwargs: Any) -> Any:
+        with manager():
+            return function(*args, **kwargs)
+
+    return call
+
+
+def _coroutine(manager: _Manager, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        with manager():
+            return await function(*args, **kwargs)
+
+    return call
+
+
+def _generator(manager: _Manager, function: Callable[..., Any]) -> Callable[..., Any]:
+    def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        body = function(*args, **kwargs)
+        resume, value = body.send, None
+        with _Body(manager()) as turn:
+            while True:
+                try:
+                    with turn:
+                        item = resume(value)
+                except StopIteration as end:
+                    return end.value
+                try:
+                    resume, value = body.send, (yield item)
+                except GeneratorExit:
+                    with turn:
+                        body.close()
+                    raise
+                except BaseException as error:
+                    resume, value = body.throw, error
+
+    return generate
+
+
+def _async_generator(manager: _Manager, function: Callable[..., Any]) -> Callable[..., Any]:
+    async def generate(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        body = function(*args, **kwargs)
+        resume, value = body.asend, None
+        with _Body(manager()) as turn:
+            while True:
+                try:
+                    with turn:
+                        item = await resume(value)
+                except StopAsyncIteration:
+                    return
+                try:
+                    resume, value = body.asend, (yield item)
+                except GeneratorExit:
+                    with turn:
+                        await body.aclose()
+                    raise
+                except BaseException as error:
+                    resume, value = body.athrow, error
+
+    return generate
+
+
+class _Body:
+    """Holds the manager open from the body's first turn to its last, in a place of the body's own."""
+
+    def __init__(self, manager: AbstractContextManager[Any]) -> None:
+        self._manager = manager
+
+    def __enter__(self) -> "_Turn":
+        self._turn = _Turn(here())
+        with self._turn:
+            self._manager.__enter__()
+        return self._turn
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._turn:
+            self._manager.__exit__(kind, error, traceback)
+
+
+class _Turn:
+    """One turn of the body: in its own place, with what it left there at the end of the turn before."""
+
+    def __init__(self, inside: Place) -> None:
+        self._inside = inside
+
+    def __enter__(self) -> None:
+        self._outside = here()
+        go_to(self._inside)
+
+    def __exit__(self, *_: object) -> None:
+        self._inside = here()
+        go_to(self._outside)
