@@ -13,6 +13,7 @@ import openai
 import pytest
 from genai_observability import _attribution, _identity, signals
 from genai_observability._identity import user_hash
+from opentelemetry import trace
 
 from instrumentation.tests.recording import QUESTION, Recording
 
@@ -172,6 +173,19 @@ def test_each_turn_of_a_decorated_generator_may_be_taken_in_another_context() ->
     assert turns == asyncio.run(in_tasks_of_their_own()) == [STREAM, INNER]
     contextvars.Context().run(generator.close)
     assert _attribution.current() == {}
+
+
+def test_of_a_decorated_generator_nothing_but_its_attribution_is_changed() -> None:
+    @genai_observability.attributed_to(feature="stream")
+    def spans() -> Iterator[trace.Span]:
+        yield trace.get_current_span()
+        yield trace.get_current_span()
+
+    generator = spans()
+    for number in (1, 2):
+        context = trace.SpanContext(1, number, is_remote=False)
+        with trace.use_span(trace.NonRecordingSpan(context)) as span:
+            assert next(generator) is span
 
 
 def test_a_decorated_generator_is_to_inspection_what_it_was() -> None:

@@ -7,7 +7,7 @@ from typing import Final, ParamSpec, TypeVar
 
 from genai_observability import signals
 from genai_observability._call import Value
-from genai_observability._decoration import decorated
+from genai_observability._decoration import Setting, decorated
 from genai_observability._identity import user_hash
 from genai_observability._scope import Scope, scope
 
@@ -19,6 +19,7 @@ _MOST_METADATA: Final = 20
 
 
 _NOTHING: Final[Mapping[str, Value]] = MappingProxyType({})
+_SETTING: Final = Setting(scope.get, scope.set)
 received: Callable[[], Mapping[str, Value]] | None = None
 """What the service that asked this one says of the request, where that is accepted."""
 
@@ -115,7 +116,7 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         """Decorate a function, ``async`` or not, a generator or not: its body runs inside."""
-        return decorated(lambda: self, function)
+        return decorated(lambda: self, function, _SETTING)
 
 
 def _metadata(metadata: Mapping[str, object] | None) -> dict[str, Value]:

@@ -15,8 +15,9 @@ from opentelemetry.context import Context, attach, get_current, set_value
 
 from genai_observability import signals
 from genai_observability._attribution import text
-from genai_observability._decoration import decorated
+from genai_observability._decoration import Setting, decorated
 from genai_observability._instrument import recorder
+from genai_observability._place import go_to, here
 
 if TYPE_CHECKING:
     from opentelemetry.util.genai.handler import TelemetryHandler
@@ -28,6 +29,7 @@ _Begin = Callable[["TelemetryHandler", Context], "GenAIInvocation"]
 
 _logger = logging.getLogger("genai_observability")
 
+_SETTING: Final = Setting(here, go_to)
 _MOST_DOCUMENTS: Final = 100  # whose ids and scores are kept; all are counted
 
 
@@ -55,7 +57,7 @@ class Step:
 
 
 class Opening:
-    """Opens a step: around a block, or as the decorator of a function, ``async`` or not, a generator or not."""
+    """Opens a step: around one block, or as the decorator of a function, ``async`` or not, a generator or not."""
 
     def __init__(self, begin: _Begin) -> None:
         self._begin = begin
@@ -75,7 +77,7 @@ class Opening:
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         """Decorate a function: each call of it is a step."""
-        return decorated(lambda: copy.copy(self), function)
+        return decorated(lambda: copy.copy(self), function, _SETTING)
 
     def _open(self) -> None:
         recording = recorder()

@@ -1,8 +1,8 @@
 """A context manager around a function's body, whatever the function is: plain, ``async`` or a generator of either kind.
 
-The body of a generator runs in turns, and between two of them its consumer runs. What is set for the body must not be
-seen there, and the consumer may take each turn in another task or thread: so it is put in place at the beginning of
-each turn, and taken away at its end.
+The body of a generator runs in turns, and between two of them its consumer runs. What the manager sets must not be seen
+there, and the consumer may take each turn in another task or thread: so it is put in place at the beginning of each
+turn, and taken away at its end.
 """
 
 import functools
@@ -10,23 +10,30 @@ import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, ParamSpec, TypeVar, cast
-
-from genai_observability._place import Place, go_to, here
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 _Manager = Callable[[], AbstractContextManager[Any]]
 
 
-def decorated(manager: _Manager, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
+class Setting(NamedTuple):
+    """What a manager sets, as functions that read it and set it again."""
+
+    here: Callable[[], Any]
+    go_to: Callable[[Any], object]
+
+
+def decorated(
+    manager: _Manager, function: Callable[_Parameters, _Result], setting: Setting
+) -> Callable[_Parameters, _Result]:
     """The function with its body inside a context manager, of which each call gets one from ``manager``."""
     if inspect.iscoroutinefunction(function):
         wrapper: Any = _coroutine(manager, function)
     elif inspect.isgeneratorfunction(function):
-        wrapper = _generator(manager, function)
+        wrapper = _generator(manager, function, setting)
     elif inspect.isasyncgenfunction(function):
-        wrapper = _async_generator(manager, function)
+        wrapper = _async_generator(manager, function, setting)
     else:
         wrapper = _plain(manager, function)
     return cast("Callable[_Parameters, _Result]", functools.wraps(function)(wrapper))
@@ -48,11 +55,11 @@ def _coroutine(manager: _Manager, function: Callable[..., Any]) -> Callable[...,
     return call
 
 
-def _generator(manager: _Manager, function: Callable[..., Any]) -> Callable[..., Any]:
+def _generator(manager: _Manager, function: Callable[..., Any], setting: Setting) -> Callable[..., Any]:
     def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         body = function(*args, **kwargs)
         resume, value = body.send, None
-        with _Body(manager()) as turn:
+        with _Body(manager(), setting) as turn:
             while True:
                 try:
                     with turn:
@@ -71,11 +78,11 @@ def _generator(manager: _Manager, function: Callable[..., Any]) -> Callable[...,
     return generate
 
 
-def _async_generator(manager: _Manager, function: Callable[..., Any]) -> Callable[..., Any]:
+def _async_generator(manager: _Manager, function: Callable[..., Any], setting: Setting) -> Callable[..., Any]:
     async def generate(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         body = function(*args, **kwargs)
         resume, value = body.asend, None
-        with _Body(manager()) as turn:
+        with _Body(manager(), setting) as turn:
             while True:
                 try:
                     with turn:
@@ -95,13 +102,13 @@ def _async_generator(manager: _Manager, function: Callable[..., Any]) -> Callabl
 
 
 class _Body:
-    """Holds the manager open from the body's first turn to its last, in a place of the body's own."""
+    """Holds the manager open from the body's first turn to its last, with a setting of the body's own."""
 
-    def __init__(self, manager: AbstractContextManager[Any]) -> None:
+    def __init__(self, manager: AbstractContextManager[Any], setting: Setting) -> None:
         self._manager = manager
+        self._turn = _Turn(setting)
 
     def __enter__(self) -> "_Turn":
-        self._turn = _Turn(here())
         with self._turn:
             self._manager.__enter__()
         return self._turn
@@ -114,15 +121,16 @@ class _Body:
 
 
 class _Turn:
-    """One turn of the body: in its own place, with what it left there at the end of the turn before."""
+    """One turn of the body: with what it left set at the end of the turn before, and at first with its consumer's."""
 
-    def __init__(self, inside: Place) -> None:
-        self._inside = inside
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+        self._inside = setting.here()
 
     def __enter__(self) -> None:
-        self._outside = here()
-        go_to(self._inside)
+        self._outside = self._setting.here()
+        self._setting.go_to(self._inside)
 
     def __exit__(self, *_: object) -> None:
-        self._inside = here()
-        go_to(self._outside)
+        self._inside = self._setting.here()
+        self._setting.go_to(self._outside)

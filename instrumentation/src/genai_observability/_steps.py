@@ -85,7 +85,7 @@ class OpenSteps:
         if outer is None:
             noted = get_value(_STEP, context)
             outer = noted if isinstance(noted, OpenStep) else None
-        step = OpenStep(outer) if is_step(span) else outer
+        step = OpenStep(outer) if not leaf and is_step(span) else outer
         if step is not None and not leaf and span.context is not None:
             if len(self._by_span) >= _MOST:
                 self._by_span.pop(next(iter(self._by_span)), None)

@@ -16,21 +16,23 @@ def watch() -> list[Callable[[], None]]:
 
 def _plain(original: Callable[..., Any]) -> Callable[..., Any]:
     def request(self: Any, *args: Any, **kwargs: Any) -> Any:
-        token = to_provider.set(True)
+        before = to_provider.get()
+        to_provider.set(True)
         try:
             return original(self, *args, **kwargs)
         finally:
-            to_provider.reset(token)
+            to_provider.set(before)
 
     return request
 
 
 def _asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
     async def request(self: Any, *args: Any, **kwargs: Any) -> Any:
-        token = to_provider.set(True)
+        before = to_provider.get()
+        to_provider.set(True)
         try:
             return await original(self, *args, **kwargs)
         finally:
-            to_provider.reset(token)
+            to_provider.set(before)
 
     return request
