@@ -46,6 +46,7 @@ def environment(provider: str, capture: Capture, tmp_path: Path) -> dict[str, st
         "PROVIDER": provider,
         "OTEL_EXPORTER_OTLP_ENDPOINT": capture.url,
         "XDG_CONFIG_HOME": str(tmp_path),
+        "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "httpx,httpx2",  # a span of an HTTP request is no call of a model
         "TMPDIR": str(tmp_path),  # where names of instances are taken, so that other tests have none of them
     }
 

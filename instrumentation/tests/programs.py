@@ -15,9 +15,9 @@ CLIENT = """
 import os, sys, warnings
 import openai
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later dislike any fork beside threads
-def ask():  # with a connection of its own: none may be shared over a fork
+def ask(model="gpt-4o-mini"):  # with a connection of its own: none may be shared over a fork
     with openai.OpenAI(base_url=os.environ["PROVIDER"] + "/v1", api_key="test", max_retries=0) as client:
-        return client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Why?"}])
+        return client.chat.completions.create(model=model, messages=[{"role": "user", "content": "Why?"}])
 """
 INSTRUMENT = "import genai_observability; handle = genai_observability.instrument(service_name='shop')\n"
 

@@ -2,9 +2,7 @@
 
 import json
 import logging
-import os
 import socketserver
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -18,6 +16,7 @@ from genai_observability._identity import user_hash
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.trace import SpanContext, TraceFlags
 
+from instrumentation.tests.programs import Run
 from instrumentation.tests.recording import Recording
 
 SEARCH = {"app.feature": "search"}
@@ -241,21 +240,13 @@ with attributed:
 
 
 @pytest.mark.parametrize("sampler", ["always_on", "always_off"])
-def test_the_provider_receives_byte_for_byte_what_it_does_without_us(sampler: str) -> None:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+def test_the_provider_receives_byte_for_byte_what_it_does_without_us(run: Run, sampler: str) -> None:
+    exporters = dict.fromkeys(("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "none")
     with Wire() as wire:
+        provider = {"OPENAI_BASE_URL": f"{wire.url}/v1", "OPENAI_API_KEY": "test"}
         for ours in ("", "yes"):
-            done = subprocess.run(
-                [sys.executable, "-c", PROGRAM],
-                env=clean
-                | {"OURS": ours, "OPENAI_BASE_URL": f"{wire.url}/v1", "OPENAI_API_KEY": "test"}
-                | {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_EXPORTER": "none"}
-                | {"OTEL_METRICS_EXPORTER": "none", "OTEL_LOGS_EXPORTER": "none"},
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
+            settings = {**exporters, **provider, "OTEL_TRACES_SAMPLER": sampler, "OURS": ours}
+            done = run(sys.executable, "app.py", program=PROGRAM, **settings)
             assert (done.returncode, done.stderr) == (0, "")
     assert len(wire.requests) == 2 * 17
     *bare, bare_other = wire.requests[:17]

@@ -1,49 +1,34 @@
 """The examples of the guides to chains and to attribution run as written, and do what is written beside them."""
 
-import os
 import re
 import subprocess
 import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from genai_observability import signals
 from genai_observability._baggage import NAMES
 
 from instrumentation.tests.otlp_capture import Capture, free_port, values
+from instrumentation.tests.programs import Run, eventually
 
 DOCS = Path(__file__).parents[2] / "docs"
 CHAINS, ATTRIBUTION = (DOCS / "chains.md").read_text(), (DOCS / "attribution.md").read_text()
 CHAIN, LOAD, FLAGS = re.findall(r"```python\n(.*?)```", CHAINS, re.DOTALL)
 THREADS, GATEWAY, ANSWERS = re.findall(r"```python\n(.*?)```", ATTRIBUTION, re.DOTALL)
 
-Environment = dict[str, str]
-
 
 @pytest.fixture
-def environment(provider: str, capture: Capture, tmp_path: Path) -> Environment:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
-    return (
-        clean
-        | {"OPENAI_BASE_URL": f"{provider}/v1", "OPENAI_API_KEY": "test", "XDG_CONFIG_HOME": str(tmp_path)}
-        | {"OTEL_EXPORTER_OTLP_ENDPOINT": capture.url}
-    )
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    return environment | {"OPENAI_BASE_URL": f"{environment['PROVIDER']}/v1", "OPENAI_API_KEY": "test"}
 
 
-@pytest.fixture
-def run(environment: Environment) -> Callable[[str], None]:
-    def run(program: str) -> None:
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-c", program],
-            env=environment, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert (done.returncode, done.stderr) == (0, "")
-
-    return run
+def finish(run: Run, program: str) -> None:
+    done = run(sys.executable, "-W", "error", "app.py", program=program)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def tree(spans: list[Any], parent: bytes = b"", *, depth: int = 0) -> Iterator[tuple[int, str]]:
@@ -60,8 +45,8 @@ def drawn(guide: str) -> list[tuple[int, str]]:
     return [(len(branches) // 3, name) for branches, name in lines]
 
 
-def test_the_chain_is_the_trace_that_is_drawn_with_its_money(run: Callable[[str], None], capture: Capture) -> None:
-    run(CHAIN)
+def test_the_chain_is_the_trace_that_is_drawn_with_its_money(run: Run, capture: Capture) -> None:
+    finish(run, CHAIN)
     assert list(tree(capture.spans)) == drawn(CHAINS)
     spans = {span.name: values(span.attributes) for span in capture.spans}
     costs = {name: span[signals.COST.name] for name, span in spans.items() if signals.COST.name in span}
@@ -73,10 +58,8 @@ def test_the_chain_is_the_trace_that_is_drawn_with_its_money(run: Callable[[str]
     assert len({span.trace_id for span in capture.spans}) == 1
 
 
-def test_caches_fallbacks_and_load_become_the_metrics_of_the_table(
-    run: Callable[[str], None], capture: Capture
-) -> None:
-    run(LOAD)
+def test_caches_fallbacks_and_load_become_the_metrics_of_the_table(run: Run, capture: Capture) -> None:
+    finish(run, LOAD)
     catalogue = {metric.name: metric.prometheus for metric in signals.METRICS}
     exported = {catalogue[metric.name] for metric in capture.metrics}
     table = CHAINS[CHAINS.index("## Caches") : CHAINS.index("## Feature flags")]
@@ -85,24 +68,22 @@ def test_caches_fallbacks_and_load_become_the_metrics_of_the_table(
     assert len(named) == 10
 
 
-def test_the_flags_example_attributes_its_call_to_the_variant(run: Callable[[str], None], capture: Capture) -> None:
-    run(FLAGS)
+def test_the_flags_example_attributes_its_call_to_the_variant(run: Run, capture: Capture) -> None:
+    finish(run, FLAGS)
     flag, call = (values(record.attributes) for record in capture.records)
     assert (flag["event.name"], flag["feature_flag.key"]) == (signals.FLAG_EVENT, "answer-style")
     assert call[signals.VARIANT.name] == flag[signals.FLAG_VARIANT.name] == "short"
 
 
-def test_the_threads_example_makes_three_calls_for_search_and_one_for_nobody(
-    run: Callable[[str], None], capture: Capture
-) -> None:
-    run(THREADS)
+def test_the_threads_example_makes_three_calls_for_search_and_one_for_nobody(run: Run, capture: Capture) -> None:
+    finish(run, THREADS)
     records = [values(record.attributes) for record in capture.records]
     assert [record.get(signals.FEATURE.name) for record in records] == ["search", "search", "search", None]
     assert [record.get(signals.ENDPOINT.name) for record in records] == [None, None, "/stream", None]
 
 
 def test_the_call_of_the_second_service_is_in_the_trace_of_the_first_and_for_whom_it_says(
-    environment: Environment, run: Callable[[str], None], capture: Capture, tmp_path: Path
+    environment: dict[str, str], run: Run, capture: Capture, tmp_path: Path
 ) -> None:
     port = free_port()
     (tmp_path / "answers.py").write_text(ANSWERS)
@@ -112,8 +93,8 @@ def test_the_call_of_the_second_service_is_in_the_trace_of_the_first_and_for_who
         env=environment,
     )
     try:
-        _wait_for(f"http://127.0.0.1:{port}/")
-        run(GATEWAY.replace("http://localhost:8000", f"http://127.0.0.1:{port}"))
+        assert eventually(lambda: _answers(f"http://127.0.0.1:{port}/"))
+        finish(run, GATEWAY.replace("http://localhost:8000", f"http://127.0.0.1:{port}"))
     finally:
         server.terminate()
         server.wait(20)
@@ -129,16 +110,12 @@ def test_the_call_of_the_second_service_is_in_the_trace_of_the_first_and_for_who
     assert signals.COST.name in values(spans["chat gpt-4o-mini"].attributes)
 
 
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            urllib.request.urlopen(url, timeout=5)
-        except urllib.error.HTTPError:  # there is nothing at /, but a server that says so
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise RuntimeError(f"Nothing answers at {url}.")
+def _answers(url: str) -> bool:
+    try:
+        httpx.get(url)
+    except httpx.TransportError:
+        return False
+    return True
 
 
 def test_the_guides_name_every_step_every_metric_of_theirs_and_everything_that_travels() -> None:
