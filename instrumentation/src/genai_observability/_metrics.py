@@ -11,6 +11,7 @@ from opentelemetry.metrics import Counter as CounterInstrument
 
 from genai_observability import signals
 from genai_observability._call import Call, Price, Value
+from genai_observability._feedback import Sign
 from genai_observability._histograms import More, QuickHistogram
 from genai_observability._labels import LabelBudget, Labels
 from genai_observability._open_calls import OpenCalls
@@ -49,6 +50,9 @@ class Metrics:
         self._phases = _counter(meter, signals.CALL_PHASES)
         self._retries = _counter(meter, signals.CALL_RETRIES)
         self._scores = _histogram(meter, signals.EVALUATIONS)
+        self._feedback = _counter(meter, signals.FEEDBACK)
+        self._feedback_weight = _counter(meter, signals.FEEDBACK_WEIGHT)
+        self._feedback_satisfaction = _counter(meter, signals.FEEDBACK_SATISFACTION)
         _observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
         _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
         _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
@@ -77,6 +81,15 @@ class Metrics:
         names = (label.name for label in signals.EVALUATIONS.labels)
         labels = {name: str(attributes[name]) for name in names if name in attributes}
         self._scores.record(score, self._labels.bound(labels), context)
+
+    def record_feedback(self, sign: Sign, attributes: Mapping[str, Value]) -> None:
+        """Record what a user said, by its kind and by its weight."""
+        names = [label.name for label in signals.FEEDBACK.labels if label.name in attributes]
+        values = self._labels.bound({name: str(attributes[name]) for name in names}).values
+        self._feedback.add(1, values)
+        unkind = {name: value for name, value in values.items() if name != signals.EVALUATION_LABEL.name}
+        self._feedback_weight.add(sign.weight, unkind)
+        self._feedback_satisfaction.add(sign.weight * sign.satisfaction, unkind)
 
     def settle(self) -> None:
         """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""

@@ -3,23 +3,27 @@
 import logging
 import os
 import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
+from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
-from genai_observability._call import Call, Price, Tokens
+from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._children import deliver_at_end
 from genai_observability._clients import wrap_clients
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
+from genai_observability._feedback import FEEDBACK, Sign
 from genai_observability._metrics import Metrics
 from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._pricing import Prices
 from genai_observability._providers import Providers, providers
+from genai_observability._receipt import Answer
 from genai_observability._request_log import RequestLog, derived_attributes
 from genai_observability._spans import GenAISpanProcessor, context_of, enriched, read_call
 from genai_observability._worker import Worker
@@ -88,28 +92,55 @@ class Recorder:
         return self._worker.run(self._finish, timeout=timeout)
 
     def evaluate(
-        self, name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
+        self, name: str, *, score: float | None, label: str | None, explanation: str | None, answer: Answer | None
     ) -> None:
         """Queue a score; see ``evaluation()``."""
-        attribution = _attribution.current()
-        given = evaluation_attributes(
-            name, score=score, label=label, explanation=explanation, response_id=response_id
-        )  # fmt: skip
+        given = evaluation_attributes(name, score=score, label=label, explanation=explanation)
+        attributes, context = self._joined(answer, given)
 
-        def record() -> None:  # in order behind the call that it judges, which is then known
-            known, context = self._recent.find(response_id)
-            attributes = {**known, **attribution, **given}
+        def record() -> None:
             self._request_log.write_score(attributes, context)
             if (value := given.get(signals.EVALUATION_SCORE.name)) is not None:
                 self._metrics.record_score(float(value), attributes, context)
 
-        if not self._worker.submit(record):
+        self._submit(record)
+
+    def feedback(
+        self, kind: str, sign: Sign, *, category: str | None, comment: str | None, answer: Answer | None
+    ) -> None:
+        """Queue what a user said; see ``feedback()``."""
+        given = evaluation_attributes(FEEDBACK, score=sign.satisfaction, label=kind, explanation=comment)
+        if category is not None:
+            given[signals.FEEDBACK_CATEGORY.name] = _attribution.text(category)
+        attributes, context = self._joined(answer, given)
+
+        def record() -> None:
+            self._request_log.write_score(attributes, context)
+            self._metrics.record_score(sign.satisfaction, attributes, context)
+            self._metrics.record_feedback(sign, attributes)
+
+        self._submit(record)
+
+    def answer(self, response_id: str) -> Answer:
+        """What is known here of an answer."""
+        return self._recent.find(response_id)
+
+    def _joined(self, answer: Answer | None, given: Mapping[str, Value]) -> tuple[dict[str, Value], Context]:
+        """What is said of an answer, with what is known of it."""
+        if answer is None:
+            return {**_attribution.current(), **given}, Context()
+        known = {**answer.attributes, **_attribution.current(), signals.RESPONSE_ID.name: answer.response_id}
+        return {**known, **given}, context_of(answer.span)
+
+    def _submit(self, task: Callable[[], object]) -> None:
+        if not self._worker.submit(task):
             self._count_dropped()
 
     def _make_processor(self, exporter: SpanProcessor | None) -> SpanProcessor:
         self._processor = GenAISpanProcessor(
             open_calls=self._open_calls,
             submit=self._worker.submit,
+            on_end=self._recent.remember,
             on_call=self._record,
             on_dropped=self._count_dropped,
             exporter=exporter,
@@ -121,7 +152,6 @@ class Recorder:
         price = self._price(call)
         derived = derived_attributes(call, price)
         context = context_of(span.context)
-        self._recent.remember(call, span.context)
         self._metrics.record_call(call, price, context)
         self._request_log.write_call(call, price, derived, context)
         return enriched(span, call, derived)

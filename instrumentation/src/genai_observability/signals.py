@@ -406,6 +406,13 @@ EVALUATION_EXPLANATION: Final = Attribute(
     name="gen_ai.evaluation.explanation", type="string", meaning="Why this score, where the scorer says so"
 )
 
+FEEDBACK_CATEGORY: Final = Attribute(
+    name="genai_observability.feedback.category",
+    type="string",
+    status="own",
+    meaning="What is wrong with the answer, in the application's words",
+)
+
 # --- The log records -----------------------------------------------------------------------------------------------
 
 EVENT_NAME: Final = Attribute(
@@ -429,7 +436,8 @@ CALL_FIELDS: Final = (
 """What a record of the request log carries, besides its trace id and span id; fields without a value are absent."""
 
 EVALUATION_FIELDS: Final = (
-    EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, RESPONSE_ID,
+    EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, FEEDBACK_CATEGORY,
+    RESPONSE_ID,
     REQUEST_MODEL, *ATTRIBUTION,
 )  # fmt: skip
 
@@ -581,6 +589,31 @@ EVALUATIONS: Final = Metric(
     status="proposed",
     meaning="Scores and user feedback, 0 (bad) to 1 (good)",
 )
+_FEEDBACK_LABELS = (FEATURE, TEAM, REQUEST_MODEL, PROMPT_NAME, PROMPT_VERSION, VARIANT)
+FEEDBACK: Final = Metric(
+    name="genai_observability.feedback",
+    kind="counter",
+    unit="{sign}",
+    labels=(*_FEEDBACK_LABELS, EVALUATION_LABEL),
+    status="own",
+    meaning="What users said of answers, or did with them: up, down, stars, report, regenerate, edit, copy, abandon",
+)
+FEEDBACK_WEIGHT: Final = Metric(
+    name="genai_observability.feedback.weight",
+    kind="counter",
+    unit="{sign}",
+    labels=_FEEDBACK_LABELS,
+    status="own",
+    meaning="The same, each with the weight of its kind",
+)
+FEEDBACK_SATISFACTION: Final = Metric(
+    name="genai_observability.feedback.satisfaction",
+    kind="counter",
+    unit="{sign}",
+    labels=_FEEDBACK_LABELS,
+    status="own",
+    meaning="The same, each with its weight times the satisfaction it stands for: over the weight, the satisfaction",
+)
 DROPPED: Final = Metric(
     name="genai_observability.dropped",
     kind="counter",
@@ -601,7 +634,8 @@ DROPPED: Final = Metric(
 METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
     CALL_ESTIMATED_COST, CALLS_UNPRICED, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT, QUOTA_REMAINING,
-    QUOTA_USED, PRICES_AGE, EVALUATIONS, DROPPED,
+    QUOTA_USED, PRICES_AGE, EVALUATIONS, FEEDBACK, FEEDBACK_WEIGHT,
+    FEEDBACK_SATISFACTION, DROPPED,
 )  # fmt: skip
 
 
