@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import weakref
+from collections.abc import Callable
 from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
@@ -12,6 +13,9 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
+from genai_observability._budgets.budget import Budget
+from genai_observability._budgets.checked_methods import check_first
+from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._clients import wrap_clients
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._metrics import Metrics
@@ -41,8 +45,10 @@ class Recorder:
         logger_provider: LoggerProvider | None,
         logs: bool | None,
         globally: bool = True,
+        enforcement: Enforcement | None = None,
     ) -> None:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
+        self._enforcement = enforcement
         self._prices = PriceTable()
         self._recent = RecentCalls()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
@@ -61,6 +67,10 @@ class Recorder:
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
         self._instrumentors: list[Any] = wrap_clients(self._providers.tracer)
+        self._end_checks: Callable[[], None] | None = None
+        if enforcement is not None:
+            enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))
+            self._end_checks = check_first(enforcement.check)  # outside the wrapper: a refused call leaves no span
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
@@ -71,11 +81,17 @@ class Recorder:
 
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
+        if self._end_checks is not None:
+            self._end_checks()
         for instrumentor in self._instrumentors:
             instrumentor.uninstrument()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         return self._worker.run(self._finish, timeout=timeout)
+
+    def enforces(self, budgets: tuple[Budget, ...]) -> bool:
+        """Whether these are the budgets in force."""
+        return self._enforcement is not None and self._enforcement.budgets == budgets
 
     def evaluate(
         self, name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
@@ -111,6 +127,8 @@ class Recorder:
         context = context_of(span)
         self._recent.remember(call, context)
         self._metrics.record_call(call, price, context)
+        if self._enforcement is not None:
+            self._enforcement.book(call, price)
         self._request_log.write_call(call, price, context)
         return enriched(span, call, derived_attributes(call, price))
 
@@ -131,6 +149,8 @@ class Recorder:
     def _finish(self) -> None:
         self._processor.active = False
         self._providers.force_flush()
+        if self._enforcement is not None:
+            self._enforcement.stop(_END)
         self._providers.shutdown()
 
 

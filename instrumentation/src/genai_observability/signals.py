@@ -65,7 +65,7 @@ class Metric:
         return "_".join(parts)
 
 
-_UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second"}
+_UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second", "1": "ratio"}
 
 # --- Who the call is for -------------------------------------------------------------------------------------------
 
@@ -197,6 +197,23 @@ UNPRICED: Final = Attribute(
     bounded=True,
     status="own",
     meaning="Why the call has no price: unknown_model, no_usage (the answer reported none) or invalid_usage",
+)
+
+# --- Budgets -------------------------------------------------------------------------------------------------------
+
+BUDGET: Final = Attribute(
+    name="genai_observability.budget",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="The budget, as in team/month/usd or, for one team, team=growth/month/usd; second ones end in /2",
+)
+BUDGET_ACTION: Final = Attribute(
+    name="genai_observability.budget.action",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="What became of a call beyond a limit: refused, or let_through",
 )
 
 # --- Outcome and time ----------------------------------------------------------------------------------------------
@@ -355,6 +372,31 @@ EVALUATIONS: Final = Metric(
     status="proposed",
     meaning="Scores and user feedback, 0 (bad) to 1 (good)",
 )
+BUDGET_EXCEEDED: Final = Metric(
+    name="genai_observability.budget.exceeded",
+    kind="counter",
+    unit="{call}",
+    labels=(BUDGET, BUDGET_ACTION),
+    status="own",
+    meaning="Calls that came when a budget was used up; refused ones were never made and are in no other metric",
+)
+BUDGET_UNCHECKED: Final = Metric(
+    name="genai_observability.budget.unchecked",
+    kind="counter",
+    unit="{call}",
+    labels=(BUDGET,),
+    status="own",
+    meaning="Calls decided upon by what one process knew, as the store that budgets are shared in did not answer",
+)
+BUDGET_USED: Final = Metric(
+    name="genai_observability.budget.used",
+    kind="gauge",
+    unit="1",
+    labels=(BUDGET, FEATURE, TEAM, TENANT),
+    status="own",
+    meaning="Share of a budget that is spent or reserved; not of users' budgets, which are too many. "
+    "With a store every process reports that of all: take the maximum, not the sum",
+)
 DROPPED: Final = Metric(
     name="genai_observability.dropped",
     kind="counter",
@@ -374,7 +416,7 @@ DROPPED: Final = Metric(
 
 METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
-    CALLS_UNPRICED, EVALUATIONS, DROPPED,
+    CALLS_UNPRICED, BUDGET_EXCEEDED, BUDGET_UNCHECKED, BUDGET_USED, EVALUATIONS, DROPPED,
 )  # fmt: skip
 
 
