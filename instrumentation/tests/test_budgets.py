@@ -311,6 +311,17 @@ def test_a_function_decides_on_each_call_beyond_the_limit(clock: Clock, caplog: 
     }
 
 
+def test_a_function_may_refuse_in_words_of_its_own(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(exceeded: BudgetExceeded) -> None:
+        raise BudgetExceeded("Ask your manager.") from exceeded
+
+    enforcement = Enforcement([Budget(by="team", per="day", requests=1, on_exceeded=refuse)], clock=clock)
+    spend(enforcement, at=clock.now, team="growth")
+    with pytest.raises(BudgetExceeded, match="Ask your manager"):
+        spend(enforcement, at=clock.now, team="growth")
+    assert caplog.messages[0].startswith("Model calls are refused: The budget of 1 request a day for team growth ")
+
+
 def test_a_function_that_fails_breaks_no_call_and_is_said_once(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     def fail(exceeded: BudgetExceeded) -> None:
         raise ConnectionError("the pager is away")

@@ -42,7 +42,7 @@ def enforcing() -> Iterator[Any]:
         enforcement.stop(5)
 
 
-def requests(limit: int) -> Budget:
+def monthly(limit: int) -> Budget:
     return Budget(by="team", per="month", requests=limit, on_exceeded="raise")
 
 
@@ -52,7 +52,7 @@ def call(enforcement: Enforcement) -> None:
 
 def settled(server: RedisServer, total: float) -> dict[str, float]:
     """The one account of the server, once its total is this."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while True:
         (account,) = server.accounts().values() or [{}]
         if account.get("total") == pytest.approx(total):
@@ -75,30 +75,31 @@ def test_processes_of_64_threads_together_overspend_by_a_few_per_cent_at_most(re
 
 
 def test_nearly_every_call_is_let_through_without_asking_redis(redis_server: RedisServer, enforcing: Any) -> None:
-    enforcement = enforcing(RedisStore(url=redis_server.url, timeout=2), requests(100_000))
+    enforcement = enforcing(RedisStore(url=redis_server.url, timeout=2), monthly(100_000))
+    began = time.monotonic()
     for _ in range(2000):
         call(enforcement)
         time.sleep(0.0005)
     visits = redis_server.client.info("commandstats")["cmdstat_eval"]["calls"]
-    assert visits < 2000 * 0.02
+    assert visits < 20 + 5 * (time.monotonic() - began), "five a second, and some until the pace is known"
     enforcement.stop(5)
     assert settled(redis_server, 2000)
 
 
 def test_what_a_process_does_not_use_it_gives_back_when_it_ends(redis_server: RedisServer, enforcing: Any) -> None:
     store = RedisStore(url=redis_server.url, timeout=2)
-    first = enforcing(store, requests(100))
+    first = enforcing(store, monthly(100))
     for _ in range(10):
         call(first)
     first.stop(5)
     settled(redis_server, 10)
-    second = enforcing(store, requests(100))
+    second = enforcing(store, monthly(100))
     assert until_refused(lambda: call(second)) == 90
 
 
 def test_a_new_period_is_another_account_and_the_old_one_expires(redis_server: RedisServer, enforcing: Any) -> None:
     clock = Clock("2026-12-31T23:59:00Z")
-    enforcement = enforcing(RedisStore(url=redis_server.url, timeout=2), requests(3), clock=clock)
+    enforcement = enforcing(RedisStore(url=redis_server.url, timeout=2), monthly(3), clock=clock)
     assert until_refused(lambda: call(enforcement)) == 3
     clock.set("2027-01-01T00:00:00Z")
     assert until_refused(lambda: call(enforcement)) == 3
@@ -122,7 +123,7 @@ def test_a_killed_redis_is_said_once_and_each_process_goes_on_by_what_it_knows(
     redis_server: RedisServer, enforcing: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = RedisStore(url=redis_server.url, timeout=2)
-    one, other = enforcing(store, requests(100)), enforcing(store, requests(100))
+    one, other = enforcing(store, monthly(100)), enforcing(store, monthly(100))
     for _ in range(30):
         call(other)
     other.stop(5)
@@ -143,7 +144,7 @@ def test_a_redis_that_hangs_delays_one_call_and_counts_nothing_twice(
     redis_server: RedisServer, enforcing: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     store = RedisStore(url=redis_server.url, timeout=0.1)
-    enforcement = enforcing(store, requests(1000))
+    enforcement = enforcing(store, monthly(1000))
     call(enforcement)
     time.sleep(0.5)
     redis_server.signal(signal.SIGSTOP)
@@ -153,18 +154,42 @@ def test_a_redis_that_hangs_delays_one_call_and_counts_nothing_twice(
         call(enforcement)
         waits.append(time.perf_counter() - began)
     redis_server.signal(signal.SIGCONT)
-    assert sum(wait > 0.02 for wait in waits) == 1
-    assert max(waits) < 0.2
+    assert 1 <= sum(wait >= 0.1 for wait in waits) <= 3, "one, and room for a busy machine"
+    assert max(waits) < 1
     assert len(caplog.messages) == 1
     enforcement.stop(5)
     settled(redis_server, 301)
+
+
+def test_the_end_of_a_process_does_not_wait_for_a_redis_that_hangs(redis_server: RedisServer, enforcing: Any) -> None:
+    enforcement = enforcing(RedisStore(url=redis_server.url, timeout=2), monthly(1000))
+    call(enforcement)
+    redis_server.signal(signal.SIGSTOP)
+    began = time.perf_counter()
+    enforcement.stop(0.3)
+    assert time.perf_counter() - began < 1
+    redis_server.signal(signal.SIGCONT)
+
+
+def test_a_connection_that_was_closed_while_idle_is_made_again_in_silence(
+    redis_server: RedisServer, enforcing: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    enforcement = enforcing(RedisStore(url=redis_server.url, timeout=2), monthly(1000))
+    call(enforcement)
+    time.sleep(0.5)
+    redis_server.client.client_kill_filter(skipme=True, _type="normal")
+    for _ in range(10):
+        call(enforcement)
+    enforcement.stop(5)
+    settled(redis_server, 11)
+    assert caplog.messages == []
 
 
 def test_a_closed_budget_refuses_calls_beyond_what_the_process_was_given(
     redis_server: RedisServer, enforcing: Any
 ) -> None:
     store = RedisStore(url=redis_server.url, when_unreachable="closed", timeout=2)
-    enforcement = enforcing(store, requests(1000))
+    enforcement = enforcing(store, monthly(1000))
     call(enforcement)
     time.sleep(0.5)
     redis_server.kill()
@@ -175,7 +200,7 @@ def test_a_closed_budget_refuses_calls_beyond_what_the_process_was_given(
         "The budget of 1,000 requests a month for team growth cannot be checked, as its store does not answer."
     )
     redis_server.start()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 15
     while until_refused(lambda: call(enforcement)) == 0:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -183,7 +208,7 @@ def test_a_closed_budget_refuses_calls_beyond_what_the_process_was_given(
 
 def test_calls_that_were_decided_without_redis_are_counted(provider: str, caplog: pytest.LogCaptureFixture) -> None:
     store = RedisStore(url=f"redis://127.0.0.1:{free_port()}/0")
-    recording = Recording(budgets=[requests(2)], budget_store=store)
+    recording = Recording(budgets=[monthly(2)], budget_store=store)
     with (
         openai.OpenAI(base_url=f"{provider}/v1", api_key="test") as client,
         genai_observability.attributed_to(team="growth"),
@@ -242,6 +267,7 @@ def test_redis_is_loaded_only_where_it_is_used() -> None:
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
+        ({"url": None}, "The url of a RedisStore reads like redis://:password@host:6379/0."),
         ({"url": "localhost:6379/secret"}, "The url of a RedisStore reads like redis://:password@host:6379/0."),
         ({"url": "redis://:secret@host:port"}, "The url of a RedisStore reads like redis://:password@host:6379/0."),
         ({"when_unreachable": "ajar"}, "when_unreachable is 'open' or 'closed', not 'ajar'."),

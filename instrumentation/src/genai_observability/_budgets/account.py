@@ -76,7 +76,7 @@ class Account:
         self.waiting = 0
         self.empty_until = 0.0
         self.said = False
-        self._mean = Mean(rule.mean.value, calls=min(rule.mean.calls, 1))
+        self._mean = Mean(rule.mean.value, calls=min(rule.mean.calls, 1))  # of the others, as if it were a first call
         self._in_flight: list[float] = []  # when each reservation lapses
 
     @property

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from genai_observability import signals
+from genai_observability._attribution import text
 from genai_observability._identity import user_hash
 
 By = Literal["user", "team", "feature", "tenant"]
@@ -48,6 +49,8 @@ class BudgetExceeded(Exception):  # noqa: N818 - reads as what happened: except 
     first: bool
 
     def __str__(self) -> str:
+        if self.args:  # raised by the application, with words of its own
+            return super().__str__()
         limit, whose = _amount(self.unit, self.limit), f"{self.by} {shortened(self.by, self.value)}"
         budget = f"The budget of {limit} {_PERIODS[self.per]} for {whose}"
         if self.spent is None:
@@ -114,7 +117,9 @@ class Budget:
     @property
     def value(self) -> str | None:
         """The named one as calls are attributed to it."""
-        return user_hash(self.name) if self.name is not None and self.by == "user" else self.name
+        if self.name is None:
+            return None
+        return user_hash(text(self.name)) if self.by == "user" else text(self.name)
 
     @property
     def label(self) -> str:
@@ -148,7 +153,7 @@ def period(per: Per, now: float) -> Period:
 def _amount(unit: Unit, amount: float) -> str:
     if unit == "usd":
         return f"${amount:,.2f}" if amount >= 1 else f"${amount:.3g}"
-    return f"{amount:,.0f} {unit}"
+    return f"{amount:,.0f} {unit if amount != 1 else unit[:-1]}"
 
 
 def shortened(by: By, value: str | None) -> str:

@@ -20,7 +20,7 @@ from genai_observability._call import Call, Price
 
 _logger = logging.getLogger("genai_observability")
 
-_MOST_ACCOUNTS: Final = 100_000  # some 50 MB
+_MOST_ACCOUNTS: Final = 100_000  # of each budget: some 70 MB
 _MOST_SERIES: Final = 100  # of each budget in the gauge: those that have used the most of it
 _MOST_QUESTIONS: Final = 10  # to the store for one call, where others take what it gives
 
@@ -79,7 +79,8 @@ class Enforcement:
                 for account in exceeded:
                     self._react(account)
                 with self._lock:
-                    self._admit_to(self._accounts_of(attribution, self._clock()))
+                    now = self._clock()
+                    self._admit_to(self._accounts_of(attribution, now), now)
         except BudgetExceeded:
             raise
         except Exception:
@@ -97,7 +98,8 @@ class Enforcement:
                 ]
                 for account in accounts:
                     account.book(_cost(account.rule, call, price))
-                    self._touch(account)
+                    if self._leases is not None:
+                        self._leases.touch(account)
             if price.unpriced and any(account.rule.budget.unit == "usd" for account in accounts):
                 self._say_once(
                     "unpriced", "Budgets in US dollars leave out calls without a price, such as those of %s (%s).",
@@ -113,31 +115,26 @@ class Enforcement:
             with self._lock:
                 now = self._clock()
                 accounts = self._accounts_of(attribution, now)
-                full = [account for account in accounts if not self._has_room(account, now)]
+                full = [a for a in accounts if not a.has_room(now) and not self._has_room_anyway(a, now)]
                 if not full:
-                    self._admit_to(accounts)
+                    self._admit_to(accounts, now)
                     return ()
             if self._leases is None or not self._leases.ask(full):
                 break
         return full
 
-    def _has_room(self, account: Account, now: float) -> bool:
-        if account.has_room(now):
-            return True
+    def _has_room_anyway(self, account: Account, now: float) -> bool:
+        """Whether an account has room by what this process knows, where the store does not answer."""
         if self._leases is None or self._leases.answering:
             return False
         self._unchecked[account.rule.label] += 1
         return self._leases.store.when_unreachable == "open" and account.used(now) < account.rule.limit
 
-    def _admit_to(self, accounts: Iterable[Account]) -> None:
-        now = self._clock()
+    def _admit_to(self, accounts: Iterable[Account], now: float) -> None:
         for account in accounts:
             account.admit(now)
-            self._touch(account)
-
-    def _touch(self, account: Account) -> None:
-        if self._leases is not None:
-            self._leases.touch(account)
+            if self._leases is not None:
+                self._leases.touch(account)
 
     def _accounts_of(self, attribution: Mapping[str, Any], now: float) -> list[Account]:
         """The accounts that a call with this attribution is under now."""
@@ -204,7 +201,7 @@ class Enforcement:
     def _observe_used(self, _options: CallbackOptions) -> Iterable[Observation]:
         now = self._clock()
         for rule in self._rules:
-            if rule.budget.by != "user":
+            if self._active and rule.budget.by != "user":
                 attribute = ATTRIBUTES[rule.budget.by].name
                 with self._lock:
                     used = [(a.used(now), a.value) for a in rule.accounts.values() if now < a.period.ends]
@@ -233,7 +230,7 @@ class Enforcement:
             for account in rule.accounts.values():
                 account.forget_calls_under_way()
         if self._leases is not None:
-            self._leases.restart(self._lock)
+            self._leases.renew(self._lock)
 
 
 _ByAttribute = list[tuple[str, list[Rule], dict[str, list[Rule]]]]

@@ -58,7 +58,7 @@ class RedisStore:
         when_unreachable: What holds while Redis does not answer. ``"open"``: each process goes on by what it knows, the
             last total and its own calls. ``"closed"``: each uses up what it was given, then its budgets count as used
             up.
-        timeout: Seconds for which a call may wait for Redis, at most; after that none waits until Redis answers again.
+        timeout: Seconds after which a call waits no longer for an answer; then none waits until Redis answers again.
 
     Raises:
         ValueError: one of the values is not possible; the message says which.
@@ -78,7 +78,7 @@ class RedisStore:
             self.client()
         except ImportError:
             raise ImportError("RedisStore needs the package redis: pip install 'genai-observability[redis]'.") from None
-        except ValueError:  # its message may quote the password
+        except (ValueError, AttributeError, TypeError):  # whose message may quote the password; of None, or a number
             raise ValueError("The url of a RedisStore reads like redis://:password@host:6379/0.") from None
 
     def client(self) -> Any:
@@ -107,13 +107,14 @@ class Leases:
         """``lock`` guards the accounts, ``clock`` gives seconds since the epoch."""
         self.store = store
         self._clock = clock
-        self.restart(lock)
+        self.renew(lock)
+        self._start()
 
-    def restart(self, lock: threading.RLock) -> None:
-        """Start anew; in a child made by fork, as a process of its own."""
+    def renew(self, lock: threading.RLock) -> None:
+        """Be a process of its own, in a child made by fork; it meets Redis with its first call."""
         self.answering = True
         self._unsure = True  # whether to greet Redis even where there is nothing to tell
-        self._complained = 0.0
+        self._silent_until = 0.0  # on the monotonic clock
         self._lock = lock
         self._process = uuid4().hex[:12]
         self._fields = 0
@@ -122,11 +123,12 @@ class Leases:
         self._waiting: list[threading.Event] = []
         self._stopped = False
         self._wake = threading.Event()
-        self._thread = threading.Thread(target=self._loop, name="genai-observability-budgets", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
     def touch(self, account: Account) -> None:
         """Have Redis told soon what has changed. The caller holds the lock."""
+        if self._thread is None:
+            self._start()
         if not account.field:
             self._fields += 1
             account.field = f"{self._process}:{self._fields}"
@@ -151,7 +153,12 @@ class Leases:
         """Give back what is left, and end."""
         self._stopped = True
         self._wake.set()
-        self._thread.join(timeout)
+        if self._thread is not None:
+            self._thread.join(timeout)
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._loop, name="genai-observability-budgets", daemon=True)
+        self._thread.start()
 
     def _loop(self) -> None:
         client = self.store.client()
@@ -164,11 +171,12 @@ class Leases:
                 self._wake.clear()
 
     def _visit(self, client: Any, *, last: bool) -> None:
-        now = self._clock()
-        with self._lock:
-            waiting, self._waiting = self._waiting, []
-            claims = self._claims(now, last=last)
+        waiting: list[threading.Event] = []
+        claims: dict[Account, tuple[object, ...]] = {}
         try:
+            with self._lock:
+                waiting, self._waiting = self._waiting, []
+                claims = self._claims(self._clock(), last=last)
             if claims:
                 self._settle(client, claims)
             elif self._unsure:
@@ -235,8 +243,8 @@ class Leases:
     def _lost(self, why: str) -> None:
         self.answering, was_answering = False, self.answering
         self._unsure = True
-        if was_answering and time.monotonic() > self._complained:
-            self._complained = time.monotonic() + _COMPLAINTS
+        if was_answering and time.monotonic() > self._silent_until:
+            self._silent_until = time.monotonic() + _COMPLAINTS
             _logger.warning(
                 "Budgets are not shared: Redis does not answer (%s). Until it does, %s.",
                 why,
