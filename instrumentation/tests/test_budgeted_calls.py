@@ -1,6 +1,7 @@
 """Budgets around the real client: every kind of call is checked once, before anything is sent or recorded."""
 
 import asyncio
+import inspect
 import logging
 import subprocess
 import sys
@@ -191,6 +192,16 @@ def _methods() -> list[tuple[type, str]]:
         *((owner, name) for owner in responses for name in ("create", "parse", "stream")),
         *((owner, "create") for owner in embeddings),
     ]
+
+
+def test_a_checked_method_looks_like_the_one_that_it_stands_for(budgeted: Callable[..., Recording]) -> None:
+    def looks() -> list[tuple[inspect.Signature, bool, str | None]]:
+        found = [getattr(owner, name) for owner, name in _methods()]
+        return [(inspect.signature(one), inspect.iscoroutinefunction(one), one.__doc__) for one in found]
+
+    before = looks()
+    budgeted(Budget(by="feature", per="month", requests=1))
+    assert looks() == before
 
 
 def test_after_shutdown_the_methods_are_those_of_the_client_and_nothing_is_refused(

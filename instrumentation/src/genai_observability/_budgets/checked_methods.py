@@ -58,21 +58,22 @@ def _replace(owner: type, method: str, replacement: Any) -> Callable[[], None]:
 
 
 def _checked(method: Any, check: Callable[[], None]) -> Any:
-    if inspect.iscoroutinefunction(inspect.unwrap(method)):
+    async def awaited(self: Any, *args: Any, **kwargs: Any) -> Any:
+        check()
+        return await method.__get__(self)(*args, **kwargs)
 
-        @functools.wraps(method)
-        async def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            check()
-            return await method.__get__(self)(*args, **kwargs)
+    def awaitable(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return awaited(self, *args, **kwargs)
 
-    else:
+    def called(self: Any, *args: Any, **kwargs: Any) -> Any:
+        check()
+        return method.__get__(self)(*args, **kwargs)
 
-        @functools.wraps(method)
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-            check()
-            return method.__get__(self)(*args, **kwargs)
-
-    return call
+    if inspect.iscoroutinefunction(method):
+        return functools.wraps(method)(awaited)
+    if inspect.iscoroutinefunction(inspect.unwrap(method)):  # behind a plain function, which only looks at arguments
+        return functools.wraps(method)(awaitable)
+    return functools.wraps(method)(called)
 
 
 def _checked_stream(method: Any, create: Any, check: Callable[[], None]) -> Any:
