@@ -10,16 +10,15 @@ from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
+from genai_observability import _sigterm
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._budgets.leases import RedisStore
 from genai_observability._evaluation import FEEDBACK, RATINGS, Rating
 from genai_observability._exporters import sdk_disabled
-from genai_observability._recorder import Recorder
+from genai_observability._recorder import END, Recorder
 
 _logger = logging.getLogger("genai_observability")
-
-_EXIT: Final = 2.0  # seconds that the end of the process may wait for a Collector that is slow or gone
 
 
 class Handle:
@@ -30,6 +29,8 @@ class Handle:
         self._recorder = recorder
         self._unasked = unasked
         atexit.register(self._at_exit)
+        if recorder is not None:
+            _sigterm.deliver_before_end(recorder.deliver)
 
     @property
     def recording(self) -> bool:
@@ -47,7 +48,12 @@ class Handle:
         """
         recorder, self._recorder = self._recorder, None
         atexit.unregister(self._at_exit)
-        return recorder is None or recorder.shutdown(timeout)
+        if recorder is None:
+            return True
+        try:
+            return recorder.shutdown(timeout)
+        finally:
+            _sigterm.forget()
 
     def _enforces(self, budgets: tuple[Budget, ...]) -> bool:
         return not budgets or (self._recorder is not None and self._recorder.enforces(budgets))
@@ -59,7 +65,7 @@ class Handle:
             self._recorder.evaluate(name, score=score, label=label, explanation=explanation, response_id=response_id)
 
     def _at_exit(self) -> None:
-        self.shutdown(timeout=_EXIT)
+        self.shutdown(timeout=END)
 
 
 _lock: Final = threading.Lock()
@@ -105,7 +111,7 @@ def instrument(
     budgets = tuple(budgets)
     with _lock:
         if _handle is not None and _handle._unasked:  # noqa: SLF001 - of this module
-            _handle.shutdown(timeout=_EXIT)
+            _handle.shutdown(timeout=END)
         if _handle is None or not _handle.recording:
             _handle = Handle(
                 _start(
@@ -169,7 +175,7 @@ def _start(
         _logger.error("Model calls are not recorded: %s: %s.", type(error).__name__, error)  # noqa: TRY400
         if enforcement is not None:
             _logger.error("Budgets are not enforced, for the same reason.")  # noqa: TRY400
-            enforcement.stop(_EXIT)
+            enforcement.stop(END)
         return None
 
 

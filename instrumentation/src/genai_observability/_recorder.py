@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import weakref
 from collections.abc import Callable
 from typing import Any, Final
@@ -16,6 +15,7 @@ from genai_observability import _application_logs, _attribution, signals
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.checked_methods import check_first
 from genai_observability._budgets.enforcement import Enforcement
+from genai_observability._children import deliver_at_end
 from genai_observability._clients import wrap_clients
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._metrics import Metrics
@@ -27,8 +27,7 @@ from genai_observability._worker import Worker
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
 _SCOPE: Final = "genai_observability"
-_END: Final = 2.0  # seconds that the end of a child process may wait for a Collector that is slow or gone
-
+END: Final = 2.0  # seconds that the end of a process may wait for a Collector that is slow or gone
 
 _logger = logging.getLogger("genai_observability")
 
@@ -74,10 +73,15 @@ class Recorder:
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
+        deliver_at_end(self, forked=False)
 
     def force_flush(self, timeout: float) -> bool:
         """Export everything recorded so far; ``False`` where that took longer than ``timeout`` seconds."""
         return self._worker.run(self._providers.force_flush, timeout=timeout)
+
+    def deliver(self, **_: Any) -> None:
+        """Export everything at the end of the process, which waits for that ``END`` seconds at most."""
+        self.force_flush(END)
 
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
@@ -141,8 +145,7 @@ class Recorder:
         try:
             self._metrics.dropped.clear()
             self._providers.after_fork()
-            if multiprocessing := sys.modules.get("multiprocessing.util"):  # its children end without atexit
-                multiprocessing.register_after_fork(self, _flush_at_end)
+            deliver_at_end(self, forked=True)
         except Exception as error:
             _logger.warning("What this forked process records may not be its own: %s: %s.", type(error).__name__, error)
 
@@ -150,9 +153,5 @@ class Recorder:
         self._processor.active = False
         self._providers.force_flush()
         if self._enforcement is not None:
-            self._enforcement.stop(_END)
+            self._enforcement.stop(END)
         self._providers.shutdown()
-
-
-def _flush_at_end(recorder: Recorder) -> None:
-    sys.modules["multiprocessing.util"].Finalize(None, recorder.force_flush, args=(_END,), exitpriority=0)
