@@ -3,6 +3,7 @@
 import atexit
 import logging
 import threading
+from collections.abc import Iterable
 from typing import Final
 
 from opentelemetry._logs import LoggerProvider
@@ -11,6 +12,9 @@ from opentelemetry.trace import TracerProvider
 
 from genai_observability import _sigterm
 from genai_observability._attribution import text
+from genai_observability._budgets.budget import Budget
+from genai_observability._budgets.enforcement import Enforcement
+from genai_observability._budgets.leases import RedisStore
 from genai_observability._exporters import sdk_disabled
 from genai_observability._feedback import SIGNS, Kind, sign
 from genai_observability._outcome import scrubbed
@@ -54,6 +58,9 @@ class Handle:
         finally:
             _sigterm.forget()
 
+    def _enforces(self, budgets: tuple[Budget, ...]) -> bool:
+        return not budgets or (self._recorder is not None and self._recorder.enforces(budgets))
+
     def _at_exit(self) -> None:
         self.shutdown(timeout=END)
 
@@ -69,6 +76,8 @@ def instrument(
     meter_provider: MeterProvider | None = None,
     logger_provider: LoggerProvider | None = None,
     logs: bool | None = None,
+    budgets: Iterable[Budget] = (),
+    budget_store: RedisStore | None = None,
 ) -> Handle:
     """Record every model call of this process from now on. Calling it again changes nothing.
 
@@ -85,11 +94,18 @@ def instrument(
         logger_provider: A logger provider to use.
         logs: Whether to send the application's ``logging`` records too, from INFO up. By default yes, unless
             ``OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=false``.
+        budgets: Limits that each call is checked against before it is made.
+        budget_store: Where budgets are kept that several processes share. By default each process has its own, in
+            memory.
 
     Returns:
         A handle with ``force_flush()`` and ``shutdown()``. Neither is needed for a process that ends normally.
+
+    Raises:
+        TypeError: something among the budgets is no ``Budget``.
     """
     global _handle
+    budgets = tuple(budgets)
     with _lock:
         if _handle is not None and _handle._unasked:  # noqa: SLF001 - of this module
             _handle.shutdown(timeout=END)
@@ -101,8 +117,12 @@ def instrument(
                     meter_provider=meter_provider,
                     logger_provider=logger_provider,
                     logs=logs,
+                    budgets=budgets,
+                    budget_store=budget_store,
                 )
             )
+        elif not _handle._enforces(budgets):  # noqa: SLF001
+            _logger.warning("Budgets are not enforced: an earlier instrument() began the recording without these.")
         return _handle
 
 
@@ -130,9 +150,14 @@ def _start(
     logger_provider: LoggerProvider | None,
     logs: bool | None,
     globally: bool = True,
+    budgets: tuple[Budget, ...] = (),
+    budget_store: RedisStore | None = None,
 ) -> Recorder | None:
     if sdk_disabled():
+        if budgets:
+            _logger.warning("Budgets are not enforced: OTEL_SDK_DISABLED is set, and nothing is recorded.")
         return None
+    enforcement = Enforcement(budgets, store=budget_store) if budgets else None
     try:
         return Recorder(
             service_name=service_name,
@@ -141,9 +166,13 @@ def _start(
             logger_provider=logger_provider,
             logs=logs,
             globally=globally,
+            enforcement=enforcement,
         )
     except Exception as error:  # such as a standard variable with a value that the SDK refuses
         _logger.error("Model calls are not recorded: %s: %s.", type(error).__name__, error)  # noqa: TRY400
+        if enforcement is not None:
+            _logger.error("Budgets are not enforced, for the same reason.")  # noqa: TRY400
+            enforcement.stop(END)
         return None
 
 

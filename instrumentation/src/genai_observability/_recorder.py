@@ -14,6 +14,9 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
+from genai_observability._budgets.budget import Budget
+from genai_observability._budgets.checked_methods import check_first
+from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._children import deliver_at_end
 from genai_observability._clients import wrap_clients
@@ -47,8 +50,10 @@ class Recorder:
         logger_provider: LoggerProvider | None,
         logs: bool | None,
         globally: bool = True,
+        enforcement: Enforcement | None = None,
     ) -> None:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
+        self._enforcement = enforcement
         self._prices = Prices()
         self._recent = RecentCalls()
         self._open_calls = OpenCalls()
@@ -71,6 +76,10 @@ class Recorder:
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
         self._unwrap = wrap_clients(self._providers.tracer, self._open_calls)
+        self._end_checks: Callable[[], None] | None = None
+        if enforcement is not None:
+            enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))
+            self._end_checks = check_first(enforcement.check)  # outside the wrapper: a refused call leaves no span
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
@@ -86,10 +95,16 @@ class Recorder:
 
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
+        if self._end_checks is not None:
+            self._end_checks()
         self._unwrap()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         return self._worker.run(self._finish, timeout=timeout)
+
+    def enforces(self, budgets: tuple[Budget, ...]) -> bool:
+        """Whether these are the budgets in force."""
+        return self._enforcement is not None and self._enforcement.budgets == budgets
 
     def evaluate(
         self, name: str, *, score: float | None, label: str | None, explanation: str | None, answer: Answer | None
@@ -153,6 +168,8 @@ class Recorder:
         derived = derived_attributes(call, price)
         context = context_of(span.context)
         self._metrics.record_call(call, price, context)
+        if self._enforcement is not None:
+            self._enforcement.book(call, price)
         self._request_log.write_call(call, price, derived, context)
         return enriched(span, call, derived)
 
@@ -180,4 +197,6 @@ class Recorder:
     def _finish(self) -> None:
         self._processor.active = False
         self._providers.force_flush()
+        if self._enforcement is not None:
+            self._enforcement.stop(END)
         self._providers.shutdown()

@@ -65,7 +65,7 @@ class Metric:
         return "_".join(parts)
 
 
-_UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second"}
+_UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second", "1": "ratio"}
 
 # --- Who the call is for -------------------------------------------------------------------------------------------
 
@@ -298,6 +298,23 @@ UNPRICED: Final = Attribute(
     meaning="Why the call has no price: unknown_model, no_usage (the answer reported none), no_price (the table "
     "has none for a kind of usage or for the service tier) or invalid_usage (counts that contradict each other, or "
     "leave open which price applies)",
+)
+
+# --- Budgets -------------------------------------------------------------------------------------------------------
+
+BUDGET: Final = Attribute(
+    name="genai_observability.budget",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="The budget, as in team/month/usd or, for one team, team=growth/month/usd; second ones end in /2",
+)
+BUDGET_ACTION: Final = Attribute(
+    name="genai_observability.budget.action",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="What became of a call beyond a limit: refused, or let_through",
 )
 
 # --- Outcome and time ----------------------------------------------------------------------------------------------
@@ -614,6 +631,31 @@ FEEDBACK_SATISFACTION: Final = Metric(
     status="own",
     meaning="The same, each with its weight times the satisfaction it stands for: over the weight, the satisfaction",
 )
+BUDGET_EXCEEDED: Final = Metric(
+    name="genai_observability.budget.exceeded",
+    kind="counter",
+    unit="{call}",
+    labels=(BUDGET, BUDGET_ACTION),
+    status="own",
+    meaning="Calls that came when a budget was used up; refused ones were never made and are in no other metric",
+)
+BUDGET_UNCHECKED: Final = Metric(
+    name="genai_observability.budget.unchecked",
+    kind="counter",
+    unit="{call}",
+    labels=(BUDGET,),
+    status="own",
+    meaning="Calls decided upon by what one process knew, as the store that budgets are shared in did not answer",
+)
+BUDGET_USED: Final = Metric(
+    name="genai_observability.budget.used",
+    kind="gauge",
+    unit="1",
+    labels=(BUDGET, FEATURE, TEAM, TENANT),
+    status="own",
+    meaning="Share of a budget that is spent or reserved; not of users' budgets, which are too many. "
+    "With a store every process reports that of all: take the maximum, not the sum",
+)
 DROPPED: Final = Metric(
     name="genai_observability.dropped",
     kind="counter",
@@ -635,7 +677,7 @@ METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
     CALL_ESTIMATED_COST, CALLS_UNPRICED, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT, QUOTA_REMAINING,
     QUOTA_USED, PRICES_AGE, EVALUATIONS, FEEDBACK, FEEDBACK_WEIGHT,
-    FEEDBACK_SATISFACTION, DROPPED,
+    FEEDBACK_SATISFACTION, BUDGET_EXCEEDED, BUDGET_UNCHECKED, BUDGET_USED, DROPPED,
 )  # fmt: skip
 
 
