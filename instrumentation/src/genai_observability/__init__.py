@@ -8,6 +8,7 @@ with genai_observability.attributed_to(feature="search", team="growth", user="al
 """
 
 from genai_observability._attribution import attributed_to
+from genai_observability._content.settings import Content
 from genai_observability._instrument import Handle, evaluation, feedback, instrument
 
-__all__ = ["Handle", "attributed_to", "evaluation", "feedback", "instrument"]
+__all__ = ["Content", "Handle", "attributed_to", "evaluation", "feedback", "instrument"]

@@ -2,12 +2,16 @@
 
 import importlib
 import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
 
 from opentelemetry.trace import TracerProvider
 
+from genai_observability._content.settings import UPSTREAM_VARIABLE
 from genai_observability._providers import no_logs, no_metrics
 
 _logger = logging.getLogger("genai_observability")
@@ -53,10 +57,22 @@ def _wrap(client: Client, tracer_provider: TracerProvider) -> Any:
     instrumentor = getattr(importlib.import_module(client.module), client.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
         return None  # by the application itself: its spans come through its own tracer provider
-    instrumentor.instrument(
-        tracer_provider=tracer_provider, meter_provider=no_metrics(), logger_provider=no_logs()
-    )  # fmt: skip
+    with _without_content():
+        instrumentor.instrument(
+            tracer_provider=tracer_provider, meter_provider=no_metrics(), logger_provider=no_logs()
+        )  # fmt: skip
     return instrumentor
+
+
+@contextmanager
+def _without_content() -> Iterator[None]:
+    """Keep a wrapper from recording content by itself: it could not be redacted."""
+    asked = os.environ.pop(UPSTREAM_VARIABLE, None)
+    try:
+        yield
+    finally:
+        if asked is not None:
+            os.environ[UPSTREAM_VARIABLE] = asked
 
 
 def is_installed(module: str) -> bool:

@@ -3,12 +3,13 @@
 import atexit
 import logging
 import threading
-from typing import Final
+from typing import Final, Literal
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
+from genai_observability._content.settings import Content, Form
 from genai_observability._evaluation import FEEDBACK, RATINGS, Rating
 from genai_observability._exporters import sdk_disabled
 from genai_observability._recorder import Recorder
@@ -66,6 +67,8 @@ def instrument(
     meter_provider: MeterProvider | None = None,
     logger_provider: LoggerProvider | None = None,
     logs: bool | None = None,
+    content: Content | Form | Literal["off"] | None = None,
+    security: bool | None = None,
 ) -> Handle:
     """Record every model call of this process from now on. Calling it again changes nothing.
 
@@ -82,6 +85,10 @@ def instrument(
         logger_provider: A logger provider to use.
         logs: Whether to send the application's ``logging`` records too, from INFO up. By default yes, unless
             ``OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=false``.
+        content: What to record of questions and answers, redacted: ``"preview"``, ``"full"``, ``"hash"``, or a
+            ``Content`` with more to say. By default nothing, unless ``GENAI_OBSERVABILITY_CONTENT`` says so.
+        security: Whether to count signs of prompt injection, personal data and leaks of the system prompt. By default
+            not, unless ``GENAI_OBSERVABILITY_SECURITY=true``.
 
     Returns:
         A handle with ``force_flush()`` and ``shutdown()``. Neither is needed for a process that ends normally.
@@ -98,6 +105,8 @@ def instrument(
                     meter_provider=meter_provider,
                     logger_provider=logger_provider,
                     logs=logs,
+                    content=content,
+                    security=security,
                 )
             )
         return _handle
@@ -126,6 +135,8 @@ def _start(
     meter_provider: MeterProvider | None,
     logger_provider: LoggerProvider | None,
     logs: bool | None,
+    content: Content | str | None = None,
+    security: bool | None = None,
     globally: bool = True,
 ) -> Recorder | None:
     if sdk_disabled():
@@ -137,6 +148,8 @@ def _start(
             meter_provider=meter_provider,
             logger_provider=logger_provider,
             logs=logs,
+            content=content,
+            security=security,
             globally=globally,
         )
     except Exception as error:  # such as a standard variable with a value that the SDK refuses

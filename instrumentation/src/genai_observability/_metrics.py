@@ -30,6 +30,8 @@ class Metrics:
         self._cost = _counter(meter, signals.CALL_COST)
         self._unpriced = _counter(meter, signals.CALLS_UNPRICED)
         self._scores = _histogram(meter, signals.EVALUATIONS)
+        self._findings = _counter(meter, signals.SECURITY_FINDINGS)
+        self._finding_labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
         )
@@ -63,6 +65,12 @@ class Metrics:
         names = (label.name for label in signals.EVALUATIONS.labels)
         labels = {name: str(attributes[name]) for name in names if name in attributes}
         self._scores.record(score, self._labels.bound(labels), context)
+
+    def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
+        """Count a call with a sign of an attack or a leak."""
+        names = (label.name for label in signals.SECURITY_FINDINGS.labels)
+        labels = {name: str(attributes[name]) for name in names if name in attributes}
+        self._findings.add(1, self._finding_labels.bound(labels), context)
 
     def _observe_dropped(self, _options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(count, {_DROPPED_KIND: kind}) for kind, count in self.dropped.items()]

@@ -4,6 +4,7 @@ import logging
 import os
 import sys
 import weakref
+from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
@@ -13,12 +14,15 @@ from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
 from genai_observability._clients import wrap_clients
+from genai_observability._content.recorded import SPANS_AN_EXPORT
+from genai_observability._content.settings import Content, chosen
+from genai_observability._content.watch import ContentWatch
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._metrics import Metrics
 from genai_observability._pricing import PriceTable
 from genai_observability._providers import Providers, providers
-from genai_observability._request_log import RequestLog, derived_attributes
-from genai_observability._spans import GenAISpanProcessor, context_of, enriched, read_call
+from genai_observability._request_log import RequestLog, derived_attributes, finding_fields
+from genai_observability._spans import GenAISpanProcessor, context_of, enriched, is_model_call, read_call
 from genai_observability._worker import Worker
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
@@ -40,6 +44,8 @@ class Recorder:
         meter_provider: MeterProvider | None,
         logger_provider: LoggerProvider | None,
         logs: bool | None,
+        content: Content | str | None = None,
+        security: bool | None = None,
         globally: bool = True,
     ) -> None:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
@@ -47,6 +53,7 @@ class Recorder:
         self._recent = RecentCalls()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
+        asked = chosen(content, security=security)
         self._providers: Providers = providers(
             service_name=service_name,
             tracer_provider=tracer_provider,
@@ -54,12 +61,22 @@ class Recorder:
             logger_provider=logger_provider,
             processor=self._make_processor,
             globally=globally,
+            spans_an_export=SPANS_AN_EXPORT if asked.form else None,
         )
+        if asked.form and not self._processor.exports:
+            _logger.warning(
+                "Content is not recorded: the application's own tracer provider exports its spans before they could "
+                "be redacted."
+            )
+            asked = replace(asked, form=None)
         self._metrics = Metrics(self._providers.meter.get_meter(_SCOPE))
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
+        self._content = ContentWatch(
+            asked, is_call=is_model_call, on_forgotten=lambda: self._metrics.dropped.update(("content",))
+        )
         self._instrumentors: list[Any] = wrap_clients(self._providers.tracer)
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
@@ -73,6 +90,7 @@ class Recorder:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
         for instrumentor in self._instrumentors:
             instrumentor.uninstrument()
+        self._content.close()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         return self._worker.run(self._finish, timeout=timeout)
@@ -100,6 +118,7 @@ class Recorder:
         self._processor = GenAISpanProcessor(
             submit=self._worker.submit,
             on_call=self._record,
+            on_content=lambda span: self._content.attributes(span),
             on_dropped=self._count_dropped,
             exporter=exporter,
         )
@@ -112,7 +131,12 @@ class Recorder:
         self._recent.remember(call, context)
         self._metrics.record_call(call, price, context)
         self._request_log.write_call(call, price, context)
-        return enriched(span, call, derived_attributes(call, price))
+        content, threats = self._content.look(span)
+        for threat in threats:
+            attributes = finding_fields(call, threat)
+            self._metrics.record_finding(attributes, context)
+            self._request_log.write_finding(attributes, context)
+        return enriched(span, call, {**derived_attributes(call, price), **content})
 
     def _count_dropped(self) -> None:
         self._metrics.dropped["span"] += 1
@@ -122,6 +146,7 @@ class Recorder:
             return
         try:
             self._metrics.dropped.clear()
+            self._content.after_fork()
             self._providers.after_fork()
             if multiprocessing := sys.modules.get("multiprocessing.util"):  # its children end without atexit
                 multiprocessing.register_after_fork(self, _flush_at_end)

@@ -1,4 +1,4 @@
-"""The request log: one structured record a model call, and one a score, never with content."""
+"""The request log: one structured record a model call, a score or a sign of an attack, never with content."""
 
 import time
 from collections.abc import Mapping
@@ -8,6 +8,7 @@ from opentelemetry.context import Context
 
 from genai_observability import signals
 from genai_observability._call import Call, Price, Value
+from genai_observability._content.threats import Finding
 
 
 class RequestLog:
@@ -34,16 +35,30 @@ class RequestLog:
 
     def write_score(self, attributes: Mapping[str, Value], context: Context) -> None:
         """One record for one score."""
+        body = f"score of {attributes[signals.EVALUATION_NAME.name]}"
+        self._write(signals.EVALUATION_EVENT, SeverityNumber.INFO, body, attributes, context)
+
+    def write_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
+        """One record for one sign of an attack or a leak: a WARN."""
+        kind, detail, source = (
+            attributes[attribute.name]
+            for attribute in (signals.SECURITY_KIND, signals.SECURITY_DETAIL, signals.SECURITY_SOURCE)
+        )
+        self._write(signals.SECURITY_EVENT, SeverityNumber.WARN, f"{kind} ({detail}) in {source}", attributes, context)
+
+    def _write(
+        self, event: str, severity: SeverityNumber, body: str, attributes: Mapping[str, Value], context: Context
+    ) -> None:
         self._logger.emit(
             LogRecord(
                 timestamp=time.time_ns(),
                 observed_timestamp=time.time_ns(),
                 context=context,
-                severity_number=SeverityNumber.INFO,
-                severity_text="INFO",
-                body=f"score of {attributes[signals.EVALUATION_NAME.name]}",
+                severity_number=severity,
+                severity_text=severity.name,
+                body=body,
                 # An attribute besides the record's own field: Loki drops the field.
-                attributes={signals.EVENT_NAME.name: signals.EVALUATION_EVENT, **attributes},
+                attributes={signals.EVENT_NAME.name: event, **attributes},
             )
         )
 
@@ -72,6 +87,20 @@ def call_fields(call: Call, price: Price) -> dict[str, Value | tuple[str, ...]]:
     }
     known = {attribute.name: value for attribute, value in fields.items() if value is not None}
     return {**known, **call.parameters, **call.attribution, **derived_attributes(call, price)}
+
+
+def finding_fields(call: Call, found: Finding) -> dict[str, Value]:
+    """The fields of the record of a sign of an attack or a leak."""
+    fields: dict[signals.Attribute, Value | None] = {
+        signals.SECURITY_KIND: found.kind,
+        signals.SECURITY_DETAIL: found.detail,
+        signals.SECURITY_SOURCE: found.source,
+        signals.SECURITY_COUNT: found.times,
+        signals.RESPONSE_ID: call.response_id,
+        signals.REQUEST_MODEL: call.request_model,
+    }
+    known = {attribute.name: value for attribute, value in fields.items() if value is not None}
+    return {**known, **call.attribution}
 
 
 def derived_attributes(call: Call, price: Price) -> dict[str, Value]:
