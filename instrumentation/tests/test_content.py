@@ -55,7 +55,7 @@ class Provider:
             answer = known | {"object": "chat.completion", "choices": [choice]}
             return httpx.Response(200, headers={"content-type": "application/json"}, content=json.dumps(answer))
         chunks = self.chunks or [{"content": "Cer"}, {"content": "tainly."}]
-        choices = [{"index": 0, "delta": chunk, "finish_reason": None} for chunk in chunks]
+        choices: list[dict[str, Any]] = [{"index": 0, "delta": chunk, "finish_reason": None} for chunk in chunks]
         choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})
         events = [json.dumps(known | {"object": "chat.completion.chunk", "choices": [choice]}) for choice in choices]
         text = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"])
@@ -585,6 +585,7 @@ def test_what_waits_is_bounded_and_the_oldest_is_forgotten_and_counted() -> None
     assert exchanges.take(_span(1)) is None
     assert exchanges.take(_span(7)) is not None
     assert exchanges.take(_span(7)) is None
+    assert exchanges.take(_span(4)) is not None
     assert exchanges._characters == 0
 
 

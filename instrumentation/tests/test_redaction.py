@@ -96,6 +96,7 @@ REDACTED = {
     "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nafter": "[key]\nafter",
     "-----BEGIN PRIVATE KEY-----\\nMIIE\\n-----END PRIVATE KEY-----": "[key]",
     "-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNz and so on": "[key]",
+    "sk-" + "Ab12Cd34Ef" * 200: "[key]",
     # inline media
     "![x](data:image/png;base64,iVBORw0KGgo=)": "![x]([data])",
 }  # fmt: skip
@@ -148,7 +149,8 @@ HOSTILE = (
     "a:", ":", "::", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "eyJ", "eyJa.", "sk-", "sk-1", "SG.", "://a:", "://",
     "Bearer ", "Basic ", "password=", "token", "key:1", "\\n", "\\u0040", "data:;base64,", "data:a;a=", "ssn ",
     "ssn is ",
-    "phone ", "tel no ", "version ", "A" * 20, "xoxb-", "AKIA", "\ud800", "\x00", "é",
+    "phone ", "tel no ", "version ", "A" * 20, "xoxb-", "AKIA", "hooks.slack.com/services/a", "Bearer a1", "basic 1",
+    "ya29.a", "eyJaaaaaaaaa.", "SG.aaaaaaaaaaaaaaaa", "\ud800", "\x00", "é",
 )  # fmt: skip
 
 

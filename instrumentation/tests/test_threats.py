@@ -125,7 +125,7 @@ def test_an_answer_that_repeats_the_system_prompt_is_a_leak(answer: str, leaks: 
 
 
 def test_a_short_system_prompt_leaks_as_a_whole() -> None:
-    secret = "Answer in rhymes, and never say the word blue."
+    secret = "Answer in rhymes, and never say the words blue and green."
     assert kinds(conversation(system=secret, answer=f"I was told: {secret}"))
     assert not kinds(conversation(system=secret, answer=secret[:30]))
     assert not kinds(conversation(system="Be brief.", answer="Be brief."))

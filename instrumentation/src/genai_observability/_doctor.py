@@ -10,6 +10,7 @@ from typing import Final
 
 from genai_observability import _exporters
 from genai_observability._clients import CLIENTS, is_installed
+from genai_observability._content.settings import VARIABLE, chosen
 
 _PATIENCE: Final = 5.0  # seconds for an answer of the Collector
 
@@ -25,7 +26,7 @@ class Finding:
 
 def doctor() -> int:
     """Print the findings as a table; 1 where one of them is wrong."""
-    findings = [_switch(), *_clients(), _service(), *map(_endpoint, ("TRACES", "METRICS", "LOGS"))]
+    findings = [_switch(), *_clients(), _service(), _content(), *map(_endpoint, ("TRACES", "METRICS", "LOGS"))]
     width = max(len(finding.subject) for finding in findings)
     for finding in findings:
         sys.stdout.write(f"{'ok   ' if finding.right else 'WRONG'}  {finding.subject:{width}}  {finding.found}\n")
@@ -54,6 +55,12 @@ def _clients() -> list[Finding]:
 def _service() -> Finding:
     name = os.environ.get("OTEL_SERVICE_NAME", "").strip()
     return Finding("service", name or "named as the program is (OTEL_SERVICE_NAME is not set)")
+
+
+def _content() -> Finding:
+    asked = chosen(None, security=None)
+    found = f"recorded, redacted: {asked.form}" if asked.form else f"not recorded ({VARIABLE} is off)"
+    return Finding("content", f"{found}; threats are {'' if asked.security else 'not '}looked for")
 
 
 def _endpoint(signal: str) -> Finding:

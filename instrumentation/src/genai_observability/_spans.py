@@ -29,6 +29,9 @@ MODEL_OPERATIONS: Final = frozenset({"chat", "text_completion", "generate_conten
 _OLDER_PROVIDER: Final = "gen_ai.system"  # the name of gen_ai.provider.name until semantic conventions 1.37
 _OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
 _PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
+_CONTENT_EVENTS: Final = (  # until semantic conventions 1.36
+    "gen_ai.content.", "gen_ai.system.", "gen_ai.user.", "gen_ai.assistant.", "gen_ai.tool.", "gen_ai.choice",
+)  # fmt: skip
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
 
 
@@ -174,7 +177,7 @@ def with_attributes(
         parent=span.parent,
         resource=span.resource,
         attributes=attributes,
-        events=[event for event in span.events if not event.name.startswith("gen_ai.")],
+        events=[event for event in span.events if not event.name.startswith(_CONTENT_EVENTS)],
         links=span.links,
         kind=span.kind,
         status=status or span.status,

@@ -17,8 +17,9 @@ from genai_observability._content.openai_calls import Exchange
 Part = dict[str, Any]
 Message = dict[str, Any]
 
-_MOST_MESSAGES: Final = 200  # of a long conversation, the newest
-_LONGEST_JSON: Final = 50_000  # characters of a tool call's arguments that are parsed
+_MOST_MESSAGES: Final = 200  # of a long conversation, the newest; and the system prompt, which comes first
+_LONGEST_JSON: Final = 50_000  # characters of a tool call's arguments that are parsed …
+_LONGEST_ATTRIBUTE: Final = 1_000_000  # … and of another instrumentation's attribute
 _SYSTEM: Final = ("system", "developer")
 
 
@@ -55,15 +56,10 @@ def of_exchange(exchange: Exchange) -> Conversation:
 
 def of_attributes(attributes: Mapping[str, AttributeValue]) -> Conversation | None:
     """What another instrumentation put on its span; ``None`` where it put nothing."""
-    found = [
-        _json_list(attributes.get(attribute.name))
-        for attribute in (
-            signals.SYSTEM_INSTRUCTIONS, signals.INPUT_MESSAGES, signals.OUTPUT_MESSAGES, signals.TOOL_DEFINITIONS,
-        )
-    ]  # fmt: skip
+    found = [_json_list(attributes.get(attribute.name)) for attribute in signals.CONTENT]
     if not any(found):
         return None
-    system, inputs, outputs, tools = found
+    inputs, outputs, system, tools = found
     return Conversation(
         [part for part in system if isinstance(part, dict)], _messages(inputs), _messages(outputs), tools
     )
@@ -97,11 +93,9 @@ _LARGEST: Final = 10**30
 
 
 def _chat(exchange: Exchange) -> Conversation:
-    given = exchange.body.get("messages")
-    messages = given if isinstance(given, list) else []
-    newest = messages[-_MOST_MESSAGES:]
-    first = [message for message in messages[: -len(newest) or None][:5] if _get(message, "role") in _SYSTEM]
-    inputs = [_chat_message(message) for message in (*(first if len(messages) > len(newest) else []), *newest)]
+    messages = _list(exchange.body.get("messages"))
+    system = [message for message in messages[:-_MOST_MESSAGES][:5] if _get(message, "role") in _SYSTEM]
+    inputs = [_chat_message(message) for message in (*system, *messages[-_MOST_MESSAGES:])]
     outputs = [_chat_message(_get(choice, "message"), choice) for choice in _list(_get(exchange.answer, "choices"))]
     if exchange.answer is None and (exchange.pieces or exchange.choices):
         outputs = _streamed(exchange)
@@ -284,7 +278,7 @@ def _json_list(value: AttributeValue | None) -> list[Any]:
     if not isinstance(value, str):
         return []
     try:
-        return _list(json.loads(value))
+        return _list(json.loads(value)) if len(value) <= _LONGEST_ATTRIBUTE else [_text(value)]
     except (ValueError, RecursionError):
         return [_text(value)]
 

@@ -81,6 +81,8 @@ class Exchanges:
         """Keep an exchange until ``take`` asks for it."""
         size = _size(exchange.body)
         with self._lock:
+            _, replaced = self._held.pop(span_id, (None, 0))
+            self._characters -= replaced
             self._held[span_id] = exchange, size
             self._characters += size
             while len(self._held) > self._most_calls or self._characters > self._most_characters:
@@ -134,6 +136,7 @@ def watch(exchanges: Exchanges, *, is_call: Callable[[Any], bool]) -> Callable[[
     except ImportError:
         return lambda: None
     original, original_async = openai.OpenAI.request, openai.AsyncOpenAI.request
+    before = [(client, vars(client).get("request")) for client in (openai.OpenAI, openai.AsyncOpenAI)]
     active = True
 
     @functools.wraps(original)
@@ -154,10 +157,12 @@ def watch(exchanges: Exchanges, *, is_call: Callable[[Any], bool]) -> Callable[[
 
     def end() -> None:
         nonlocal active
-        active = False  # another may have wrapped it since
-        for client, ours in ((openai.OpenAI, request), (openai.AsyncOpenAI, request_async)):
-            if vars(client).get("request") is ours:
-                del client.request  # it was inherited
+        active = False  # also where another has wrapped it since, which then stays
+        for client, own in before:
+            if vars(client).get("request") in (request, request_async):
+                del client.request
+                if own is not None:  # else it was inherited
+                    client.request = own  # type: ignore[method-assign]
 
     openai.OpenAI.request = request  # type: ignore[method-assign]
     openai.AsyncOpenAI.request = request_async  # type: ignore[method-assign]

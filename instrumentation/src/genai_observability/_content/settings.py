@@ -56,9 +56,11 @@ def chosen(content: Content | str | None, *, security: bool | None) -> Chosen:
     An argument goes before the environment, but that can always switch content off. What cannot be done as asked is
     not done, with a warning: in doubt nothing is recorded.
     """
-    watching = _flag(SECURITY_VARIABLE) if security is None else security is True
+    watching = _flag(SECURITY_VARIABLE) if security is None else bool(security)
     try:
         wanted = _wanted(content)
+        if wanted is None and not watching:
+            return Chosen()
         patterns = dict(wanted.redact if wanted else {})
         if own := os.environ.get(PATTERN_VARIABLE):
             patterns[_NAMED_BY_VARIABLE] = own
@@ -73,7 +75,7 @@ def chosen(content: Content | str | None, *, security: bool | None) -> Chosen:
 
 def _wanted(content: Content | str | None) -> Content | None:
     environment = os.environ.get(VARIABLE, "").strip().lower()
-    if VARIABLE in os.environ and environment in _OFF:
+    if environment and environment in _OFF:
         return None
     asked: object = content if content is not None else environment or _upstream()
     if asked is False or asked in _OFF:

@@ -18,8 +18,8 @@ Kind = Literal["prompt_injection", "pii", "system_prompt_leak"]
 Source = Literal["input", "tool", "output"]
 
 SHORTEST_LEAK: Final = 100
-"""Letters and digits of the system prompt in a row that make a leak; of a shorter one, all of it from 30 on."""
-SHORTEST_PROMPT: Final = 30
+"""Letters and digits of the system prompt in a row that make a leak; of a shorter one, all of it from 40 on."""
+SHORTEST_PROMPT: Final = 40
 
 _HEAD: Final = 20_000  # characters looked at, of each text …
 _TAIL: Final = 5_000
