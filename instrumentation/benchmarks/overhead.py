@@ -19,7 +19,6 @@ VARIANTS: Final = {
     "none": "no instrumentation",
     "upstream": "opentelemetry-instrumentation-genai-openai",
     "ours": "genai-observability, attribution set",
-    "content": "the same, with content and security",
 }
 CALLS: Final = {"plain": "a plain call", "streamed": "a streamed call of 200 chunks"}
 _CHUNKS: Final = 200
@@ -132,15 +131,14 @@ def _instrument(variant: str) -> Callable[[Callable[[], None]], Callable[[], Non
     """Set a variant up; returns what wraps its calls."""
     if variant == "upstream":
         _instrument_upstream()
-    if variant in ("ours", "content"):
+    if variant == "ours":
         import genai_observability
         from genai_observability import _exporters
 
         _exporters.span_exporter = _drop_spans()
         _exporters.metric_exporter = _drop_metrics()
         _exporters.log_exporter = _drop_logs()
-        extras: dict[str, Any] = {"content": "full", "security": True} if variant == "content" else {}
-        if not genai_observability.instrument(service_name="benchmark", **extras).recording:
+        if not genai_observability.instrument(service_name="benchmark").recording:
             raise SystemExit("Nothing is recorded: there is nothing to measure.")
         return genai_observability.attributed_to(feature="search", team="growth", user="alice", session="s-1")
     return lambda call: call

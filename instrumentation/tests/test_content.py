@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from genai_observability import Content, signals
 from genai_observability._content.openai_calls import Exchange, Exchanges
 from genai_observability._content.recorded import BYTES_A_SPAN, SPANS_AN_EXPORT
+from genai_observability._doctor import doctor
 from genai_observability._recorder import Recorder
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -619,3 +621,32 @@ def test_a_call_outside_of_any_span_of_ours_is_not_kept(start: Start) -> None:
     with trace.get_tracer("shop").start_as_current_span("request"):
         Provider().client().chat.completions.create(model="gpt-4o-mini", messages=QUESTION)
     assert not recorder._content._exchanges._held
+
+
+def test_the_doctor_says_what_would_be_recorded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")
+    assert doctor() == 0
+    assert "not recorded (GENAI_OBSERVABILITY_CONTENT is off); threats are not looked for" in capsys.readouterr().out
+    monkeypatch.setenv("GENAI_OBSERVABILITY_CONTENT", "preview")
+    monkeypatch.setenv("GENAI_OBSERVABILITY_SECURITY", "true")
+    assert doctor() == 0
+    assert "recorded, redacted: preview; threats are looked for" in capsys.readouterr().out
+
+
+def test_a_forked_worker_records_content_though_its_parent_was_at_it(start: Start, capture: Capture) -> None:
+    recorder = start(content="full")
+    client = Provider().client()
+    client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "of the parent"}])
+    recorder._content._exchanges._lock.acquire()  # as another thread may have, at that moment
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # that other threads run is the point
+        child = os.fork()
+    if child == 0:
+        client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "of the child"}])
+        os._exit(0 if recorder.force_flush(20) else 1)
+    recorder._content._exchanges._lock.release()
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert b"of the child" in capture.everything

@@ -55,16 +55,3 @@ def test_a_missing_wrapper_is_named_with_what_to_install(
     monkeypatch.setattr("genai_observability._doctor.is_installed", lambda module: "." not in module)
     assert doctor() == 1
     assert "pip install 'genai-observability[openai]'" in capsys.readouterr().out
-
-
-def test_it_says_whether_content_is_recorded(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for signal in ("TRACES", "METRICS", "LOGS"):
-        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")
-    assert doctor() == 0
-    assert "not recorded (GENAI_OBSERVABILITY_CONTENT is off); threats are not looked for" in capsys.readouterr().out
-    monkeypatch.setenv("GENAI_OBSERVABILITY_CONTENT", "preview")
-    monkeypatch.setenv("GENAI_OBSERVABILITY_SECURITY", "true")
-    assert doctor() == 0
-    assert "recorded, redacted: preview; threats are looked for" in capsys.readouterr().out
