@@ -22,6 +22,7 @@ _MARGIN: Final = 300  # characters behind the cut that are searched too: what be
 _DEEPEST: Final = 10
 _LONGEST_NAME: Final = 100
 _LARGEST: Final = 10**30  # a number with more digits is left out
+_SHORTEST_TELLING: Final = 6  # digits of a number that may be a password, a phone number or more
 _SHORT: Final = ("type", "id", "name", "modality", "mime_type", "role", "finish_reason")
 """What a part or message is called, besides what it says."""
 
@@ -78,7 +79,8 @@ class _Room:
         for message in messages:
             if self.left <= _NOTE:
                 left_out = f"[{len(messages) - len(made)} more messages]"
-                return [*made, {"role": message["role"], "parts": [{"type": "text", "content": left_out}]}]
+                note = {"type": "text", "content": left_out}
+                return [*made, {"role": self.short(message["role"]), "parts": [note]}]
             frame = {name: self.short(message[name]) for name in ("role", "name", "finish_reason") if message.get(name)}
             made.append(frame | {"parts": [self.part(part) for part in message["parts"] if self.left > _NOTE]})
         return made
@@ -119,7 +121,8 @@ class _Room:
         text = str(value) if abs(value) < _LARGEST else "[number]"  # also for what JSON has no word for: NaN, infinity
         if self._chosen.form == "hash":
             return self._fitting(f"hmac-sha256:{keyed_hash(text)}")
-        redacted = self._redacted(text, longest=_LONGEST_NAME, name=name)
+        telling = isinstance(value, int) and len(text) >= _SHORTEST_TELLING
+        redacted = self._redacted(text, longest=_LONGEST_NAME, name=name) if telling else text
         self.left -= len(redacted)
         return value if redacted == text and math.isfinite(value) else redacted
 

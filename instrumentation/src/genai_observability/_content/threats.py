@@ -57,7 +57,7 @@ def findings(said: Conversation, patterns: Mapping[str, re.Pattern[str]]) -> lis
 
 def _looked_at(messages: Iterable[Message]) -> list[str]:
     left, looked_at = _TOTAL, []
-    for text in (text for message in messages for part in message["parts"] for text in texts(part)):
+    for text in ("\n".join(texts(part)) for message in messages for part in message["parts"]):
         if left <= 0:
             break
         piece = text if len(text) <= _HEAD + _TAIL else f"{text[:_HEAD]}\n{text[-_TAIL:]}"
