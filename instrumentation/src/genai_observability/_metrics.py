@@ -62,6 +62,8 @@ class Metrics:
             signals.PRICES_AGE,
             lambda _: [Observation(age)] if (age := prices_age()) is not None else [],
         )
+        self._findings = _counter(meter, signals.SECURITY_FINDINGS)
+        self._finding_labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
         )
@@ -81,6 +83,12 @@ class Metrics:
         names = (label.name for label in signals.EVALUATIONS.labels)
         labels = {name: str(attributes[name]) for name in names if name in attributes}
         self._scores.record(score, self._labels.bound(labels), context)
+
+    def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
+        """Count a call with a sign of an attack or a leak."""
+        names = (label.name for label in signals.SECURITY_FINDINGS.labels)
+        labels = {name: str(attributes[name]) for name in names if name in attributes}
+        self._findings.add(1, self._finding_labels.bound(labels).values, context)
 
     def record_feedback(self, sign: Sign, attributes: Mapping[str, Value]) -> None:
         """Record what a user said, by its kind and by its weight."""

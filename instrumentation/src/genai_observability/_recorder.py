@@ -20,6 +20,9 @@ from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._children import deliver_at_end
 from genai_observability._clients import wrap_clients
+from genai_observability._content.recorded import SPANS_AN_EXPORT
+from genai_observability._content.settings import Content, chosen
+from genai_observability._content.watch import ContentWatch
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._feedback import FEEDBACK, Sign
 from genai_observability._metrics import Metrics
@@ -27,8 +30,8 @@ from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._pricing import Prices
 from genai_observability._providers import Providers, providers
 from genai_observability._receipt import Answer
-from genai_observability._request_log import RequestLog, derived_attributes
-from genai_observability._spans import GenAISpanProcessor, context_of, enriched, read_call
+from genai_observability._request_log import RequestLog, derived_attributes, finding_fields
+from genai_observability._spans import GenAISpanProcessor, context_of, enriched, is_model_call, read_call
 from genai_observability._worker import Worker
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
@@ -49,6 +52,8 @@ class Recorder:
         meter_provider: MeterProvider | None,
         logger_provider: LoggerProvider | None,
         logs: bool | None,
+        content: Content | str | None = None,
+        security: bool | None = None,
         globally: bool = True,
         enforcement: Enforcement | None = None,
     ) -> None:
@@ -59,6 +64,7 @@ class Recorder:
         self._open_calls = OpenCalls()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
+        asked = chosen(content, security=security)
         self._providers: Providers = providers(
             service_name=service_name,
             tracer_provider=tracer_provider,
@@ -66,7 +72,14 @@ class Recorder:
             logger_provider=logger_provider,
             processor=self._make_processor,
             globally=globally,
+            spans_an_export=SPANS_AN_EXPORT if asked.form else None,
         )
+        if asked.form and not self._processor.exports:
+            _logger.warning(
+                "Content is not recorded: the application's own tracer provider exports its spans before they could "
+                "be redacted."
+            )
+            asked = replace(asked, form=None)
         self._metrics = Metrics(
             self._providers.meter.get_meter(_SCOPE), open_calls=self._open_calls, prices_age=self._prices.age
         )
@@ -75,6 +88,9 @@ class Recorder:
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
+        self._content = ContentWatch(
+            asked, is_call=is_model_call, on_forgotten=lambda: self._metrics.dropped.update(("content",))
+        )
         self._unwrap = wrap_clients(self._providers.tracer, self._open_calls)
         self._end_checks: Callable[[], None] | None = None
         if enforcement is not None:
@@ -98,6 +114,7 @@ class Recorder:
         if self._end_checks is not None:
             self._end_checks()
         self._unwrap()
+        self._content.close()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         return self._worker.run(self._finish, timeout=timeout)
@@ -157,6 +174,7 @@ class Recorder:
             submit=self._worker.submit,
             on_end=self._recent.remember,
             on_call=self._record,
+            on_content=lambda span: self._content.attributes(span),
             on_dropped=self._count_dropped,
             exporter=exporter,
         )
@@ -171,7 +189,12 @@ class Recorder:
         if self._enforcement is not None:
             self._enforcement.book(call, price)
         self._request_log.write_call(call, price, derived, context)
-        return enriched(span, call, derived)
+        content, threats = self._content.look(span)
+        for threat in threats:
+            attributes = finding_fields(call, threat)
+            self._metrics.record_finding(attributes, context)
+            self._request_log.write_finding(attributes, context)
+        return enriched(span, call, {**derived, **content})
 
     def _price(self, call: Call) -> Price:
         price = self._prices.price(call)
@@ -189,6 +212,7 @@ class Recorder:
         try:
             self._open_calls.forget()
             self._metrics.forget()
+            self._content.after_fork()
             self._providers.after_fork()
             deliver_at_end(self, forked=True)
         except Exception as error:
