@@ -57,11 +57,9 @@ class Metrics:
         _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
         _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
         _observe(meter, signals.QUOTA_USED, self._quotas.observe_used)
-        _observe(
-            meter,
-            signals.PRICES_AGE,
-            lambda _: [Observation(age)] if (age := prices_age()) is not None else [],
-        )
+        self._prices_age = prices_age
+        self._priced = False
+        _observe(meter, signals.PRICES_AGE, self._observe_prices_age)
         self._findings = _counter(meter, signals.SECURITY_FINDINGS)
         self._finding_labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
         meter.create_observable_counter(
@@ -138,6 +136,7 @@ class Metrics:
                 self._add(self._tokens_detail, amount, labels, context, ((signals.TOKEN_TYPE.name, kind),))
 
     def _record_price(self, price: Price, labels: Labels, context: Context) -> None:
+        self._priced = True
         if price.amount is not None:
             self._add(self._cost, float(price.amount), labels, context)
         if price.unpriced:
@@ -162,6 +161,11 @@ class Metrics:
         else:
             found.amount += amount
             found.context = context
+
+    def _observe_prices_age(self, _options: CallbackOptions) -> Iterable[Observation]:
+        """Once there are calls to price: a process without any has nothing to export."""
+        age = self._prices_age() if self._priced else None
+        return [] if age is None else [Observation(age)]
 
     def _observe_in_flight(self, _options: CallbackOptions) -> Iterable[Observation]:
         names = (signals.PROVIDER.name, signals.REQUEST_MODEL.name)
