@@ -54,6 +54,7 @@ class Recorder:
         logs: bool | None,
         content: Content | str | None = None,
         security: bool | None = None,
+        attribution_to_provider: bool = False,
         globally: bool = True,
         enforcement: Enforcement | None = None,
     ) -> None:
@@ -91,7 +92,12 @@ class Recorder:
         self._content = ContentWatch(
             asked, is_call=is_model_call, on_forgotten=lambda: self._metrics.dropped.update(("content",))
         )
-        self._unwrap = wrap_clients(self._providers.tracer, self._open_calls)
+        self._unwrap = wrap_clients(
+            self._providers.tracer,
+            lambda module, tracers: module.watch(
+                self._open_calls, tracers, attribution_to_provider=attribution_to_provider
+            ),
+        )
         self._end_checks: Callable[[], None] | None = None
         if enforcement is not None:
             enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))

@@ -9,12 +9,20 @@ from collections.abc import Callable
 from opentelemetry.trace import TracerProvider
 
 from genai_observability._open_calls import OpenCalls
-from genai_observability._openai import apis, lean, requests, streams
+from genai_observability._openai import apis, disclosure, lean, requests, streams
 
 
-def watch(open_calls: OpenCalls, tracer_provider: TracerProvider) -> Callable[[], None]:
+def watch(
+    open_calls: OpenCalls, tracer_provider: TracerProvider, *, attribution_to_provider: bool
+) -> Callable[[], None]:
     """Watch the client from now on; returns what ends that."""
-    undo = [*requests.watch(open_calls), *streams.watch(), *apis.wrap(tracer_provider), *lean.shorten()]
+    attribute = disclosure.attributed if attribution_to_provider else None
+    undo = [
+        *requests.watch(open_calls, attribute=attribute),
+        *streams.watch(),
+        *apis.wrap(tracer_provider),
+        *lean.shorten(),
+    ]
 
     def end() -> None:
         for each in reversed(undo):
