@@ -31,6 +31,7 @@ class Recording:
     """A running recording with everything it exports kept in memory."""
 
     def __init__(self, tracer_provider: TracerProvider | None = None, **options: Any) -> None:
+        """``options`` are further arguments of ``instrument()``."""
         self._spans = InMemorySpanExporter()
         self._logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
         self._reader = InMemoryMetricReader()

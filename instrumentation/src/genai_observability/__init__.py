@@ -8,13 +8,20 @@ with genai_observability.attributed_to(feature="search", team="growth", user="al
 """
 
 from genai_observability._attribution import attributed_to
+from genai_observability._budgets.budget import Budget, BudgetExceeded
+from genai_observability._budgets.leases import RedisStore
 from genai_observability._caches import cache
 from genai_observability._chains import agent, embedding, rerank, retrieval, tool, workflow
-from genai_observability._instrument import Handle, evaluation, feedback, instrument
+from genai_observability._content.settings import Content
+from genai_observability._instrument import Handle, evaluation, feedback, instrument, receipt
 from genai_observability._reliability import circuit_breaker, fallback, queue_depth
 
 __all__ = [
+    "Budget",
+    "BudgetExceeded",
+    "Content",
     "Handle",
+    "RedisStore",
     "agent",
     "attributed_to",
     "cache",
@@ -25,6 +32,7 @@ __all__ = [
     "feedback",
     "instrument",
     "queue_depth",
+    "receipt",
     "rerank",
     "retrieval",
     "tool",

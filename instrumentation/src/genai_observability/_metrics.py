@@ -1,6 +1,5 @@
 """The metrics of a call, by the semantic conventions and with the attribution as labels."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -11,8 +10,10 @@ from opentelemetry.metrics import Counter as CounterInstrument
 
 from genai_observability import signals
 from genai_observability._call import Call, Price, Value
+from genai_observability._feedback import Sign
 from genai_observability._histograms import More, QuickHistogram
 from genai_observability._labels import LabelBudget, Labels
+from genai_observability._losses import Losses
 from genai_observability._open_calls import OpenCalls
 from genai_observability._quotas import Quotas
 
@@ -31,12 +32,14 @@ _MOST_SUMS: Final = 500
 class Metrics:
     """Records finished calls and scores. ``context`` is that of the call's span: exemplars lead to its trace."""
 
-    def __init__(self, meter: Meter, *, open_calls: OpenCalls, prices_age: Callable[[], float | None]) -> None:
+    def __init__(
+        self, meter: Meter, *, losses: Losses, open_calls: OpenCalls, prices_age: Callable[[], float | None]
+    ) -> None:
         """Create the catalogue's instruments on the meter; ``prices_age`` is read at each export."""
-        self.dropped: Counter[str] = Counter()
+        self._losses = losses
         self._open_calls = open_calls
         self._quotas = Quotas()
-        self._labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
+        self._labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
         self._sums: dict[tuple[CounterInstrument, Labels, More], _Sum] = {}
         self._duration = _histogram(meter, signals.CALL_DURATION)
         self._time_to_first_token = _histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
@@ -49,15 +52,18 @@ class Metrics:
         self._phases = _counter(meter, signals.CALL_PHASES)
         self._retries = _counter(meter, signals.CALL_RETRIES)
         self._scores = _histogram(meter, signals.EVALUATIONS)
+        self._feedback = _counter(meter, signals.FEEDBACK)
+        self._feedback_weight = _counter(meter, signals.FEEDBACK_WEIGHT)
+        self._feedback_satisfaction = _counter(meter, signals.FEEDBACK_SATISFACTION)
         _observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
         _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
         _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
         _observe(meter, signals.QUOTA_USED, self._quotas.observe_used)
-        _observe(
-            meter,
-            signals.PRICES_AGE,
-            lambda _: [Observation(age)] if (age := prices_age()) is not None else [],
-        )
+        self._prices_age = prices_age
+        self._priced = False
+        _observe(meter, signals.PRICES_AGE, self._observe_prices_age)
+        self._findings = _counter(meter, signals.SECURITY_FINDINGS)
+        self._finding_labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
         )
@@ -78,6 +84,21 @@ class Metrics:
         labels = {name: str(attributes[name]) for name in names if name in attributes}
         self._scores.record(score, self._labels.bound(labels), context)
 
+    def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
+        """Count a call with a sign of an attack or a leak."""
+        names = (label.name for label in signals.SECURITY_FINDINGS.labels)
+        labels = {name: str(attributes[name]) for name in names if name in attributes}
+        self._findings.add(1, self._finding_labels.bound(labels).values, context)
+
+    def record_feedback(self, sign: Sign, attributes: Mapping[str, Value]) -> None:
+        """Record what a user said, by its kind and by its weight."""
+        names = [label.name for label in signals.FEEDBACK.labels if label.name in attributes]
+        values = self._labels.bound({name: str(attributes[name]) for name in names}).values
+        self._feedback.add(1, values)
+        unkind = {name: value for name, value in values.items() if name != signals.EVALUATION_LABEL.name}
+        self._feedback_weight.add(sign.weight, unkind)
+        self._feedback_satisfaction.add(sign.weight * sign.satisfaction, unkind)
+
     def settle(self) -> None:
         """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""
         sums, self._sums = self._sums, {}
@@ -86,7 +107,7 @@ class Metrics:
 
     def forget(self) -> None:
         """In a child made by fork: what was counted is the parent's."""
-        self.dropped.clear()
+        self._losses.clear()
         self._sums.clear()
 
     def _record_times(self, call: Call, labels: Labels, context: Context) -> None:
@@ -117,6 +138,7 @@ class Metrics:
                 self._add(self._tokens_detail, amount, labels, context, ((signals.TOKEN_TYPE.name, kind),))
 
     def _record_price(self, price: Price, labels: Labels, context: Context) -> None:
+        self._priced = True
         if price.amount is not None:
             self._add(self._cost, float(price.amount), labels, context)
         if price.unpriced:
@@ -142,6 +164,11 @@ class Metrics:
             found.amount += amount
             found.context = context
 
+    def _observe_prices_age(self, _options: CallbackOptions) -> Iterable[Observation]:
+        """Once there are calls to price: a process without any has nothing to export."""
+        age = self._prices_age() if self._priced else None
+        return [] if age is None else [Observation(age)]
+
     def _observe_in_flight(self, _options: CallbackOptions) -> Iterable[Observation]:
         names = (signals.PROVIDER.name, signals.REQUEST_MODEL.name)
         return [
@@ -150,7 +177,7 @@ class Metrics:
         ]
 
     def _observe_dropped(self, _options: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(count, {_DROPPED_KIND: kind}) for kind, count in self.dropped.items()]
+        return [Observation(count, {_DROPPED_KIND: kind}) for kind, count in list(self._losses.items())]
 
 
 @dataclass(slots=True)

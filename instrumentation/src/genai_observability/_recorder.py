@@ -3,36 +3,48 @@
 import logging
 import os
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry._logs import LoggerProvider
-from opentelemetry.context import get_current
+from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, _baggage, _gauges, _steps, _threads, signals
+from genai_observability._budgets.budget import Budget
+from genai_observability._budgets.checked_methods import check_first
+from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._children import deliver_at_end
 from genai_observability._clients import wrap_clients
+from genai_observability._content.recorded import SPANS_AN_EXPORT
+from genai_observability._content.settings import Content, chosen
+from genai_observability._content.watch import ContentWatch
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
+from genai_observability._feedback import FEEDBACK, Sign
+from genai_observability._losses import Losses
 from genai_observability._measures import Measures, step_labels
 from genai_observability._metrics import Metrics
 from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._pricing import Prices
 from genai_observability._providers import Providers, no_logs, no_metrics, providers
-from genai_observability._request_log import RequestLog, derived_attributes
+from genai_observability._receipt import Answer
+from genai_observability._request_log import RequestLog, derived_attributes, finding_fields
 from genai_observability._sampling import AllCallsProvider
 from genai_observability._spans import (
     RECORDED,
     GenAISpanProcessor,
     context_of,
     enriched,
+    is_model_call,
     read_call,
     read_step,
+    scrubbed_status,
     with_attributes,
 )
 from genai_observability._steps import OpenStep, OpenSteps
@@ -59,18 +71,25 @@ class Recorder:
         meter_provider: MeterProvider | None,
         logger_provider: LoggerProvider | None,
         logs: bool | None,
+        content: Content | str | None = None,
+        security: bool | None = None,
+        attribution_to_provider: bool = False,
         threads: bool = True,
         propagate: Iterable[str] = (),
         accept: Iterable[str] = (),
         globally: bool = True,
+        enforcement: Enforcement | None = None,
     ) -> None:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
+        self._enforcement = enforcement
         self._prices = Prices()
         self._recent = RecentCalls()
         self._open_calls = OpenCalls()
+        self._losses: Losses = Counter()
         self.open_steps = OpenSteps()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
+        asked = chosen(content, security=security)
         self._providers: Providers = providers(
             service_name=service_name,
             tracer_provider=tracer_provider,
@@ -78,17 +97,37 @@ class Recorder:
             logger_provider=logger_provider,
             processor=self._make_processor,
             globally=globally,
+            losses=self._losses,
+            spans_an_export=SPANS_AN_EXPORT if asked.form else None,
         )
+        if asked.form and not self._processor.exports:
+            _logger.warning(
+                "Content is not recorded: the application's own tracer provider exports its spans before they could "
+                "be redacted."
+            )
+            asked = replace(asked, form=None)
         meter = self._providers.meter.get_meter(_SCOPE)
-        self._metrics = Metrics(meter, open_calls=self._open_calls, prices_age=self._prices.age)
-        self._measures = Measures(meter, on_overflow=lambda: self._metrics.dropped.update(("label",)))
+        self._metrics = Metrics(meter, losses=self._losses, open_calls=self._open_calls, prices_age=self._prices.age)
+        self._measures = Measures(meter, on_overflow=lambda: self._losses.update(("label",)))
         _gauges.observe(meter)
         self._worker.settle = self._metrics.settle
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
-        self._unwrap = wrap_clients(self._providers.tracer, self._open_calls)
+        self._content = ContentWatch(
+            asked, is_call=is_model_call, on_forgotten=lambda: self._losses.update(("content",))
+        )
+        self._unwrap = wrap_clients(
+            self._providers.tracer,
+            lambda module, tracers: module.watch(
+                self._open_calls, tracers, attribution_to_provider=attribution_to_provider
+            ),
+        )
+        self._end_checks: Callable[[], None] | None = None
+        if enforcement is not None:
+            enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))
+            self._end_checks = check_first(enforcement.check)  # outside the wrapper: a refused call leaves no span
         self._stop_threads = _threads.follow() if threads else lambda: None
         self._stop_baggage = _baggage.travel(
             propagate=propagate,
@@ -111,30 +150,60 @@ class Recorder:
 
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
+        if self._end_checks is not None:
+            self._end_checks()
         self._unwrap()
+        self._content.close()
         self._stop_threads()
         self._stop_baggage()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         return self._worker.run(self._finish, timeout=timeout)
 
+    def enforces(self, budgets: tuple[Budget, ...]) -> bool:
+        """Whether these are the budgets in force."""
+        return self._enforcement is not None and self._enforcement.budgets == budgets
+
     def evaluate(
-        self, name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
+        self, name: str, *, score: float | None, label: str | None, explanation: str | None, answer: Answer | None
     ) -> None:
         """Queue a score; see ``evaluation()``."""
-        attribution = _attribution.current()
-        given = evaluation_attributes(
-            name, score=score, label=label, explanation=explanation, response_id=response_id
-        )  # fmt: skip
+        given = evaluation_attributes(name, score=score, label=label, explanation=explanation)
+        attributes, context = self._joined(answer, given)
 
-        def record() -> None:  # in order behind the call that it judges, which is then known
-            known, context = self._recent.find(response_id)
-            attributes = {**known, **attribution, **given}
+        def record() -> None:
             self._request_log.write_score(attributes, context)
             if (value := given.get(signals.EVALUATION_SCORE.name)) is not None:
                 self._metrics.record_score(float(value), attributes, context)
 
         self._submit(record)
+
+    def feedback(
+        self, kind: str, sign: Sign, *, category: str | None, comment: str | None, answer: Answer | None
+    ) -> None:
+        """Queue what a user said; see ``feedback()``."""
+        given = evaluation_attributes(FEEDBACK, score=sign.satisfaction, label=kind, explanation=comment)
+        if category is not None:
+            given[signals.FEEDBACK_CATEGORY.name] = _attribution.text(category)
+        attributes, context = self._joined(answer, given)
+
+        def record() -> None:
+            self._request_log.write_score(attributes, context)
+            self._metrics.record_score(sign.satisfaction, attributes, context)
+            self._metrics.record_feedback(sign, attributes)
+
+        self._submit(record)
+
+    def answer(self, response_id: str) -> Answer:
+        """What is known here of an answer."""
+        return self._recent.find(response_id)
+
+    def _joined(self, answer: Answer | None, given: Mapping[str, Value]) -> tuple[dict[str, Value], Context]:
+        """What is said of an answer, with what is known of it."""
+        if answer is None:
+            return {**_attribution.current(), **given}, Context()
+        known = {**answer.attributes, **_attribution.current(), signals.RESPONSE_ID.name: answer.response_id}
+        return {**known, **given}, context_of(answer.span)
 
     def measure(self, metric: signals.Metric, amount: float, labels: Mapping[str, Value]) -> None:
         """Queue a measurement, under these labels and the attribution in force."""
@@ -167,7 +236,9 @@ class Recorder:
             open_calls=self._open_calls,
             open_steps=self.open_steps,
             submit=self._worker.submit,
+            on_end=self._recent.remember,
             on_call=self._record,
+            on_content=lambda span: self._content.attributes(span),
             on_step=self._record_step,
             on_dropped=self._count_dropped,
             exporter=exporter,
@@ -181,17 +252,24 @@ class Recorder:
         context = context_of(span.context)
         if noted is not None and noted.step is not None:
             noted.step.charge(price)
-        self._recent.remember(call, span.context)
         self._metrics.record_call(call, price, context)
+        if self._enforcement is not None:
+            self._enforcement.book(call, price)
         self._request_log.write_call(call, price, derived, context)
-        return enriched(span, call, derived)
+        content, threats = self._content.look(span)
+        for threat in threats:
+            attributes = finding_fields(call, threat)
+            self._metrics.record_finding(attributes, context)
+            self._request_log.write_finding(attributes, context)
+        return enriched(span, call, {**derived, **content})
 
     def _record_step(self, span: ReadableSpan, open_step: OpenStep) -> ReadableSpan:
         step, context = read_step(span, open_step), context_of(span.context)
         self._measures.record_step(step, context)
         labels = step_labels(step)
         open_step.on_late = lambda cost: self._measures.record(signals.STEP_COSTS, float(cost), labels, context)
-        return with_attributes(span, _steps.derived_attributes(step))
+        attributes = {**self._content.attributes(span), **_steps.derived_attributes(step)}
+        return with_attributes(span, attributes, scrubbed_status(span))
 
     def _price(self, call: Call) -> Price:
         price = self._prices.price(call)
@@ -201,7 +279,7 @@ class Recorder:
         return replace(price, estimated=self._prices.price(replace(call, tokens=tokens)).amount)
 
     def _count_dropped(self) -> None:
-        self._metrics.dropped["span"] += 1
+        self._losses["call"] += 1
 
     def _after_fork(self) -> None:
         if not self._processor.active:
@@ -210,6 +288,7 @@ class Recorder:
             self._open_calls.forget()
             self.open_steps.forget()
             self._metrics.forget()
+            self._content.after_fork()
             self._providers.after_fork()
             deliver_at_end(self, forked=True)
         except Exception as error:
@@ -218,4 +297,6 @@ class Recorder:
     def _finish(self) -> None:
         self._processor.active = False
         self._providers.force_flush()
+        if self._enforcement is not None:
+            self._enforcement.stop(END)
         self._providers.shutdown()
