@@ -46,9 +46,11 @@ Spans and log records have the name of the first column; in Prometheus and Loki 
 
 **Bounded** values are few, so that they may be labels of a metric. The unbounded ones (users, sessions, ids) are on
 spans and in the log alone.
-**On** says which signal carries it: `span` (of a model call), `step` (the span of a chain's step), `log` (the request
-log, `event.name` = `{call}`), `score` (the log of scores and feedback, `event.name` = `{evaluation}`), `flag` (the log
-of feature flags, `event.name` = `{flag}`), `metric`.
+**On** says which signal carries it: `span` (of a model call), `step` (the span of a chain's step),
+`log` (the request log, `event.name` = `{call}`),
+`score` (the log of scores and feedback, `event.name` = `{evaluation}`),
+`finding` (the log of signs of attacks and leaks, `event.name` = `{security}`),
+`flag` (the log of feature flags, `event.name` = `{flag}`), `metric`.
 """
 
 _METADATA: Final = """\
@@ -93,7 +95,12 @@ def page() -> str:
             _LABELS.format(labels=_names(signals.CALL_LABELS)),
             _table(("metric", "labels"), map(_labels, signals.METRICS)),
             "## Attributes and log fields\n",
-            _ATTRIBUTES.format(call=signals.CALL_EVENT, evaluation=signals.EVALUATION_EVENT, flag=signals.FLAG_EVENT),
+            _ATTRIBUTES.format(
+                call=signals.CALL_EVENT,
+                evaluation=signals.EVALUATION_EVENT,
+                security=signals.SECURITY_EVENT,
+                flag=signals.FLAG_EVENT,
+            ),
             _table(attributes, map(_attribute, signals.attributes())),
             _METADATA.format(prefix=signals.METADATA_PREFIX),
         ]
@@ -129,10 +136,11 @@ def _attribute(attribute: Attribute) -> tuple[str, ...]:
 
 def _carriers(attribute: Attribute) -> list[str]:
     carried = {
-        "span": attribute in signals.CALL_FIELDS and attribute not in _NOT_ON_SPANS,
+        "span": attribute in (*signals.CALL_FIELDS, *signals.CONTENT) and attribute not in _NOT_ON_SPANS,
         "step": attribute in signals.STEP_FIELDS,
         "log": attribute in signals.CALL_FIELDS,
         "score": attribute in signals.EVALUATION_FIELDS,
+        "finding": attribute in signals.SECURITY_FIELDS,
         "flag": attribute in signals.FLAG_FIELDS,
         "metric": any(attribute in metric.labels for metric in signals.METRICS),
     }
