@@ -112,12 +112,20 @@ def test_documents_are_kept_as_ids_and_scores_whatever_they_come_as_and_never_wi
 
 def test_of_many_documents_all_are_counted_and_a_hundred_kept(recording: Recording) -> None:
     with genai_observability.retrieval("handbook") as step:
-        step.documents(str(number) for number in range(1000))
+        step.documents([str(number) for number in range(1000)])
     with genai_observability.retrieval("handbook") as step:
         step.documents([])
     full, empty = map(attributes, recording.spans)
     assert (len(json.loads(full[signals.DOCUMENTS.name])), full[signals.DOCUMENT_COUNT.name]) == (100, 1000)
     assert empty[signals.DOCUMENT_COUNT.name] == 0
+
+
+def test_an_iterator_of_documents_is_left_to_the_application(recording: Recording) -> None:
+    found: Any = iter(["d-1", "d-2"])
+    with genai_observability.retrieval("handbook") as step:
+        step.documents(found)
+    assert list(found) == ["d-1", "d-2"]
+    assert signals.DOCUMENTS.name not in attributes(recording.spans[0])
 
 
 @pytest.mark.parametrize("documents", [None, 7, [{"id": {"a": 1}, "score": "high"}], [(1, 2, 3)], [None]])

@@ -5,7 +5,7 @@ import functools
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextvars import Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
@@ -41,13 +41,14 @@ class Step:
     def __init__(self, invocation: "GenAIInvocation | None") -> None:
         self._invocation: Any = invocation
 
-    def documents(self, documents: Iterable[object]) -> None:
+    def documents(self, documents: Collection[object]) -> None:
         """Note what a retrieval or a reranking found, best first: ids and scores, never content.
 
         Args:
-            documents: Ids, pairs of id and score, or anything with ``id`` and ``score`` as keys or attributes.
+            documents: Ids, pairs of id and score, or anything with ``id`` and ``score`` as keys or attributes. An
+                iterator is left as it is, as it could be read only once.
         """
-        if self._invocation is not None:
+        if self._invocation is not None and isinstance(documents, Collection):
             _harmless(lambda: self._invocation.attributes.update(_document_attributes(documents)))
 
     def tokens(self, count: int) -> None:
@@ -203,7 +204,7 @@ def _retrieve(
     return invocation
 
 
-def _document_attributes(documents: Iterable[object]) -> dict[str, str | int | float]:
+def _document_attributes(documents: Collection[object]) -> dict[str, str | int | float]:
     found = [_document(document) for document in documents]
     scores = [score for _, score in found if score is not None]
     kept = [{"id": id_, "score": score} if score is not None else {"id": id_} for id_, score in found[:_MOST_DOCUMENTS]]
