@@ -1,0 +1,270 @@
+"""Every API of the client: the application sees and sends what it would without us, and one exact call is recorded."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import genai_observability
+import openai
+import pytest
+from genai_observability import signals
+
+from instrumentation.tests import conversations as ask
+from instrumentation.tests import scripts
+from instrumentation.tests.aimock_process import aimock
+from instrumentation.tests.conversations import Talk, attempt, run, seen
+from instrumentation.tests.recording import Recording
+from instrumentation.tests.wire import Answer, Wire, relay, scripted
+
+MILLION = 1_000_000
+# Dollars a token by genai-prices; those of gpt-4o-mini, and of its answers here.
+GREETING = (1_000 * 0.15 + 200 * 0.60) / MILLION
+WEATHER = (300 * 0.15 + 40 * 0.60) / MILLION
+TOOL = (500 * 0.15 + 60 * 0.60) / MILLION
+SEARCHES = (4_000 * 0.15 + 500 * 0.60) / MILLION + 2 * 10 / 1_000
+IMAGES = (20 * 5 + 40 * 10 + 4_160 * 40) / MILLION
+TRANSCRIPT = (100 * 2.50 + 800 * 6 + 50 * 10) / MILLION
+COMPLETION = (3_000 * 1.50 + 400 * 2) / MILLION
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A conversation, and what is to be recorded of it; without ``answers``, aimock answers."""
+
+    talk: Talk
+    operation: str = "chat"
+    model: str = ask.MODEL
+    cost: float | None = None
+    unpriced: str | None = None
+    outcome: str = "success"
+    end: str | None = None
+    recorded: Mapping[signals.Attribute, Any] = field(default_factory=dict)
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+
+
+def tokens(given: int, written: int) -> dict[signals.Attribute, Any]:
+    return {signals.INPUT_TOKENS: given, signals.OUTPUT_TOKENS: written}
+
+
+STOPPED = {signals.FINISH_REASONS: ("stop",), signals.RESPONSE_ID: "chatcmpl-1"}
+IMAGE_TOKENS = {**tokens(60, 4_160), signals.IMAGE_INPUT_TOKENS: 40, signals.IMAGE_OUTPUT_TOKENS: 4_160}
+IMAGE = {"operation": "image_generation", "model": "gpt-image-1"}
+SPOKEN = {"operation": "speech", "model": "tts-1"}
+HEARD = {"operation": "transcription", "model": "whisper-1"}
+COMPLETED = {
+    "operation": "text_completion",
+    "model": "gpt-3.5-turbo-instruct",
+    "cost": COMPLETION,
+    "recorded": {**tokens(3_000, 400), signals.FINISH_REASONS: ("stop",), signals.RESPONSE_ID: "cmpl-1"},
+}
+
+CASES: dict[str, Case] = {
+    "chat": Case(talk=ask.chat, cost=GREETING, recorded={**STOPPED, **tokens(1_000, 200), signals.TEMPERATURE: 0.5}),
+    "chat streamed": Case(
+        talk=ask.chat_streamed, cost=GREETING, end="complete", recorded={**STOPPED, **tokens(1_000, 200)}
+    ),
+    "chat streamed without usage": Case(
+        talk=ask.chat_streamed_without_usage, unpriced="no_usage", end="complete", recorded=STOPPED
+    ),
+    "chat parsed": Case(talk=ask.chat_parsed, cost=WEATHER, recorded=tokens(300, 40)),
+    "chat with tools": Case(
+        talk=ask.chat_with_tools,
+        cost=TOOL,
+        recorded={**tokens(500, 60), signals.FINISH_REASONS: ("tool_calls",)},
+    ),
+    "chat with tools, streamed": Case(
+        talk=ask.chat_with_tools_streamed,
+        cost=TOOL,
+        end="complete",
+        recorded={**tokens(500, 60), signals.FINISH_REASONS: ("tool_calls",)},
+    ),
+    "chat, raw": Case(talk=ask.chat_raw, cost=GREETING, recorded={**STOPPED, **tokens(1_000, 200)}),
+    "chat, raw, streamed": Case(
+        talk=ask.chat_raw_streamed, cost=GREETING, end="complete", recorded={**STOPPED, **tokens(1_000, 200)}
+    ),
+    "chat, streaming response": Case(
+        talk=ask.chat_streaming_response, unpriced="no_usage", recorded={signals.REQUEST_MODEL: ask.MODEL}
+    ),
+    "chat, lines of the answer": Case(talk=ask.chat_lines, unpriced="no_usage", end="complete"),
+    "chat, helper for streams": Case(
+        talk=ask.chat_stream_helper, cost=GREETING, end="complete", recorded={**STOPPED, **tokens(1_000, 200)}
+    ),
+    "chat, filtered": Case(
+        talk=ask.chat_filtered,
+        cost=(100 * 0.15 + 1 * 0.60) / MILLION,
+        recorded={signals.FINISH_REASONS: ("content_filter",)},
+    ),
+    "chat, broken off": Case(
+        talk=attempt(ask.chat_broken), unpriced="no_usage", outcome="error", end="broken"
+    ),
+    "chat, refused": Case(
+        talk=attempt(ask.chat_too_often),
+        outcome="rate_limited",
+        recorded={signals.ERROR_TYPE: "openai.RateLimitError"},
+    ),
+    "responses": Case(talk=ask.responses, cost=GREETING, recorded=tokens(1_000, 200)),
+    "responses streamed": Case(
+        talk=ask.responses_streamed, cost=GREETING, end="complete", recorded=tokens(1_000, 200)
+    ),
+    "responses parsed": Case(talk=ask.responses_parsed, cost=WEATHER, recorded=tokens(300, 40)),
+    "responses, raw": Case(talk=ask.responses_raw, cost=GREETING, recorded=tokens(1_000, 200)),
+    "responses, helper for streams": Case(
+        talk=ask.responses_stream_helper, cost=GREETING, end="complete", recorded=tokens(1_000, 200)
+    ),
+    "responses with searches": Case(
+        talk=ask.responses_with_searches, cost=SEARCHES, recorded={signals.WEB_SEARCHES: 2, **tokens(4_000, 500)}
+    ),
+    "responses with searches, streamed": Case(
+        talk=ask.responses_with_searches_streamed,
+        cost=SEARCHES,
+        end="complete",
+        recorded={signals.WEB_SEARCHES: 2, **tokens(4_000, 500)},
+    ),
+    "embeddings": Case(
+        talk=ask.embeddings,
+        operation="embeddings",
+        model="text-embedding-3-small",
+        cost=5_000 * 0.02 / MILLION,
+        recorded={signals.INPUT_TOKENS: 5_000},
+        answers={"/v1/embeddings": scripts.EMBEDDINGS},
+    ),
+    "images without usage": Case(
+        talk=ask.images, **IMAGE, unpriced="no_usage", recorded={signals.IMAGES: 2}
+    ),
+    "images": Case(
+        talk=ask.images,
+        **IMAGE,
+        cost=IMAGES,
+        recorded={signals.IMAGES: 2, **IMAGE_TOKENS},
+        answers={"/v1/images/generations": scripts.IMAGES},
+    ),
+    "image edited": Case(talk=ask.image_edited, **IMAGE, unpriced="no_usage", recorded={signals.IMAGES: 2}),
+    "images streamed": Case(
+        talk=ask.images_streamed,
+        **IMAGE,
+        cost=IMAGES,
+        end="complete",
+        recorded={signals.IMAGES: 1, **IMAGE_TOKENS},
+        answers={"/v1/images/generations": scripts.IMAGE_EVENTS},
+    ),
+    "speech": Case(talk=ask.speech, **SPOKEN, cost=16 * 15 / MILLION, recorded={signals.CHARACTERS: 16}),
+    "speech, streaming response": Case(
+        talk=ask.speech_streaming_response, **SPOKEN, cost=4 * 15 / MILLION, recorded={signals.CHARACTERS: 4}
+    ),
+    "transcription": Case(talk=ask.transcription("json"), **HEARD, unpriced="no_usage"),
+    "transcription, verbose": Case(
+        talk=ask.transcription("verbose_json"),
+        **HEARD,
+        cost=90.5 * 0.36 / 3_600,
+        recorded={signals.AUDIO_SECONDS: 90.5},
+    ),
+    **{
+        f"transcription, {kind}": Case(talk=ask.transcription(kind), **HEARD, unpriced="no_usage")
+        for kind in ("text", "srt", "vtt")
+    },
+    "transcription by tokens": Case(
+        talk=ask.transcription("json", "gpt-4o-transcribe"),
+        operation="transcription",
+        model="gpt-4o-transcribe",
+        cost=TRANSCRIPT,
+        recorded={**tokens(900, 50), signals.AUDIO_INPUT_TOKENS: 800},
+    ),
+    "transcription streamed": Case(
+        talk=ask.transcription_streamed,
+        operation="transcription",
+        model="gpt-4o-transcribe",
+        cost=TRANSCRIPT,
+        end="complete",
+        recorded={**tokens(900, 50), signals.AUDIO_INPUT_TOKENS: 800},
+    ),
+    "translation": Case(
+        talk=ask.translation, operation="translation", model="whisper-1", cost=30 * 0.36 / 3_600
+    ),
+    "moderation": Case(
+        talk=ask.moderation, operation="moderation", model="omni-moderation-latest", cost=0.0
+    ),
+    "completion": Case(
+        talk=ask.completion, **COMPLETED, answers={"/v1/completions": scripts.COMPLETION}
+    ),
+    "completion streamed": Case(
+        talk=ask.completion_streamed,
+        **COMPLETED,
+        end="complete",
+        answers={"/v1/completions": scripts.COMPLETION_EVENTS},
+    ),
+}
+
+
+@pytest.fixture(scope="session")
+def other_provider() -> Iterator[str]:
+    with aimock() as url:
+        yield url
+
+
+@pytest.fixture
+def wire(request: pytest.FixtureRequest, other_provider: str) -> Iterator[Wire]:
+    """A relay to aimock, or to a provider that gives the answers of the case."""
+    answers = request.getfixturevalue("case").answers if "case" in request.fixturenames else {}
+    if answers:
+        with scripted(answers) as provider, relay(provider) as wire:
+            yield wire
+    else:
+        with relay(other_provider) as wire:
+            yield wire
+
+
+def converse(talk: Talk, url: str, *, asynchronous: bool, azure: bool = False) -> Any:
+    """Have a conversation through a new client; all that the application saw."""
+    common: dict[str, Any] = {"api_key": "test", "max_retries": 0}
+    where: dict[str, Any] = {"azure_endpoint": url, "api_version": "2024-10-21"} if azure else {"base_url": f"{url}/v1"}
+
+    async def with_async_client() -> Any:
+        async with (openai.AsyncAzureOpenAI if azure else openai.AsyncOpenAI)(**common, **where) as client:
+            return await talk(client)
+
+    async def with_client() -> Any:
+        with (openai.AzureOpenAI if azure else openai.OpenAI)(**common, **where) as client:
+            return await talk(client)
+
+    return seen(asyncio.run(with_async_client()) if asynchronous else run(with_client()))
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "async"])
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_the_application_sees_and_sends_what_it_would_without_us_and_one_call_is_recorded(
+    case: Case, wire: Wire, *, asynchronous: bool
+) -> None:
+    alone = converse(case.talk, wire.url, asynchronous=asynchronous)
+    sent_alone = wire.take()
+    recording = Recording()
+    try:
+        with genai_observability.attributed_to(feature="guide", team="growth"):
+            watched = converse(case.talk, wire.url, asynchronous=asynchronous)
+        assert watched == alone
+        assert wire.take() == sent_alone
+        assert_recorded(case, recording)
+    finally:
+        recording.close()
+
+
+def assert_recorded(case: Case, recording: Recording) -> None:
+    record = recording.record
+    expected = {
+        signals.OPERATION: case.operation,
+        signals.REQUEST_MODEL: case.model,
+        signals.PROVIDER: "openai",
+        signals.FEATURE: "guide",
+        signals.TEAM: "growth",
+        signals.OUTCOME: case.outcome,
+        signals.UNPRICED: case.unpriced,
+        signals.STREAM_END: case.end,
+        **case.recorded,
+    }
+    assert {attribute.name: record.get(attribute.name) for attribute in expected} == {
+        attribute.name: value for attribute, value in expected.items()
+    }
+    assert record.get(signals.COST.name) == (None if case.cost is None else pytest.approx(case.cost, rel=1e-9))
+    (duration,) = recording.points(signals.CALL_DURATION.name)
+    assert duration.count == 1
+    assert len(recording.spans) == 1
