@@ -30,7 +30,7 @@ from instrumentation.tests.recording import Recording
 def test_ten_thousand_feature_names_become_a_hundred_and_the_overflow_is_counted() -> None:
     overflows: list[None] = []
     budget = LabelBudget(on_overflow=lambda: overflows.append(None))
-    features = {budget.bound({"app.feature": f"feature-{number}"})["app.feature"] for number in range(10_000)}
+    features = {budget.bound({"app.feature": f"feature-{number}"}).values["app.feature"] for number in range(10_000)}
     assert len(features) == 101
     assert OTHER in features
     assert len(overflows) == 9_900
@@ -39,9 +39,9 @@ def test_ten_thousand_feature_names_become_a_hundred_and_the_overflow_is_counted
 def test_combinations_of_labels_are_bounded_too() -> None:
     budget = LabelBudget(values=1000, combinations=300, on_overflow=lambda: None)
     bounded = [budget.bound({"app.feature": f"f{n % 50}", "app.team": f"t{n // 50}"}) for n in range(2_500)]
-    assert len({tuple(labels.items()) for labels in bounded}) == 301
-    assert bounded[0] == {"app.feature": "f0", "app.team": "t0"}, "what came first keeps its labels"
-    assert budget.bound({"app.feature": "f0", "app.team": "t0"}) == {"app.feature": "f0", "app.team": "t0"}
+    assert len({tuple(labels.values.items()) for labels in bounded}) == 301
+    assert bounded[0].values == {"app.feature": "f0", "app.team": "t0"}, "what came first keeps its labels"
+    assert budget.bound({"app.feature": "f0", "app.team": "t0"}).values == {"app.feature": "f0", "app.team": "t0"}
 
 
 def test_calls_beyond_the_label_bound_are_still_counted_under_other(

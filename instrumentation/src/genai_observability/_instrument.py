@@ -9,13 +9,12 @@ from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
+from genai_observability import _sigterm
 from genai_observability._evaluation import FEEDBACK, RATINGS, Rating
 from genai_observability._exporters import sdk_disabled
-from genai_observability._recorder import Recorder
+from genai_observability._recorder import END, Recorder
 
 _logger = logging.getLogger("genai_observability")
-
-_EXIT: Final = 2.0  # seconds that the end of the process may wait for a Collector that is slow or gone
 
 
 class Handle:
@@ -26,6 +25,8 @@ class Handle:
         self._recorder = recorder
         self._unasked = unasked
         atexit.register(self._at_exit)
+        if recorder is not None:
+            _sigterm.deliver_before_end(recorder.deliver)
 
     @property
     def recording(self) -> bool:
@@ -43,7 +44,12 @@ class Handle:
         """
         recorder, self._recorder = self._recorder, None
         atexit.unregister(self._at_exit)
-        return recorder is None or recorder.shutdown(timeout)
+        if recorder is None:
+            return True
+        try:
+            return recorder.shutdown(timeout)
+        finally:
+            _sigterm.forget()
 
     def _evaluate(
         self, name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
@@ -52,7 +58,7 @@ class Handle:
             self._recorder.evaluate(name, score=score, label=label, explanation=explanation, response_id=response_id)
 
     def _at_exit(self) -> None:
-        self.shutdown(timeout=_EXIT)
+        self.shutdown(timeout=END)
 
 
 _lock: Final = threading.Lock()
@@ -89,7 +95,7 @@ def instrument(
     global _handle
     with _lock:
         if _handle is not None and _handle._unasked:  # noqa: SLF001 - of this module
-            _handle.shutdown(timeout=_EXIT)
+            _handle.shutdown(timeout=END)
         if _handle is None or not _handle.recording:
             _handle = Handle(
                 _start(

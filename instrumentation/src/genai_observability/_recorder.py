@@ -2,10 +2,9 @@
 
 import logging
 import os
-import sys
 import weakref
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
@@ -14,6 +13,7 @@ from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
 from genai_observability._call import Call, Price, Tokens
+from genai_observability._children import deliver_at_end
 from genai_observability._clients import wrap_clients
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._metrics import Metrics
@@ -26,8 +26,7 @@ from genai_observability._worker import Worker
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
 _SCOPE: Final = "genai_observability"
-_END: Final = 2.0  # seconds that the end of a child process may wait for a Collector that is slow or gone
-
+END: Final = 2.0  # seconds that the end of a process may wait for a Collector that is slow or gone
 
 _logger = logging.getLogger("genai_observability")
 
@@ -71,10 +70,15 @@ class Recorder:
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
+        deliver_at_end(self, forked=False)
 
     def force_flush(self, timeout: float) -> bool:
         """Export everything recorded so far; ``False`` where that took longer than ``timeout`` seconds."""
         return self._worker.run(self._providers.force_flush, timeout=timeout)
+
+    def deliver(self, **_: Any) -> None:
+        """Export everything at the end of the process, which waits for that ``END`` seconds at most."""
+        self.force_flush(END)
 
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
@@ -139,8 +143,7 @@ class Recorder:
             self._open_calls.forget()
             self._metrics.forget()
             self._providers.after_fork()
-            if multiprocessing := sys.modules.get("multiprocessing.util"):  # its children end without atexit
-                multiprocessing.register_after_fork(self, _flush_at_end)
+            deliver_at_end(self, forked=True)
         except Exception as error:
             _logger.warning("What this forked process records may not be its own: %s: %s.", type(error).__name__, error)
 
@@ -148,7 +151,3 @@ class Recorder:
         self._processor.active = False
         self._providers.force_flush()
         self._providers.shutdown()
-
-
-def _flush_at_end(recorder: Recorder) -> None:
-    sys.modules["multiprocessing.util"].Finalize(None, recorder.force_flush, args=(_END,), exitpriority=0)
