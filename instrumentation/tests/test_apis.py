@@ -86,27 +86,23 @@ CASES: dict[str, Case] = {
     "chat, streaming response": Case(
         talk=ask.chat_streaming_response, unpriced="no_usage", recorded={signals.REQUEST_MODEL: ask.MODEL}
     ),
-    "chat, lines of the answer": Case(talk=ask.chat_lines, unpriced="no_usage", end="complete"),
+    "chat, lines of the answer": Case(talk=ask.chat_lines, unpriced="no_usage"),
     "chat, helper for streams": Case(
         talk=ask.chat_stream_helper, cost=GREETING, end="complete", recorded={**STOPPED, **tokens(1_000, 200)}
     ),
     "chat, filtered": Case(
         talk=ask.chat_filtered,
         cost=(100 * 0.15 + 1 * 0.60) / MILLION,
-        recorded={signals.FINISH_REASONS: ("content_filter",)},
+        recorded={signals.FINISH_REASONS: ("content_filter",), signals.REFUSED: True},
     ),
-    "chat, broken off": Case(
-        talk=attempt(ask.chat_broken), unpriced="no_usage", outcome="error", end="broken"
-    ),
+    "chat, broken off": Case(talk=attempt(ask.chat_broken), unpriced="no_usage", outcome="error", end="broken"),
     "chat, refused": Case(
         talk=attempt(ask.chat_too_often),
         outcome="rate_limited",
         recorded={signals.ERROR_TYPE: "openai.RateLimitError"},
     ),
     "responses": Case(talk=ask.responses, cost=GREETING, recorded=tokens(1_000, 200)),
-    "responses streamed": Case(
-        talk=ask.responses_streamed, cost=GREETING, end="complete", recorded=tokens(1_000, 200)
-    ),
+    "responses streamed": Case(talk=ask.responses_streamed, cost=GREETING, end="complete", recorded=tokens(1_000, 200)),
     "responses parsed": Case(talk=ask.responses_parsed, cost=WEATHER, recorded=tokens(300, 40)),
     "responses, raw": Case(talk=ask.responses_raw, cost=GREETING, recorded=tokens(1_000, 200)),
     "responses, helper for streams": Case(
@@ -129,9 +125,7 @@ CASES: dict[str, Case] = {
         recorded={signals.INPUT_TOKENS: 5_000},
         answers={"/v1/embeddings": scripts.EMBEDDINGS},
     ),
-    "images without usage": Case(
-        talk=ask.images, **IMAGE, unpriced="no_usage", recorded={signals.IMAGES: 2}
-    ),
+    "images without usage": Case(talk=ask.images, **IMAGE, unpriced="no_usage", recorded={signals.IMAGES: 2}),
     "images": Case(
         talk=ask.images,
         **IMAGE,
@@ -178,15 +172,9 @@ CASES: dict[str, Case] = {
         end="complete",
         recorded={**tokens(900, 50), signals.AUDIO_INPUT_TOKENS: 800},
     ),
-    "translation": Case(
-        talk=ask.translation, operation="translation", model="whisper-1", cost=30 * 0.36 / 3_600
-    ),
-    "moderation": Case(
-        talk=ask.moderation, operation="moderation", model="omni-moderation-latest", cost=0.0
-    ),
-    "completion": Case(
-        talk=ask.completion, **COMPLETED, answers={"/v1/completions": scripts.COMPLETION}
-    ),
+    "translation": Case(talk=ask.translation, operation="translation", model="whisper-1", unpriced="no_usage"),
+    "moderation": Case(talk=ask.moderation, operation="moderation", model="omni-moderation-latest", cost=0.0),
+    "completion": Case(talk=ask.completion, **COMPLETED, answers={"/v1/completions": scripts.COMPLETION}),
     "completion streamed": Case(
         talk=ask.completion_streamed,
         **COMPLETED,

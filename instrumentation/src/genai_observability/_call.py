@@ -89,6 +89,7 @@ class Call:
     response_model: str | None = None
     response_id: str | None = None
     finish_reasons: tuple[str, ...] = ()
+    refused: bool = False
     streamed: bool = False
     time_to_first_token: float | None = None
     server_address: str | None = None

@@ -28,6 +28,7 @@ class OpenCall:
         "headers",
         "prompt_bytes",
         "refusals",
+        "refused",
         "sent",
         "span",
         "streams",
@@ -53,6 +54,8 @@ class OpenCall:
         """When the first chunk came that carried something of the answer."""
         self.chunks = 0
         """Chunks that carried something of the answer."""
+        self.refused = False
+        """Whether that first chunk brought a refusal."""
         self.usage_is_ours = False
         """Whether the stream's usage was asked for here, and not by the application."""
 

@@ -34,6 +34,7 @@ _USAGE: Final = {
 }  # fmt: skip
 _PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
+_FILTERED: Final = frozenset({"content_filter", "refusal"})
 _BYTES_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
 
 
@@ -153,6 +154,9 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
         response_model=attributes.text(signals.RESPONSE_MODEL.name),
         response_id=attributes.text(signals.RESPONSE_ID.name),
         finish_reasons=finish_reasons,
+        refused=bool(
+            values.get(signals.REFUSED.name) is True or (noted and noted.refused) or _FILTERED & {*finish_reasons}
+        ),
         streamed=streamed,
         time_to_first_token=_first_token(noted, started) or first_chunk,
         server_address=attributes.text(signals.SERVER_ADDRESS.name),

@@ -127,6 +127,12 @@ RESPONSE_ID: Final = Attribute(name="gen_ai.response.id", type="string", meaning
 FINISH_REASONS: Final = Attribute(
     name="gen_ai.response.finish_reasons", type="string[]", meaning="Why each choice ended: stop, length, …"
 )
+REFUSED: Final = Attribute(
+    name="genai_observability.refused",
+    type="boolean",
+    status="own",
+    meaning="Whether the model declined to answer, or a content filter of the provider's ended the answer; absent for no",
+)
 STREAM: Final = Attribute(name="gen_ai.request.stream", type="boolean", meaning="Whether the answer was streamed")
 TEMPERATURE: Final = Attribute(name="gen_ai.request.temperature", type="double", meaning="Requested temperature")
 TOP_P: Final = Attribute(name="gen_ai.request.top_p", type="double", meaning="Requested nucleus sampling")
@@ -417,7 +423,7 @@ EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
 """``event.name`` of a score or of a user's feedback."""
 
 CALL_FIELDS: Final = (
-    EVENT_NAME, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS, STREAM,
+    EVENT_NAME, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS, REFUSED, STREAM,
     TEMPERATURE, TOP_P, MAX_TOKENS, SERVER_ADDRESS,
     INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS,
     *USAGE, SERVICE_TIER,

@@ -1,7 +1,8 @@
 """What OpenTelemetry's wrapper of the OpenAI client does not look at.
 
 The requests of each call and their headers (``requests``), the chunks of streams (``streams``), and the APIs that it
-leaves out (``apis``). ``lean`` has it do less for each chunk.
+leaves out (``apis``). ``wrapper`` reads more of the answers and keeps its faults from the application; ``lean`` has it
+do less for each chunk.
 """
 
 from collections.abc import Callable
@@ -9,12 +10,18 @@ from collections.abc import Callable
 from opentelemetry.trace import TracerProvider
 
 from genai_observability._open_calls import OpenCalls
-from genai_observability._openai import apis, lean, requests, streams
+from genai_observability._openai import apis, lean, requests, streams, wrapper
 
 
 def watch(open_calls: OpenCalls, tracer_provider: TracerProvider) -> Callable[[], None]:
     """Watch the client from now on; returns what ends that."""
-    undo = [*requests.watch(open_calls), *streams.watch(), *apis.wrap(tracer_provider), *lean.shorten()]
+    undo = [
+        *requests.watch(open_calls),
+        *streams.watch(),
+        *apis.wrap(tracer_provider),
+        *wrapper.complete(),
+        *lean.shorten(),
+    ]
 
     def end() -> None:
         for each in reversed(undo):

@@ -1,14 +1,74 @@
-"""What the answers of images, audio, moderations and legacy completions tell of their calls.
+"""What the answers of each API tell of their calls, beyond what OpenTelemetry's wrapper reads.
 
-Each function gets the call's invocation, the arguments and the answer, which is a chunk where it is streamed, and
-nothing where it was not parsed. Answers are read with care: compatible servers leave out what they like.
+Each function gets the call's invocation and the answer; those of images, audio, moderations and legacy completions, of
+which the wrapper reads nothing, also the arguments, and a chunk where the answer is streamed, and nothing where it was
+not parsed. Answers are read with care: compatible servers leave out what they like.
 """
 
+import math
 from typing import Any
 
+from openai._legacy_response import LegacyAPIResponse
+from opentelemetry.instrumentation.genai.openai.response_extractors import _parse_raw_response
+from opentelemetry.instrumentation.genai.openai.utils import set_chat_usage
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
 from genai_observability import signals
+
+
+def chat(invocation: InferenceInvocation, answer: Any) -> None:
+    """https://platform.openai.com/docs/api-reference/chat/object."""
+    if isinstance(answer, LegacyAPIResponse):
+        answer = answer.parse()
+    if invocation.input_tokens is None and (usage := getattr(answer, "usage", None)):
+        _identity(invocation, answer)  # something before it was malformed, and nothing of the answer has been read
+        set_chat_usage(invocation=invocation, usage=usage)
+        reported_cost(invocation, usage)
+    if any(choice.message.refusal for choice in answer.choices):
+        invocation.attributes[signals.REFUSED.name] = True
+
+
+def response(invocation: InferenceInvocation, answer: Any) -> None:
+    """https://platform.openai.com/docs/api-reference/responses/object.
+
+    Tools that run at the provider are billed by the call; of those on the web, only the searches are:
+    https://platform.openai.com/docs/pricing#built-in-tools.
+    """
+    answer = _parse_raw_response(answer, None)
+    reported_cost(invocation, getattr(answer, "usage", None))
+    items = [item for item in getattr(answer, "output", None) or () if item is not None]
+    searches = [_get(_get(item, "action"), "type") for item in items if _get(item, "type") == "web_search_call"]
+    counts = {
+        signals.WEB_SEARCHES: sum(1 for action in searches if action in (None, "search")),
+        signals.FILE_SEARCHES: sum(1 for item in items if _get(item, "type") == "file_search_call"),
+    }
+    invocation.attributes.update({attribute.name: count for attribute, count in counts.items() if count})
+    parts = [part for item in items for part in _get(item, "content") or ()]
+    if any(_get(part, "type") == "refusal" for part in parts):
+        invocation.attributes[signals.REFUSED.name] = True
+
+
+def reported_cost(invocation: InferenceInvocation, usage: Any) -> None:
+    """What a router says that it charged, in US dollars: https://openrouter.ai/docs/use-cases/usage-accounting."""
+    invocation.attributes.update(cost_attributes(usage))
+
+
+def cost_attributes(usage: Any) -> dict[str, str | float]:
+    """The same as span attributes; where the user pays the provider directly, its charge is in a field of its own."""
+    cost = _get(usage, "cost")
+    if _get(usage, "is_byok") is True and _is_amount(cost):
+        paid = _get(_get(usage, "cost_details"), "upstream_inference_cost")
+        cost += paid if _is_amount(paid) else 0
+    return {signals.COST.name: float(cost), signals.COST_SOURCE.name: "provider"} if _is_amount(cost) else {}
+
+
+def _is_amount(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < math.inf
+
+
+def _get(value: Any, name: str) -> Any:
+    """A field of an answer, or of one that was left as plain data."""
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def images(invocation: InferenceInvocation, arguments: dict[str, Any], answer: Any) -> None:

@@ -1,0 +1,69 @@
+"""Where OpenTelemetry's wrapper of the OpenAI client reads answers: what it leaves out there is read as well.
+
+The wrapper expects well-formed answers. What compatible servers send may be anything, and an error of the wrapper's
+over it would be the application's: here it ends.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from openai._response import BaseAPIResponse
+from opentelemetry.instrumentation.genai.openai import chat_wrappers, patch, patch_responses, response_wrappers
+from opentelemetry.util.genai.invocation import InferenceInvocation
+
+from genai_observability._openai import answers
+from genai_observability._openai.patching import harmless, replace
+
+_MOST_PARTS: Final = 10_000
+"""Choices, or tool calls, of an answer: the wrapper keeps a place for each number up to the highest."""
+
+
+def complete() -> list[Callable[[], None]]:
+    """Read more, and take no harm; returns what ends that."""
+    readings = (
+        (patch, "_set_response_properties", answers.chat),
+        (patch, "set_chat_usage", answers.reported_cost),
+        (chat_wrappers, "set_chat_usage", answers.reported_cost),
+        (patch_responses, "set_invocation_response_attributes", answers.response),
+        (response_wrappers, "set_invocation_response_attributes", answers.response),
+    )
+    safe = (
+        (patch_responses, "get_response_error"),
+        (patch_responses, "set_fetch_response_attributes"),
+        (response_wrappers, "get_response_error"),
+        (response_wrappers, "set_fetch_response_attributes"),
+        (chat_wrappers._ChatStreamMixin, "_process_chunk"),  # noqa: SLF001 - both kinds of stream
+        (chat_wrappers._ChatStreamMixin, "_set_output_messages"),  # noqa: SLF001
+        (response_wrappers._ResponseStreamMixin, "process_event"),  # noqa: SLF001
+    )
+    return [
+        *(replace(owner, name, _reading(more)) for owner, name, more in readings),
+        *(replace(owner, name, harmless) for owner, name in safe),
+        replace(chat_wrappers._ChatStreamMixin, "_build_streaming_response", _bounded),  # noqa: SLF001
+    ]
+
+
+def _reading(more: Callable[[InferenceInvocation, Any], None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    def reading(original: Callable[..., None]) -> Callable[..., None]:
+        read, read_more = harmless(original), harmless(more)
+
+        def both(invocation: Any = None, answer: Any = None, *args: Any, **kwargs: Any) -> None:
+            invocation, answer = kwargs.pop("invocation", invocation), kwargs.pop("usage", answer)
+            if isinstance(answer, BaseAPIResponse):
+                return  # its body has not been read yet: that is left to the application
+            read(invocation, answer, *args, **kwargs)
+            read_more(invocation, answer)
+
+        return both
+
+    return reading
+
+
+def _bounded(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    @harmless
+    def build(stream: Any, chunk: Any) -> None:
+        parts = [*chunk.choices, *(call for choice in chunk.choices for call in choice.delta.tool_calls or ())]
+        if all(0 <= part.index < _MOST_PARTS for part in parts):
+            original(stream, chunk)
+
+    return build
