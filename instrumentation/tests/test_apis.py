@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import genai_observability
+import httpx
 import openai
 import pytest
 from genai_observability import signals
@@ -256,3 +257,142 @@ def assert_recorded(case: Case, recording: Recording) -> None:
     (duration,) = recording.points(signals.CALL_DURATION.name)
     assert duration.count == 1
     assert len(recording.spans) == 1
+
+
+@pytest.fixture
+def recorded() -> Iterator[Recording]:
+    recording = Recording()
+    yield recording
+    recording.close()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "async"])
+@pytest.mark.parametrize("talk", [ask.chat, ask.chat_streamed, ask.images, ask.speech, ask.embeddings])
+def test_the_client_of_azure_is_left_as_it_is_too(talk: Talk, wire: Wire, *, asynchronous: bool) -> None:
+    alone = converse(talk, wire.url, asynchronous=asynchronous, azure=True)
+    sent_alone = wire.take()
+    recording = Recording()
+    try:
+        assert converse(talk, wire.url, asynchronous=asynchronous, azure=True) == alone
+        assert wire.take() == sent_alone
+        assert b"api-version=2024-10-21" in sent_alone
+        assert recording.record[signals.OUTCOME.name] == "success"
+    finally:
+        recording.close()
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "async"])
+def test_only_the_question_for_usage_is_added_to_a_request(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch, *, asynchronous: bool
+) -> None:
+    monkeypatch.setenv("GENAI_OBSERVABILITY_STREAM_USAGE", "always")
+    talk = ask.chat_streamed_without_usage
+    alone = converse(talk, wire.url, asynchronous=asynchronous)
+    head_alone, _, body_alone = wire.take().partition(b"\r\n\r\n")
+    recording = Recording()
+    try:
+        assert converse(talk, wire.url, asynchronous=asynchronous) == alone
+        head, _, body = wire.take().partition(b"\r\n\r\n")
+        assert recording.record[signals.COST.name] == pytest.approx(GREETING)
+    finally:
+        recording.close()
+    added = b',"stream_options":{"include_usage":true}'
+    assert body == body_alone[:-1] + added + b"}"
+    length, length_alone = (b"content-length: %d" % len(each) for each in (body, body_alone))
+    assert head.lower() == head_alone.lower().replace(length_alone, length)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["at once", "streamed"])
+def test_what_a_router_says_that_it_charged_is_the_cost(
+    other_provider: str, recorded: Recording, *, streamed: bool
+) -> None:
+    with openai.OpenAI(base_url=f"{other_provider}/api/v1", api_key="test", max_retries=0) as client:
+        answer: Any = client.chat.completions.create(
+            model="openai/gpt-4o-mini", messages=ask.messages("cost of a router"), stream=streamed
+        )
+        usage = [*answer][-1].usage if streamed else answer.usage
+    assert usage.cost == 0.00123
+    assert recorded.record[signals.COST.name] == 0.00123
+    assert recorded.record[signals.COST_SOURCE.name] == "provider"
+
+
+@pytest.mark.parametrize(
+    ("usage", "cost"),
+    [
+        ({"cost": 0.5, "is_byok": True, "cost_details": {"upstream_inference_cost": 2.0}}, 2.5),
+        ({"cost": 0.5, "is_byok": True, "cost_details": None}, 0.5),
+        ({"cost": 0.5, "cost_details": {"upstream_inference_cost": 0.5}}, 0.5),
+        ({"cost": 0}, 0.0),
+    ],
+)
+def test_a_router_that_uses_ones_own_key_charges_besides_the_provider(
+    recorded: Recording, usage: dict[str, Any], cost: float
+) -> None:
+    ask_scripted(scripts.as_json(scripts.chat(usage={**scripts.chat()["usage"], **usage})))
+    assert recorded.record[signals.COST.name] == cost
+
+
+@pytest.mark.parametrize(("said", "cost"), [("0.0042", 0.0042), ("0.0", GREETING), ("", GREETING), ("free", GREETING)])
+def test_a_proxy_says_the_cost_in_a_header(recorded: Recording, said: str, cost: float) -> None:
+    ask_scripted(scripts.as_json(scripts.chat(), headers={"x-litellm-response-cost": said}))
+    assert recorded.record[signals.COST.name] == pytest.approx(cost)
+    assert recorded.record[signals.COST_SOURCE.name] == ("provider" if cost == 0.0042 else "local")
+
+
+def ask_scripted(answer: Answer, talk: Talk = ask.chat, *, path: str = "/v1/chat/completions") -> Any:
+    with scripted({path: answer}) as provider:
+        return converse(attempt(talk), provider, asynchronous=False)
+
+
+def refusing(**message: Any) -> dict[str, Any]:
+    said = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
+    return {"index": 0, "finish_reason": "stop", "message": {**said, **message}}
+
+
+def test_a_refusal_is_told_apart_from_an_answer(recorded: Recording) -> None:
+    ask_scripted(scripts.as_json(scripts.chat(choices=[refusing()])))
+    assert recorded.record[signals.REFUSED.name] is True
+    assert recorded.record[signals.OUTCOME.name] == "success"
+
+
+def test_a_streamed_refusal_is_told_apart_too(recorded: Recording) -> None:
+    words = [{"index": 0, "finish_reason": None, "delta": {"refusal": word}} for word in ("I", " cannot")]
+    end = {"index": 0, "finish_reason": "stop", "delta": {}}
+    chunks = [scripts.chunk(choices=[choice]) for choice in (*words, end)]
+    ask_scripted(scripts.as_events(*chunks), ask.chat_streamed_without_usage)
+    assert recorded.record[signals.REFUSED.name] is True
+
+
+def test_a_refusal_and_searches_of_files_in_a_response_are_seen(recorded: Recording) -> None:
+    refusal = {"type": "refusal", "refusal": "No."}
+    message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [refusal]}
+    search = {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["a trace"]}
+    opened = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "open_page"}}
+    answer = scripts.as_json(scripts.response(output=[search, search, opened, message]))
+    ask_scripted(answer, ask.responses, path="/v1/responses")
+    record = recorded.record
+    assert record[signals.REFUSED.name] is True
+    assert record[signals.FILE_SEARCHES.name] == 2
+    assert signals.WEB_SEARCHES.name not in record  # opening a page is free
+    assert record[signals.COST.name] == pytest.approx(
+        (600 * 0.15 + 400 * 0.075 + 200 * 0.60) / MILLION + 2 * 2.50 / 1_000
+    )
+
+
+def test_every_choice_of_an_answer_has_its_finish_reason(recorded: Recording) -> None:
+    message = {"role": "assistant", "content": "Yes."}
+    choices = [{"index": n, "finish_reason": why, "message": message} for n, why in enumerate(("stop", "length"))]
+    ask_scripted(scripts.as_json(scripts.chat(choices=choices)))
+    assert recorded.record[signals.FINISH_REASONS.name] == ("stop", "length")
+
+
+def test_aimock_saw_the_calls_of_its_journal_only_once(other_provider: str, recorded: Recording) -> None:
+    before = journal(other_provider)
+    converse(ask.chat, other_provider, asynchronous=False)
+    assert journal(other_provider) == before + 1
+    assert len(recorded.records) == 1
+
+
+def journal(provider: str) -> int:
+    answer = httpx.get(f"{provider}/__aimock/journal", params={"path": "/v1/chat/completions", "limit": 1})
+    return int(answer.headers["x-total-count"])

@@ -49,7 +49,8 @@ class Exchange:
 
     ``phases`` are where the time went, in seconds: ``preparing``, ``retrying`` (all attempts but the last, and the
     waits between), then ``network`` and ``provider``, or ``waiting`` where the provider does not tell them apart, and
-    ``reading`` the answer. ``refusals`` are the HTTP statuses of attempts that were tried again.
+    ``reading`` the answer. ``refusals`` are the HTTP statuses of attempts that were tried again. ``cost`` is what a
+    proxy says in a header of the answer that the call cost, in US dollars.
     """
 
     request_id: str | None = None
@@ -57,6 +58,7 @@ class Exchange:
     refusals: tuple[int, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
     quotas: tuple[Quota, ...] = ()
+    cost: Decimal | None = None
 
 
 StreamEnd = Literal["complete", "abandoned", "unread", "broken", "cancelled"]

@@ -144,6 +144,8 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
     if streamed:
         begun = first_chunk is not None or bool(noted and noted.chunks)
         end = stream_end(ending, message, finish_reasons=finish_reasons, usage=tokens.reported, begun=begun)
+    exchange = read_exchange(noted, started=started, ended=ended) if noted else _NO_EXCHANGE
+    reported_cost = attributes.reported_cost()
     return Call(
         operation=attributes.text(signals.OPERATION.name) or "chat",
         provider=provider_name(values),
@@ -164,11 +166,11 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
         tokens=tokens,
         usage=attributes.usage(),
         service_tier=attributes.text(signals.SERVICE_TIER.name) or attributes.text(_OLDER_SERVICE_TIER),
-        reported_cost=attributes.reported_cost(),
+        reported_cost=exchange.cost if reported_cost is None else reported_cost,
         error_type=error_type,
         error_message=scrubbed(message),
         attribution=_attribution_of(values, noted),
-        exchange=read_exchange(noted, started=started, ended=ended) if noted else _NO_EXCHANGE,
+        exchange=exchange,
         stream_end=end,
         estimate=_estimate(noted) if streamed and not tokens.reported else None,
     )

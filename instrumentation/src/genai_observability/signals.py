@@ -131,7 +131,7 @@ REFUSED: Final = Attribute(
     name="genai_observability.refused",
     type="boolean",
     status="own",
-    meaning="Whether the model declined to answer, or a content filter of the provider's ended the answer; absent for no",
+    meaning="Whether the model declined to answer, or a content filter ended the answer; absent for no",
 )
 STREAM: Final = Attribute(name="gen_ai.request.stream", type="boolean", meaning="Whether the answer was streamed")
 TEMPERATURE: Final = Attribute(name="gen_ai.request.temperature", type="double", meaning="Requested temperature")
