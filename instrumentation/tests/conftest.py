@@ -8,6 +8,7 @@ from pathlib import Path
 import openai
 import pytest
 
+from instrumentation.tests.aimock_process import aimock
 from instrumentation.tests.otlp_capture import Capture
 from instrumentation.tests.programs import Run
 from instrumentation.tests.recording import Recording
@@ -68,3 +69,10 @@ def run(environment: dict[str, str], tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def other_provider() -> Iterator[str]:
+    """The address of a provider that was written elsewhere."""
+    with aimock() as url:
+        yield url

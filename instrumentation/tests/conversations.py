@@ -1,5 +1,6 @@
 """What an application asks of every API, in one wording for the plain and the asynchronous client, and what it sees."""
 
+import asyncio
 import inspect
 import re
 import warnings
@@ -85,9 +86,27 @@ def seen(value: Any) -> Any:
         return [type(value), str(value), value.status_code, value.body, value.code, value.type, value.param, headers]
     if isinstance(value, Exception):
         return [type(value), str(value), type(value.__cause__)]
+    if isinstance(value, (Stream, AsyncStream)):
+        return [value.response.status_code, value.response.headers.get("content-type")]
     if hasattr(value, "http_response"):  # of a raw answer
         return [type(value).__name__, value.http_response.status_code, value.http_response.headers.get("content-type")]
     return value
+
+
+def converse(talk: Talk, url: str, *, asynchronous: bool, azure: bool = False) -> Any:
+    """Have a conversation through a new client; all that the application saw."""
+    common: dict[str, Any] = {"api_key": "test", "max_retries": 0}
+    where: dict[str, Any] = {"azure_endpoint": url, "api_version": "2024-10-21"} if azure else {"base_url": f"{url}/v1"}
+
+    async def with_async_client() -> Any:
+        async with (openai.AsyncAzureOpenAI if azure else openai.AsyncOpenAI)(**common, **where) as client:
+            return await talk(client)
+
+    async def with_client() -> Any:
+        with (openai.AzureOpenAI if azure else openai.OpenAI)(**common, **where) as client:
+            return await talk(client)
+
+    return seen(asyncio.run(with_async_client()) if asynchronous else run(with_client()))
 
 
 MODEL = "gpt-4o-mini"

@@ -13,7 +13,9 @@ def as_json(body: Any, **more: Any) -> Answer:
 def as_events(*events: Any, **more: Any) -> Answer:
     """Server-sent events, named after their type where they have one, and the end of the stream."""
     lines = [
-        (f"event: {event['type']}\n" if "type" in event else "") + f"data: {json.dumps(event)}" for event in events
+        (f"event: {event['type']}\n" if isinstance(event, dict) and "type" in event else "")
+        + f"data: {json.dumps(event)}"
+        for event in events
     ]
     return Answer("".join(f"{line}\n\n" for line in [*lines, "data: [DONE]"]).encode(), "text/event-stream", **more)
 

@@ -1,6 +1,5 @@
 """Every API of the client: the application sees and sends what it would without us, and one exact call is recorded."""
 
-import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,8 +12,7 @@ from genai_observability import signals
 
 from instrumentation.tests import conversations as ask
 from instrumentation.tests import scripts
-from instrumentation.tests.aimock_process import aimock
-from instrumentation.tests.conversations import Talk, attempt, run, seen
+from instrumentation.tests.conversations import Talk, attempt, converse
 from instrumentation.tests.recording import Recording
 from instrumentation.tests.wire import Answer, Wire, relay, scripted
 
@@ -185,12 +183,6 @@ CASES: dict[str, Case] = {
 }
 
 
-@pytest.fixture(scope="session")
-def other_provider() -> Iterator[str]:
-    with aimock() as url:
-        yield url
-
-
 @pytest.fixture
 def wire(request: pytest.FixtureRequest, other_provider: str) -> Iterator[Wire]:
     """A relay to aimock, or to a provider that gives the answers of the case."""
@@ -201,22 +193,6 @@ def wire(request: pytest.FixtureRequest, other_provider: str) -> Iterator[Wire]:
     else:
         with relay(other_provider) as wire:
             yield wire
-
-
-def converse(talk: Talk, url: str, *, asynchronous: bool, azure: bool = False) -> Any:
-    """Have a conversation through a new client; all that the application saw."""
-    common: dict[str, Any] = {"api_key": "test", "max_retries": 0}
-    where: dict[str, Any] = {"azure_endpoint": url, "api_version": "2024-10-21"} if azure else {"base_url": f"{url}/v1"}
-
-    async def with_async_client() -> Any:
-        async with (openai.AsyncAzureOpenAI if azure else openai.AsyncOpenAI)(**common, **where) as client:
-            return await talk(client)
-
-    async def with_client() -> Any:
-        with (openai.AzureOpenAI if azure else openai.OpenAI)(**common, **where) as client:
-            return await talk(client)
-
-    return seen(asyncio.run(with_async_client()) if asynchronous else run(with_client()))
 
 
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "async"])

@@ -35,6 +35,8 @@ _USAGE: Final = {
 _PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
 _FILTERED: Final = frozenset({"content_filter", "refusal"})
+_MOST: Final = 10**15
+"""A count beyond this is nonsense, and would spoil every sum that it is added to."""
 _BYTES_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
 
 
@@ -209,7 +211,12 @@ def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, Value]) -> Re
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes={**_copy(span.attributes), signals.PROVIDER.name: call.provider, **call.attribution, **derived},
+        attributes={
+            **_encodable(_copy(span.attributes)),
+            signals.PROVIDER.name: call.provider,
+            **call.attribution,
+            **derived,
+        },
         events=span.events,
         links=span.links,
         kind=span.kind,
@@ -223,6 +230,17 @@ def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, Value]) -> Re
 def context_of(span: SpanContext | None) -> Context:
     """A context whose current span is a finished one: without it a metric gets no exemplar, a log no trace id."""
     return set_span_in_context(NonRecordingSpan(span), Context()) if span else Context()
+
+
+def _encodable(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Without the numbers that are longer than OTLP's 64 bits."""
+    giants = [name for name, value in attributes.items() if type(value) is int and value.bit_length() > _OTLP_BITS]
+    for name in giants:
+        del attributes[name]
+    return attributes
+
+
+_OTLP_BITS: Final = 63  # and the sign
 
 
 def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -250,7 +268,7 @@ class _Attributes:
 
     def count(self, name: str) -> int | None:
         value = self._get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
 
     def seconds(self, name: str) -> float | None:
         value = self._get(name)
@@ -260,7 +278,7 @@ class _Attributes:
         return {
             name: value
             for name, value in self._values.items()
-            if name in _USAGE and type(value) in _USAGE[name] and 0 < value < math.inf
+            if name in _USAGE and type(value) in _USAGE[name] and 0 < value <= _MOST
         }
 
     def reported_cost(self) -> Decimal | None:

@@ -136,9 +136,7 @@ class _Calls:
             return None
 
     def _end(self, invocation: InferenceInvocation, arguments: dict[str, Any], answer: Any) -> Any:
-        if arguments.get("stream") is True and isinstance(
-            answer, (Stream, AsyncStream, BaseAPIResponse, LegacyAPIResponse)
-        ):
+        if arguments.get("stream") and isinstance(answer, (Stream, AsyncStream, BaseAPIResponse, LegacyAPIResponse)):
             note = partial(self._note, invocation, arguments)
             return wrap_stream_result(partial(_chunks, note), answer, invocation, False)  # noqa: FBT003
         self._note(invocation, arguments, _parsed(answer))

@@ -28,6 +28,7 @@ def complete() -> list[Callable[[], None]]:
         (response_wrappers, "set_invocation_response_attributes", answers.response),
     )
     safe = (
+        (patch_responses, "apply_request_attributes"),
         (patch_responses, "get_response_error"),
         (patch_responses, "set_fetch_response_attributes"),
         (response_wrappers, "get_response_error"),
@@ -39,6 +40,7 @@ def complete() -> list[Callable[[], None]]:
     return [
         *(replace(owner, name, _reading(more)) for owner, name, more in readings),
         *(replace(owner, name, harmless) for owner, name in safe),
+        replace(patch, "create_chat_invocation", _begun),
         replace(chat_wrappers._ChatStreamMixin, "_build_streaming_response", _bounded),  # noqa: SLF001
     ]
 
@@ -57,6 +59,33 @@ def _reading(more: Callable[[InferenceInvocation, Any], None]) -> Callable[[Call
         return both
 
     return reading
+
+
+def _begun(original: Callable[..., Any]) -> Callable[..., Any]:
+    def begin(handler: Any, *args: Any, **kwargs: Any) -> Any:
+        watched = _Watched(handler)
+        try:
+            return original(watched, *args, **kwargs)
+        except Exception:  # an argument that cannot be noted; that the call has begun must not be forgotten
+            if watched.begun is None:
+                raise
+            return watched.begun
+
+    return begin
+
+
+class _Watched:
+    """A telemetry handler, and the call that it has begun."""
+
+    __slots__ = ("_handler", "begun")
+
+    def __init__(self, handler: Any) -> None:
+        self._handler = handler
+        self.begun: Any = None
+
+    def inference(self, *args: Any, **kwargs: Any) -> Any:
+        self.begun = self._handler.inference(*args, **kwargs)
+        return self.begun
 
 
 def _bounded(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
