@@ -48,10 +48,10 @@ def tokens(given: int, written: int) -> dict[signals.Attribute, Any]:
 
 STOPPED = {signals.FINISH_REASONS: ("stop",), signals.RESPONSE_ID: "chatcmpl-1"}
 IMAGE_TOKENS = {**tokens(60, 4_160), signals.IMAGE_INPUT_TOKENS: 40, signals.IMAGE_OUTPUT_TOKENS: 4_160}
-IMAGE = {"operation": "image_generation", "model": "gpt-image-1"}
-SPOKEN = {"operation": "speech", "model": "tts-1"}
-HEARD = {"operation": "transcription", "model": "whisper-1"}
-COMPLETED = {
+IMAGE: dict[str, Any] = {"operation": "image_generation", "model": "gpt-image-1"}
+SPOKEN: dict[str, Any] = {"operation": "speech", "model": "tts-1"}
+HEARD: dict[str, Any] = {"operation": "transcription", "model": "whisper-1"}
+COMPLETED: dict[str, Any] = {
     "operation": "text_completion",
     "model": "gpt-3.5-turbo-instruct",
     "cost": COMPLETION,

@@ -146,7 +146,12 @@ def test_a_malformed_last_event_of_a_response_is_the_applications_to_see(body: A
     assert_same_with_and_without(ask.responses_streamed, RESPONSES, events, asynchronous=False)
 
 
-IMAGE_ANSWERS = ([1], {}, {"data": None, "usage": 5}, {"data": [None], "usage": {"output_tokens": HUGE}})
+IMAGE_ANSWERS: tuple[Any, ...] = (
+    [1],
+    {},
+    {"data": None, "usage": 5},
+    {"data": [None], "usage": {"output_tokens": HUGE}},
+)
 
 
 @pytest.mark.parametrize("body", IMAGE_ANSWERS)

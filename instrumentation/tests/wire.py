@@ -95,8 +95,12 @@ def scripted(answers: Mapping[str, Answer]) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Provider) as server, _serving(server):
+    with _Server(("127.0.0.1", 0), Provider) as server, _serving(server):
         yield f"http://127.0.0.1:{server.server_port}"
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128  # connections at once
 
 
 @contextmanager

@@ -81,6 +81,10 @@ class OpenCalls:
         """What was learned of the call of a span that has ended."""
         return self._calls.pop(span.context.span_id, None) if span.context is not None else None
 
+    def streams(self) -> list[OpenCall]:
+        """The calls whose answer has begun and is being streamed."""
+        return [call for call in list(self._calls.values()) if call.streams and call.answered is not None]
+
     def by_model(self) -> Counter[tuple[str, str]]:
         """How many calls are open, by provider and requested model."""
         found: Counter[tuple[str, str]] = Counter()

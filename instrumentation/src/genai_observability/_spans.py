@@ -7,6 +7,7 @@ added by handing the next processor a copy of the span.
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from time import time_ns
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -18,7 +19,7 @@ from genai_observability import _attribution, signals
 from genai_observability._call import Call, Estimate, Exchange, StreamEnd, Tokens, Value, utc
 from genai_observability._exchange import read_exchange
 from genai_observability._open_calls import OpenCall, OpenCalls
-from genai_observability._outcome import outcome, scrubbed, stream_end
+from genai_observability._outcome import ABANDONED, outcome, scrubbed, stream_end
 from genai_observability._provider_names import provider_name
 
 MODEL_OPERATIONS: Final = frozenset(
@@ -85,12 +86,22 @@ class GenAISpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a finished model call; hand on every other span at once."""
-        if self.active and is_model_call(span):
+        if is_model_call(span):
             call = self._open_calls.end(span)
-            if self._submit(lambda: self._finish(span, call)):
-                return
-            self._on_dropped()
+            if not self.active and call is None:
+                return  # recorded by abandon_streams()
+            if self.active:
+                if self._submit(lambda: self._finish(span, call)):
+                    return
+                self._on_dropped()
         self._export(span)
+
+    def abandon_streams(self) -> None:
+        """Stop recording; the streams that are still open are recorded as they are, whatever will be read of them."""
+        self.active = False
+        for call in self._open_calls.streams():
+            if self._open_calls.end(call.span) is not None:
+                self._finish(_abandoned(call.span), call)
 
     def _finish(self, span: ReadableSpan, call: OpenCall | None) -> None:
         finished = span
@@ -206,30 +217,41 @@ def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, Value]) -> Re
     status = span.status
     if status.description:
         status = Status(status.status_code, call.error_message)
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes={
-            **_encodable(_copy(span.attributes)),
-            signals.PROVIDER.name: call.provider,
-            **call.attribution,
-            **derived,
-        },
-        events=span.events,
-        links=span.links,
-        kind=span.kind,
-        status=status,
-        start_time=span.start_time,
-        end_time=span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
+    attributes = {
+        **_encodable(_copy(span.attributes)),
+        signals.PROVIDER.name: call.provider,
+        **call.attribution,
+        **derived,
+    }
+    return _changed(span, attributes, status, span.end_time)
 
 
 def context_of(span: SpanContext | None) -> Context:
     """A context whose current span is a finished one: without it a metric gets no exemplar, a log no trace id."""
     return set_span_in_context(NonRecordingSpan(span), Context()) if span else Context()
+
+
+def _abandoned(span: ReadableSpan) -> ReadableSpan:
+    """An open stream's span as its wrapper would end it now, had its reader walked away."""
+    attributes = {**_copy(span.attributes), signals.STREAM.name: True, signals.ERROR_TYPE.name: "_OTHER"}
+    return _changed(span, attributes, Status(StatusCode.ERROR, ABANDONED), time_ns())
+
+
+def _changed(span: ReadableSpan, attributes: dict[str, Any], status: Status, end_time: int | None) -> ReadableSpan:
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes,
+        events=span.events,
+        links=span.links,
+        kind=span.kind,
+        status=status,
+        start_time=span.start_time,
+        end_time=end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
 
 
 def _encodable(attributes: dict[str, Any]) -> dict[str, Any]:

@@ -138,7 +138,8 @@ class _Calls:
     def _end(self, invocation: InferenceInvocation, arguments: dict[str, Any], answer: Any) -> Any:
         if arguments.get("stream") and isinstance(answer, (Stream, AsyncStream, BaseAPIResponse, LegacyAPIResponse)):
             note = partial(self._note, invocation, arguments)
-            return wrap_stream_result(partial(_chunks, note), answer, invocation, False)  # noqa: FBT003
+            raw: Any = answer
+            return wrap_stream_result(partial(_chunks, note), raw, invocation, capture_content=False)
         self._note(invocation, arguments, _parsed(answer))
         invocation.stop()
         return answer
