@@ -79,7 +79,7 @@ class Call:
 
     ``usage`` is what else was used and is priced, by the names of ``signals.USAGE``. ``service_tier`` is the one that
     served the call, such as ``"flex"`` or ``"batch"``. ``reported_cost`` is what the provider itself says that it
-    charged, in US dollars.
+    charged, in US dollars. ``background`` calls submitted work whose usage a later call reports.
     """
 
     operation: str
@@ -92,6 +92,7 @@ class Call:
     response_id: str | None = None
     finish_reasons: tuple[str, ...] = ()
     refused: bool = False
+    background: bool = False
     streamed: bool = False
     time_to_first_token: float | None = None
     server_address: str | None = None

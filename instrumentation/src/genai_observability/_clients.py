@@ -12,7 +12,7 @@ from opentelemetry.trace import TracerProvider
 from genai_observability._open_calls import OpenCalls
 from genai_observability._providers import no_logs, no_metrics
 from genai_observability._sampling import AllCallsProvider
-from genai_observability._spans import MODEL_OPERATIONS
+from genai_observability._spans import RECORDED_OPERATIONS
 
 _logger = logging.getLogger("genai_observability")
 
@@ -62,7 +62,7 @@ def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls
             client.library, client.extra,
         )  # fmt: skip
         return
-    tracers = AllCallsProvider(tracer_provider, MODEL_OPERATIONS)
+    tracers = AllCallsProvider(tracer_provider, RECORDED_OPERATIONS)
     if client.watch is not None:
         yield _watch(client, open_calls, tracers)
     instrumentor = getattr(importlib.import_module(client.module), client.instrumentor)()

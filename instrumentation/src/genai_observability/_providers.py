@@ -27,7 +27,7 @@ from opentelemetry.trace import TracerProvider
 from genai_observability import _exporters
 from genai_observability._instance import forget_parent, instance_id
 from genai_observability._sampling import CallsRecorded
-from genai_observability._spans import MODEL_OPERATIONS
+from genai_observability._spans import RECORDED_OPERATIONS
 from genai_observability._start_times import RecentStartTimes
 
 _logger = logging.getLogger("genai_observability")
@@ -189,7 +189,7 @@ def _tracer_provider(
     resource: Resource, processor: Callable[[SpanProcessor | None], SpanProcessor]
 ) -> SDKTracerProvider:
     provider = SDKTracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.sampler = CallsRecorded(provider.sampler, MODEL_OPERATIONS)  # the environment chose the inner one
+    provider.sampler = CallsRecorded(provider.sampler, RECORDED_OPERATIONS)  # the environment chose the inner one
     exporter = _exporters.span_exporter()
     provider.add_span_processor(processor(BatchSpanProcessor(exporter) if exporter else None))
     return provider

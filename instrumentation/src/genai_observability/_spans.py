@@ -27,6 +27,9 @@ MODEL_OPERATIONS: Final = frozenset(
     | {"image_generation", "speech", "transcription", "translation", "moderation"}
 )
 """``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
+_FETCH: Final = "fetch_response"
+RECORDED_OPERATIONS: Final = MODEL_OPERATIONS | {_FETCH}
+"""Those of the spans that may turn out to be, and so are recorded whatever share of the traces is kept."""
 
 _OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
 _OLDER_SERVICE_TIER: Final = "gen_ai.openai.response.service_tier"
@@ -128,7 +131,11 @@ class GenAISpanProcessor(SpanProcessor):
 def is_model_call(span: ReadableSpan) -> bool:
     """Whether a span is the call of a model, by any instrumentation that follows the conventions."""
     attributes = span.attributes
-    return attributes is not None and attributes.get(signals.OPERATION.name) in MODEL_OPERATIONS
+    if attributes is None:
+        return False
+    operation = attributes.get(signals.OPERATION.name)
+    # A fetched response is only told of with its usage where that has not been recorded before.
+    return operation in MODEL_OPERATIONS or (operation == _FETCH and signals.INPUT_TOKENS.name in attributes)
 
 
 def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
@@ -169,6 +176,7 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
         response_model=attributes.text(signals.RESPONSE_MODEL.name),
         response_id=attributes.text(signals.RESPONSE_ID.name),
         finish_reasons=finish_reasons,
+        background=values.get(signals.BACKGROUND.name) is True,
         refused=bool(
             values.get(signals.REFUSED.name) is True or (noted and noted.refused) or _FILTERED & {*finish_reasons}
         ),

@@ -29,23 +29,25 @@ def chat(invocation: InferenceInvocation, answer: Any) -> None:
 
 
 def response(invocation: InferenceInvocation, answer: Any) -> None:
-    """https://platform.openai.com/docs/api-reference/responses/object.
+    """https://platform.openai.com/docs/api-reference/responses/object."""
+    invocation.attributes.update(response_attributes(_parse_raw_response(answer, None)))
+
+
+def response_attributes(answer: Any) -> dict[str, Any]:
+    """What a response says besides its tokens: searches, a refusal, its cost.
 
     Tools that run at the provider are billed by the call; of those on the web, only the searches are:
     https://platform.openai.com/docs/pricing#built-in-tools.
     """
-    answer = _parse_raw_response(answer, None)
-    reported_cost(invocation, getattr(answer, "usage", None))
     items = [item for item in getattr(answer, "output", None) or () if item is not None]
     searches = [_get(_get(item, "action"), "type") for item in items if _get(item, "type") == "web_search_call"]
-    counts = {
-        signals.WEB_SEARCHES: sum(1 for action in searches if action in (None, "search")),
-        signals.FILE_SEARCHES: sum(1 for item in items if _get(item, "type") == "file_search_call"),
-    }
-    invocation.attributes.update({attribute.name: count for attribute, count in counts.items() if count})
     parts = [part for item in items for part in _get(item, "content") or ()]
-    if any(_get(part, "type") == "refusal" for part in parts):
-        invocation.attributes[signals.REFUSED.name] = True
+    found = {
+        signals.WEB_SEARCHES.name: sum(1 for action in searches if action in (None, "search")),
+        signals.FILE_SEARCHES.name: sum(1 for item in items if _get(item, "type") == "file_search_call"),
+        signals.REFUSED.name: any(_get(part, "type") == "refusal" for part in parts),
+    }
+    return {**{name: value for name, value in found.items() if value}, **cost_attributes(_get(answer, "usage"))}
 
 
 def reported_cost(invocation: InferenceInvocation, usage: Any) -> None:

@@ -11,7 +11,7 @@ from openai._response import BaseAPIResponse
 from opentelemetry.instrumentation.genai.openai import chat_wrappers, patch, patch_responses, response_wrappers
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
-from genai_observability._openai import answers
+from genai_observability._openai import answers, background
 from genai_observability._openai.patching import harmless, replace
 
 _MOST_PARTS: Final = 10_000
@@ -21,42 +21,44 @@ _MOST_PARTS: Final = 10_000
 def complete() -> list[Callable[[], None]]:
     """Read more, and take no harm; returns what ends that."""
     readings = (
-        (patch, "_set_response_properties", answers.chat),
-        (patch, "set_chat_usage", answers.reported_cost),
-        (chat_wrappers, "set_chat_usage", answers.reported_cost),
-        (patch_responses, "set_invocation_response_attributes", answers.response),
-        (response_wrappers, "set_invocation_response_attributes", answers.response),
+        (patch, "_set_response_properties", (answers.chat,)),
+        (patch, "set_chat_usage", (answers.reported_cost,)),
+        (chat_wrappers, "set_chat_usage", (answers.reported_cost,)),
+        (patch_responses, "set_invocation_response_attributes", (answers.response, background.submitted)),
+        (response_wrappers, "set_invocation_response_attributes", (answers.response, background.submitted)),
+        (patch_responses, "set_fetch_response_attributes", (background.fetched,)),
+        (response_wrappers, "set_fetch_response_attributes", (background.fetched,)),
     )
     safe = (
         (patch_responses, "apply_request_attributes"),
         (patch_responses, "get_response_error"),
-        (patch_responses, "set_fetch_response_attributes"),
         (response_wrappers, "get_response_error"),
-        (response_wrappers, "set_fetch_response_attributes"),
         (chat_wrappers._ChatStreamMixin, "_process_chunk"),  # noqa: SLF001 - both kinds of stream
         (chat_wrappers._ChatStreamMixin, "_set_output_messages"),  # noqa: SLF001
         (response_wrappers._ResponseStreamMixin, "process_event"),  # noqa: SLF001
     )
     return [
-        *(replace(owner, name, _reading(more)) for owner, name, more in readings),
+        *(replace(owner, name, _reading(*more)) for owner, name, more in readings),
         *(replace(owner, name, harmless) for owner, name in safe),
         replace(patch, "create_chat_invocation", _begun),
         replace(chat_wrappers._ChatStreamMixin, "_build_streaming_response", _bounded),  # noqa: SLF001
     ]
 
 
-def _reading(more: Callable[[InferenceInvocation, Any], None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _reading(*more: Callable[[InferenceInvocation, Any], None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def reading(original: Callable[..., None]) -> Callable[..., None]:
-        read, read_more = harmless(original), harmless(more)
+        read = harmless(original)
+        read_more = [harmless(each) for each in more]
 
-        def both(invocation: Any = None, answer: Any = None, *args: Any, **kwargs: Any) -> None:
+        def reads(invocation: Any = None, answer: Any = None, *args: Any, **kwargs: Any) -> None:
             invocation, answer = kwargs.pop("invocation", invocation), kwargs.pop("usage", answer)
             if isinstance(answer, BaseAPIResponse):
                 return  # its body has not been read yet: that is left to the application
             read(invocation, answer, *args, **kwargs)
-            read_more(invocation, answer)
+            for each in read_more:
+                each(invocation, answer)
 
-        return both
+        return reads
 
     return reading
 
