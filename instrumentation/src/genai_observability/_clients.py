@@ -2,13 +2,16 @@
 
 import importlib
 import logging
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
 
 from opentelemetry.trace import TracerProvider
 
+from genai_observability._content.settings import UPSTREAM_VARIABLE
 from genai_observability._open_calls import OpenCalls
 from genai_observability._providers import no_logs, no_metrics
 from genai_observability._sampling import AllCallsProvider
@@ -68,7 +71,8 @@ def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls
     instrumentor = getattr(importlib.import_module(client.module), client.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider
-    instrumentor.instrument(tracer_provider=tracers, meter_provider=no_metrics(), logger_provider=no_logs())
+    with _without_content():
+        instrumentor.instrument(tracer_provider=tracers, meter_provider=no_metrics(), logger_provider=no_logs())
     yield instrumentor.uninstrument
 
 
@@ -82,6 +86,17 @@ def _watch(client: Client, open_calls: OpenCalls, tracers: TracerProvider) -> Ca
         )  # fmt: skip
         return lambda: None
     return end
+
+
+@contextmanager
+def _without_content() -> Iterator[None]:
+    """Keep a wrapper from recording content by itself: it could not be redacted."""
+    asked = os.environ.pop(UPSTREAM_VARIABLE, None)
+    try:
+        yield
+    finally:
+        if asked is not None:
+            os.environ[UPSTREAM_VARIABLE] = asked
 
 
 def is_installed(module: str) -> bool:

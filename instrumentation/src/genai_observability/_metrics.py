@@ -11,6 +11,7 @@ from opentelemetry.metrics import Counter as CounterInstrument
 
 from genai_observability import signals
 from genai_observability._call import Call, Price, Value
+from genai_observability._feedback import Sign
 from genai_observability._histograms import More, QuickHistogram
 from genai_observability._labels import LabelBudget, Labels
 from genai_observability._open_calls import OpenCalls
@@ -49,15 +50,18 @@ class Metrics:
         self._phases = _counter(meter, signals.CALL_PHASES)
         self._retries = _counter(meter, signals.CALL_RETRIES)
         self._scores = _histogram(meter, signals.EVALUATIONS)
+        self._feedback = _counter(meter, signals.FEEDBACK)
+        self._feedback_weight = _counter(meter, signals.FEEDBACK_WEIGHT)
+        self._feedback_satisfaction = _counter(meter, signals.FEEDBACK_SATISFACTION)
         _observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
         _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
         _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
         _observe(meter, signals.QUOTA_USED, self._quotas.observe_used)
-        _observe(
-            meter,
-            signals.PRICES_AGE,
-            lambda _: [Observation(age)] if (age := prices_age()) is not None else [],
-        )
+        self._prices_age = prices_age
+        self._priced = False
+        _observe(meter, signals.PRICES_AGE, self._observe_prices_age)
+        self._findings = _counter(meter, signals.SECURITY_FINDINGS)
+        self._finding_labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
         )
@@ -77,6 +81,21 @@ class Metrics:
         names = (label.name for label in signals.EVALUATIONS.labels)
         labels = {name: str(attributes[name]) for name in names if name in attributes}
         self._scores.record(score, self._labels.bound(labels), context)
+
+    def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
+        """Count a call with a sign of an attack or a leak."""
+        names = (label.name for label in signals.SECURITY_FINDINGS.labels)
+        labels = {name: str(attributes[name]) for name in names if name in attributes}
+        self._findings.add(1, self._finding_labels.bound(labels).values, context)
+
+    def record_feedback(self, sign: Sign, attributes: Mapping[str, Value]) -> None:
+        """Record what a user said, by its kind and by its weight."""
+        names = [label.name for label in signals.FEEDBACK.labels if label.name in attributes]
+        values = self._labels.bound({name: str(attributes[name]) for name in names}).values
+        self._feedback.add(1, values)
+        unkind = {name: value for name, value in values.items() if name != signals.EVALUATION_LABEL.name}
+        self._feedback_weight.add(sign.weight, unkind)
+        self._feedback_satisfaction.add(sign.weight * sign.satisfaction, unkind)
 
     def settle(self) -> None:
         """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""
@@ -117,6 +136,7 @@ class Metrics:
                 self._add(self._tokens_detail, amount, labels, context, ((signals.TOKEN_TYPE.name, kind),))
 
     def _record_price(self, price: Price, labels: Labels, context: Context) -> None:
+        self._priced = True
         if price.amount is not None:
             self._add(self._cost, float(price.amount), labels, context)
         if price.unpriced:
@@ -141,6 +161,11 @@ class Metrics:
         else:
             found.amount += amount
             found.context = context
+
+    def _observe_prices_age(self, _options: CallbackOptions) -> Iterable[Observation]:
+        """Once there are calls to price: a process without any has nothing to export."""
+        age = self._prices_age() if self._priced else None
+        return [] if age is None else [Observation(age)]
 
     def _observe_in_flight(self, _options: CallbackOptions) -> Iterable[Observation]:
         names = (signals.PROVIDER.name, signals.REQUEST_MODEL.name)

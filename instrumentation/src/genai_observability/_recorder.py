@@ -3,25 +3,35 @@
 import logging
 import os
 import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
+from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
-from genai_observability._call import Call, Price, Tokens
+from genai_observability._budgets.budget import Budget
+from genai_observability._budgets.checked_methods import check_first
+from genai_observability._budgets.enforcement import Enforcement
+from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._children import deliver_at_end
 from genai_observability._clients import wrap_clients
+from genai_observability._content.recorded import SPANS_AN_EXPORT
+from genai_observability._content.settings import Content, chosen
+from genai_observability._content.watch import ContentWatch
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
+from genai_observability._feedback import FEEDBACK, Sign
 from genai_observability._metrics import Metrics
 from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._pricing import Prices
 from genai_observability._providers import Providers, providers
-from genai_observability._request_log import RequestLog, derived_attributes
-from genai_observability._spans import GenAISpanProcessor, context_of, enriched, read_call
+from genai_observability._receipt import Answer
+from genai_observability._request_log import RequestLog, derived_attributes, finding_fields
+from genai_observability._spans import GenAISpanProcessor, context_of, enriched, is_model_call, read_call
 from genai_observability._worker import Worker
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
@@ -42,14 +52,19 @@ class Recorder:
         meter_provider: MeterProvider | None,
         logger_provider: LoggerProvider | None,
         logs: bool | None,
+        content: Content | str | None = None,
+        security: bool | None = None,
         globally: bool = True,
+        enforcement: Enforcement | None = None,
     ) -> None:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
+        self._enforcement = enforcement
         self._prices = Prices()
         self._recent = RecentCalls()
         self._open_calls = OpenCalls()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
+        asked = chosen(content, security=security)
         self._providers: Providers = providers(
             service_name=service_name,
             tracer_provider=tracer_provider,
@@ -57,7 +72,14 @@ class Recorder:
             logger_provider=logger_provider,
             processor=self._make_processor,
             globally=globally,
+            spans_an_export=SPANS_AN_EXPORT if asked.form else None,
         )
+        if asked.form and not self._processor.exports:
+            _logger.warning(
+                "Content is not recorded: the application's own tracer provider exports its spans before they could "
+                "be redacted."
+            )
+            asked = replace(asked, form=None)
         self._metrics = Metrics(
             self._providers.meter.get_meter(_SCOPE), open_calls=self._open_calls, prices_age=self._prices.age
         )
@@ -66,7 +88,14 @@ class Recorder:
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
+        self._content = ContentWatch(
+            asked, is_call=is_model_call, on_forgotten=lambda: self._metrics.dropped.update(("content",))
+        )
         self._unwrap = wrap_clients(self._providers.tracer, self._open_calls)
+        self._end_checks: Callable[[], None] | None = None
+        if enforcement is not None:
+            enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))
+            self._end_checks = check_first(enforcement.check)  # outside the wrapper: a refused call leaves no span
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
@@ -82,35 +111,70 @@ class Recorder:
 
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
+        if self._end_checks is not None:
+            self._end_checks()
         self._unwrap()
+        self._content.close()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         return self._worker.run(self._finish, timeout=timeout)
 
+    def enforces(self, budgets: tuple[Budget, ...]) -> bool:
+        """Whether these are the budgets in force."""
+        return self._enforcement is not None and self._enforcement.budgets == budgets
+
     def evaluate(
-        self, name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
+        self, name: str, *, score: float | None, label: str | None, explanation: str | None, answer: Answer | None
     ) -> None:
         """Queue a score; see ``evaluation()``."""
-        attribution = _attribution.current()
-        given = evaluation_attributes(
-            name, score=score, label=label, explanation=explanation, response_id=response_id
-        )  # fmt: skip
+        given = evaluation_attributes(name, score=score, label=label, explanation=explanation)
+        attributes, context = self._joined(answer, given)
 
-        def record() -> None:  # in order behind the call that it judges, which is then known
-            known, context = self._recent.find(response_id)
-            attributes = {**known, **attribution, **given}
+        def record() -> None:
             self._request_log.write_score(attributes, context)
             if (value := given.get(signals.EVALUATION_SCORE.name)) is not None:
                 self._metrics.record_score(float(value), attributes, context)
 
-        if not self._worker.submit(record):
+        self._submit(record)
+
+    def feedback(
+        self, kind: str, sign: Sign, *, category: str | None, comment: str | None, answer: Answer | None
+    ) -> None:
+        """Queue what a user said; see ``feedback()``."""
+        given = evaluation_attributes(FEEDBACK, score=sign.satisfaction, label=kind, explanation=comment)
+        if category is not None:
+            given[signals.FEEDBACK_CATEGORY.name] = _attribution.text(category)
+        attributes, context = self._joined(answer, given)
+
+        def record() -> None:
+            self._request_log.write_score(attributes, context)
+            self._metrics.record_score(sign.satisfaction, attributes, context)
+            self._metrics.record_feedback(sign, attributes)
+
+        self._submit(record)
+
+    def answer(self, response_id: str) -> Answer:
+        """What is known here of an answer."""
+        return self._recent.find(response_id)
+
+    def _joined(self, answer: Answer | None, given: Mapping[str, Value]) -> tuple[dict[str, Value], Context]:
+        """What is said of an answer, with what is known of it."""
+        if answer is None:
+            return {**_attribution.current(), **given}, Context()
+        known = {**answer.attributes, **_attribution.current(), signals.RESPONSE_ID.name: answer.response_id}
+        return {**known, **given}, context_of(answer.span)
+
+    def _submit(self, task: Callable[[], object]) -> None:
+        if not self._worker.submit(task):
             self._count_dropped()
 
     def _make_processor(self, exporter: SpanProcessor | None) -> SpanProcessor:
         self._processor = GenAISpanProcessor(
             open_calls=self._open_calls,
             submit=self._worker.submit,
+            on_end=self._recent.remember,
             on_call=self._record,
+            on_content=lambda span: self._content.attributes(span),
             on_dropped=self._count_dropped,
             exporter=exporter,
         )
@@ -121,10 +185,16 @@ class Recorder:
         price = self._price(call)
         derived = derived_attributes(call, price)
         context = context_of(span.context)
-        self._recent.remember(call, span.context)
         self._metrics.record_call(call, price, context)
+        if self._enforcement is not None:
+            self._enforcement.book(call, price)
         self._request_log.write_call(call, price, derived, context)
-        return enriched(span, call, derived)
+        content, threats = self._content.look(span)
+        for threat in threats:
+            attributes = finding_fields(call, threat)
+            self._metrics.record_finding(attributes, context)
+            self._request_log.write_finding(attributes, context)
+        return enriched(span, call, {**derived, **content})
 
     def _price(self, call: Call) -> Price:
         price = self._prices.price(call)
@@ -142,6 +212,7 @@ class Recorder:
         try:
             self._open_calls.forget()
             self._metrics.forget()
+            self._content.after_fork()
             self._providers.after_fork()
             deliver_at_end(self, forked=True)
         except Exception as error:
@@ -150,4 +221,6 @@ class Recorder:
     def _finish(self) -> None:
         self._processor.abandon_streams()
         self._providers.force_flush()
+        if self._enforcement is not None:
+            self._enforcement.stop(END)
         self._providers.shutdown()
