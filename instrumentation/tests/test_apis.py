@@ -1,7 +1,9 @@
 """Every API of the client: the application sees and sends what it would without us, and one exact call is recorded."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import genai_observability
@@ -9,6 +11,7 @@ import httpx
 import openai
 import pytest
 from genai_observability import signals
+from genai_observability._openai.apis import APIS
 
 from instrumentation.tests import conversations as ask
 from instrumentation.tests import scripts
@@ -16,6 +19,7 @@ from instrumentation.tests.conversations import Talk, attempt, converse
 from instrumentation.tests.recording import Recording
 from instrumentation.tests.wire import Answer, Wire, relay, scripted
 
+GUIDE = Path(__file__).parents[2] / "docs/apis.md"
 MILLION = 1_000_000
 # Dollars a token by genai-prices; those of gpt-4o-mini, and of its answers here.
 GREETING = (1_000 * 0.15 + 200 * 0.60) / MILLION
@@ -372,3 +376,15 @@ def test_aimock_saw_the_calls_of_its_journal_only_once(other_provider: str, reco
 def journal(provider: str) -> int:
     answer = httpx.get(f"{provider}/__aimock/journal", params={"path": "/v1/chat/completions", "limit": 1})
     return int(answer.headers["x-total-count"])
+
+
+def test_the_guide_names_every_api_and_what_its_calls_are_called() -> None:
+    rows = re.findall(r"^\| `([\w.]+)`(.*?) \| `(\w+)` \|", GUIDE.read_text(), re.MULTILINE)
+    named = {
+        (f"{method.rpartition('.')[0]}.{name}", operation)
+        for method, others, operation in rows
+        for name in (method.rpartition(".")[2], *re.findall(r"`\.(\w+)`", others))
+    }
+    wrapped = {(f"{api.resource.partition(':')[0]}.{api.method}", api.operation) for api in APIS}
+    assert wrapped <= named
+    assert {case.operation for case in CASES.values()} <= {operation for _, operation in named}
