@@ -8,11 +8,11 @@ are not calls of a model.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from opentelemetry.instrumentation.genai.openai.response_extractors import _parse_raw_response, extract_usage_tokens
+from opentelemetry.instrumentation.genai.openai.response_extractors import extract_usage_tokens
 
 from genai_observability import _attribution, signals
 from genai_observability._call import Value
-from genai_observability._openai.answers import response_attributes
+from genai_observability._openai.answers import parsed_response, response_attributes
 
 _MOST: Final = 10_000  # responses that are remembered
 _submitted: dict[str, Mapping[str, Value]] = {}
@@ -21,7 +21,7 @@ _recorded: dict[str, None] = {}
 
 def submitted(invocation: Any, answer: Any) -> None:
     """Note the answer to a call that may have submitted one, or the end of its stream."""
-    answer = _parse_raw_response(answer, None)
+    answer = parsed_response(answer)
     if getattr(answer, "background", None) is not True:
         return
     if answer.usage is not None:
@@ -33,7 +33,7 @@ def submitted(invocation: Any, answer: Any) -> None:
 
 def fetched(invocation: Any, answer: Any) -> None:
     """Note a response that was fetched."""
-    answer = _parse_raw_response(answer, None)
+    answer = parsed_response(answer)
     if getattr(answer, "background", None) is not True or answer.usage is None or answer.id in _recorded:
         return
     _keep(_recorded, answer.id, None)
