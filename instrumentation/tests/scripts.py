@@ -29,6 +29,12 @@ IMAGE_USAGE = {
 IMAGES = as_json(
     {"created": 1790000000, "data": [{"b64_json": "aW1hZ2U="}, {"b64_json": "aW1hZ2Uy"}], "usage": IMAGE_USAGE}
 )
+IMAGE_EVENTS_WITHOUT_USAGE = as_events(
+    {"type": "image_generation.completed", "b64_json": "aW1hZ2U=", "created_at": 1790000000}
+)
+TRANSCRIPT_EVENTS_WITHOUT_USAGE = as_events(
+    {"type": "transcript.text.delta", "delta": "What is"}, {"type": "transcript.text.done", "text": "What is a trace?"}
+)
 IMAGE_EVENTS = as_events(
     {"type": "image_generation.partial_image", "partial_image_index": 0, "b64_json": "aW0=", "created_at": 1790000000},
     {"type": "image_generation.completed", "b64_json": "aW1hZ2U=", "created_at": 1790000000, "usage": IMAGE_USAGE},

@@ -145,6 +145,22 @@ CASES: dict[str, Case] = {
         recorded={signals.IMAGES: 1, **IMAGE_TOKENS},
         answers={"/v1/images/generations": scripts.IMAGE_EVENTS},
     ),
+    "images streamed without usage": Case(
+        talk=ask.images_streamed,
+        **IMAGE,
+        unpriced="no_usage",
+        end="complete",
+        recorded={signals.IMAGES: 1},
+        answers={"/v1/images/generations": scripts.IMAGE_EVENTS_WITHOUT_USAGE},
+    ),
+    "transcription streamed without usage": Case(
+        talk=ask.transcription_streamed,
+        operation="transcription",
+        model="gpt-4o-transcribe",
+        unpriced="no_usage",
+        end="complete",
+        answers={"/v1/audio/transcriptions": scripts.TRANSCRIPT_EVENTS_WITHOUT_USAGE},
+    ),
     "speech": Case(talk=ask.speech, **SPOKEN, cost=16 * 15 / MILLION, recorded={signals.CHARACTERS: 16}),
     "speech, streaming response": Case(
         talk=ask.speech_streaming_response, **SPOKEN, cost=4 * 15 / MILLION, recorded={signals.CHARACTERS: 4}

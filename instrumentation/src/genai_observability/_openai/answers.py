@@ -94,6 +94,7 @@ def images(invocation: InferenceInvocation, arguments: dict[str, Any], answer: A
         invocation.attributes[signals.IMAGES.name] = len(data)
     elif str(getattr(answer, "type", "")).endswith(".completed"):
         invocation.attributes[signals.IMAGES.name] = 1
+        invocation.finish_reasons = ["stop"]
     if (usage := getattr(answer, "usage", None)) is not None:
         _tokens(invocation, usage)
         written = getattr(usage, "output_tokens_details", None)
@@ -116,6 +117,8 @@ def transcription(invocation: InferenceInvocation, arguments: dict[str, Any], an
     """https://platform.openai.com/docs/api-reference/audio/createTranscription, and of translations."""
     del arguments
     invocation.output_type = "text"
+    if getattr(answer, "type", None) == "transcript.text.done":
+        invocation.finish_reasons = ["stop"]
     usage = getattr(answer, "usage", None)
     if getattr(usage, "type", None) == "tokens" or hasattr(usage, "input_tokens"):
         _tokens(invocation, usage)
