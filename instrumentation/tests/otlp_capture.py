@@ -28,9 +28,10 @@ def values(attributes: Iterable[Any]) -> dict[str, Any]:
 class Capture:
     """Keeps the raw bodies by path, and decodes them on demand."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
+        """Listen on a port of the loopback interface, by default any that is free."""
         self.bodies: dict[str, list[bytes]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
     @property

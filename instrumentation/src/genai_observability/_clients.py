@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Final
 
 from opentelemetry.trace import TracerProvider
 
 from genai_observability._content.settings import UPSTREAM_VARIABLE
-from genai_observability._open_calls import OpenCalls
 from genai_observability._providers import no_logs, no_metrics
 from genai_observability._sampling import AllCallsProvider
 from genai_observability._spans import RECORDED_OPERATIONS
@@ -29,7 +29,7 @@ class Client:
     module: str
     instrumentor: str
     watch: str | None = None
-    """Module of this package whose ``watch(open_calls, tracer_provider)`` sees to what the instrumentor leaves out."""
+    """Module of this package whose ``watch()`` sees to what the instrumentor leaves out."""
 
 
 CLIENTS: Final = (
@@ -43,13 +43,17 @@ CLIENTS: Final = (
 )
 
 
-def wrap_clients(tracer_provider: TracerProvider, open_calls: OpenCalls) -> Callable[[], None]:
-    """Wrap every client library that is installed; returns what unwraps them."""
+Watch = Callable[[ModuleType, TracerProvider], Callable[[], None]]
+"""Has a module of this package watch its client, with this tracer provider; returns what ends that."""
+
+
+def wrap_clients(tracer_provider: TracerProvider, watch: Watch) -> Callable[[], None]:
+    """Wrap every client library that is installed, and watch it; returns what unwraps them."""
     present = [client for client in CLIENTS if is_installed(client.library)]
     if not present:
         known = ", ".join(client.library for client in CLIENTS)
         _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
-    undo = [each for client in present for each in _wrap(client, tracer_provider, open_calls)]
+    undo = [each for client in present for each in _wrap(client, tracer_provider, watch)]
 
     def unwrap() -> None:
         for each in undo:
@@ -58,7 +62,7 @@ def wrap_clients(tracer_provider: TracerProvider, open_calls: OpenCalls) -> Call
     return unwrap
 
 
-def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls) -> Iterator[Callable[[], None]]:
+def _wrap(client: Client, tracer_provider: TracerProvider, watch: Watch) -> Iterator[Callable[[], None]]:
     if not is_installed(client.module):
         _logger.warning(
             "Calls of %s are not seen: its wrapper is missing. Install it with: pip install 'genai-observability[%s]'.",
@@ -67,7 +71,7 @@ def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls
         return
     tracers = AllCallsProvider(tracer_provider, RECORDED_OPERATIONS)
     if client.watch is not None:
-        yield _watch(client, open_calls, tracers)
+        yield _watched(client, client.watch, watch, tracers)
     instrumentor = getattr(importlib.import_module(client.module), client.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider
@@ -76,16 +80,15 @@ def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls
     yield instrumentor.uninstrument
 
 
-def _watch(client: Client, open_calls: OpenCalls, tracers: TracerProvider) -> Callable[[], None]:
+def _watched(client: Client, module: str, watch: Watch, tracers: TracerProvider) -> Callable[[], None]:
     try:
-        end: Callable[[], None] = importlib.import_module(str(client.watch)).watch(open_calls, tracers)
+        return watch(importlib.import_module(module), tracers)
     except (ImportError, AttributeError) as error:
         _logger.warning(
             "Of the calls of %s only the main ones are recorded, without retries and quotas: this version is not "
             "known (%s).", client.library, error,
         )  # fmt: skip
         return lambda: None
-    return end
 
 
 @contextmanager

@@ -81,6 +81,7 @@ def instrument(
     budget_store: RedisStore | None = None,
     content: Content | Form | Literal["off"] | None = None,
     security: bool | None = None,
+    attribution_to_provider: bool = False,
 ) -> Handle:
     """Record every model call of this process from now on. Calling it again changes nothing.
 
@@ -104,6 +105,8 @@ def instrument(
             ``Content`` with more to say. By default nothing, unless ``GENAI_OBSERVABILITY_CONTENT`` says so.
         security: Whether to count signs of prompt injection, personal data and leaks of the system prompt. By default
             not, unless ``GENAI_OBSERVABILITY_SECURITY=true``.
+        attribution_to_provider: Whether OpenAI is told of the user's hash, as ``safety_identifier``, and of feature,
+            team, session and so on, as ``metadata``, so that its own dashboard can tell calls apart.
 
     Returns:
         A handle with ``force_flush()`` and ``shutdown()``. Neither is needed for a process that ends normally.
@@ -128,6 +131,7 @@ def instrument(
                     budget_store=budget_store,
                     content=content,
                     security=security,
+                    attribution_to_provider=attribution_to_provider,
                 )
             )
         elif not _handle._enforces(budgets):  # noqa: SLF001
@@ -160,6 +164,7 @@ def _start(
     logs: bool | None,
     content: Content | str | None = None,
     security: bool | None = None,
+    attribution_to_provider: bool = False,
     globally: bool = True,
     budgets: tuple[Budget, ...] = (),
     budget_store: RedisStore | None = None,
@@ -178,6 +183,7 @@ def _start(
             logs=logs,
             content=content,
             security=security,
+            attribution_to_provider=attribution_to_provider,
             globally=globally,
             enforcement=enforcement,
         )

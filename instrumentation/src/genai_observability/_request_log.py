@@ -24,11 +24,10 @@ class RequestLog:
         self._logger = logger
 
     def write_call(self, call: Call, price: Price, derived: Mapping[str, Value], context: Context) -> None:
-        """One record for one call: INFO, or ERROR where the call failed. ``derived`` are its derived attributes."""
-        failed = call.outcome not in ("success", "cancelled")
+        """One record for one call; ``derived`` are its derived attributes."""
         self._write(
             timestamp=int((call.started.timestamp() + call.duration) * 1e9),
-            severity=SeverityNumber.ERROR if failed else SeverityNumber.INFO,
+            severity=_severity(call),
             body=_sentence(call, price),
             fields={**call_fields(call), **derived},
             context=context,
@@ -84,6 +83,13 @@ class _CleanRecord(ReadWriteLogRecord):
 
     def __post_init__(self) -> None:
         pass
+
+
+def _severity(call: Call) -> SeverityNumber:
+    """ERROR for a call that failed, WARN for one that had to be tried again, INFO for all others."""
+    if call.outcome not in ("success", "cancelled"):
+        return SeverityNumber.ERROR
+    return SeverityNumber.WARN if call.exchange.retries else SeverityNumber.INFO
 
 
 def call_fields(call: Call) -> _Fields:

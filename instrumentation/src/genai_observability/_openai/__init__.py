@@ -10,13 +10,16 @@ from collections.abc import Callable
 from opentelemetry.trace import TracerProvider
 
 from genai_observability._open_calls import OpenCalls
-from genai_observability._openai import apis, lean, requests, streams, wrapper
+from genai_observability._openai import apis, disclosure, lean, requests, streams, wrapper
 
 
-def watch(open_calls: OpenCalls, tracer_provider: TracerProvider) -> Callable[[], None]:
+def watch(
+    open_calls: OpenCalls, tracer_provider: TracerProvider, *, attribution_to_provider: bool
+) -> Callable[[], None]:
     """Watch the client from now on; returns what ends that."""
+    attribute = disclosure.attributed if attribution_to_provider else None
     undo = [
-        *requests.watch(open_calls),
+        *requests.watch(open_calls, attribute=attribute),
         *streams.watch(),
         *apis.wrap(tracer_provider),
         *wrapper.complete(),
