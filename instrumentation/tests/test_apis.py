@@ -255,13 +255,6 @@ def assert_recorded(case: Case, recording: Recording) -> None:
     assert len(recording.spans) == 1
 
 
-@pytest.fixture
-def recorded() -> Iterator[Recording]:
-    recording = Recording()
-    yield recording
-    recording.close()
-
-
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "async"])
 @pytest.mark.parametrize("talk", [ask.chat, ask.chat_streamed, ask.images, ask.speech, ask.embeddings])
 def test_the_client_of_azure_is_left_as_it_is_too(talk: Talk, wire: Wire, *, asynchronous: bool) -> None:
@@ -300,7 +293,7 @@ def test_only_the_question_for_usage_is_added_to_a_request(
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["at once", "streamed"])
 def test_what_a_router_says_that_it_charged_is_the_cost(
-    other_provider: str, recorded: Recording, *, streamed: bool
+    other_provider: str, recording: Recording, *, streamed: bool
 ) -> None:
     with openai.OpenAI(base_url=f"{other_provider}/api/v1", api_key="test", max_retries=0) as client:
         answer: Any = client.chat.completions.create(
@@ -308,8 +301,8 @@ def test_what_a_router_says_that_it_charged_is_the_cost(
         )
         usage = [*answer][-1].usage if streamed else answer.usage
     assert usage.cost == 0.00123
-    assert recorded.record[signals.COST.name] == 0.00123
-    assert recorded.record[signals.COST_SOURCE.name] == "provider"
+    assert recording.record[signals.COST.name] == 0.00123
+    assert recording.record[signals.COST_SOURCE.name] == "provider"
 
 
 @pytest.mark.parametrize(
@@ -322,17 +315,17 @@ def test_what_a_router_says_that_it_charged_is_the_cost(
     ],
 )
 def test_a_router_that_uses_ones_own_key_charges_besides_the_provider(
-    recorded: Recording, usage: dict[str, Any], cost: float
+    recording: Recording, usage: dict[str, Any], cost: float
 ) -> None:
     ask_scripted(scripts.as_json(scripts.chat(usage={**scripts.chat()["usage"], **usage})))
-    assert recorded.record[signals.COST.name] == cost
+    assert recording.record[signals.COST.name] == cost
 
 
 @pytest.mark.parametrize(("said", "cost"), [("0.0042", 0.0042), ("0.0", GREETING), ("", GREETING), ("free", GREETING)])
-def test_a_proxy_says_the_cost_in_a_header(recorded: Recording, said: str, cost: float) -> None:
+def test_a_proxy_says_the_cost_in_a_header(recording: Recording, said: str, cost: float) -> None:
     ask_scripted(scripts.as_json(scripts.chat(), headers={"x-litellm-response-cost": said}))
-    assert recorded.record[signals.COST.name] == pytest.approx(cost)
-    assert recorded.record[signals.COST_SOURCE.name] == ("provider" if cost == 0.0042 else "local")
+    assert recording.record[signals.COST.name] == pytest.approx(cost)
+    assert recording.record[signals.COST_SOURCE.name] == ("provider" if cost == 0.0042 else "local")
 
 
 def ask_scripted(answer: Answer, talk: Talk = ask.chat, *, path: str = "/v1/chat/completions") -> Any:
@@ -345,28 +338,28 @@ def refusing(**message: Any) -> dict[str, Any]:
     return {"index": 0, "finish_reason": "stop", "message": {**said, **message}}
 
 
-def test_a_refusal_is_told_apart_from_an_answer(recorded: Recording) -> None:
+def test_a_refusal_is_told_apart_from_an_answer(recording: Recording) -> None:
     ask_scripted(scripts.as_json(scripts.chat(choices=[refusing()])))
-    assert recorded.record[signals.REFUSED.name] is True
-    assert recorded.record[signals.OUTCOME.name] == "success"
+    assert recording.record[signals.REFUSED.name] is True
+    assert recording.record[signals.OUTCOME.name] == "success"
 
 
-def test_a_streamed_refusal_is_told_apart_too(recorded: Recording) -> None:
+def test_a_streamed_refusal_is_told_apart_too(recording: Recording) -> None:
     words = [{"index": 0, "finish_reason": None, "delta": {"refusal": word}} for word in ("I", " cannot")]
     end = {"index": 0, "finish_reason": "stop", "delta": {}}
     chunks = [scripts.chunk(choices=[choice]) for choice in (*words, end)]
     ask_scripted(scripts.as_events(*chunks), ask.chat_streamed_without_usage)
-    assert recorded.record[signals.REFUSED.name] is True
+    assert recording.record[signals.REFUSED.name] is True
 
 
-def test_a_refusal_and_searches_of_files_in_a_response_are_seen(recorded: Recording) -> None:
+def test_a_refusal_and_searches_of_files_in_a_response_are_seen(recording: Recording) -> None:
     refusal = {"type": "refusal", "refusal": "No."}
     message = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [refusal]}
     search = {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["a trace"]}
     opened = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "open_page"}}
     answer = scripts.as_json(scripts.response(output=[search, search, opened, message]))
     ask_scripted(answer, ask.responses, path="/v1/responses")
-    record = recorded.record
+    record = recording.record
     assert record[signals.REFUSED.name] is True
     assert record[signals.FILE_SEARCHES.name] == 2
     assert signals.WEB_SEARCHES.name not in record  # opening a page is free
@@ -375,18 +368,18 @@ def test_a_refusal_and_searches_of_files_in_a_response_are_seen(recorded: Record
     )
 
 
-def test_every_choice_of_an_answer_has_its_finish_reason(recorded: Recording) -> None:
+def test_every_choice_of_an_answer_has_its_finish_reason(recording: Recording) -> None:
     message = {"role": "assistant", "content": "Yes."}
     choices = [{"index": n, "finish_reason": why, "message": message} for n, why in enumerate(("stop", "length"))]
     ask_scripted(scripts.as_json(scripts.chat(choices=choices)))
-    assert recorded.record[signals.FINISH_REASONS.name] == ("stop", "length")
+    assert recording.record[signals.FINISH_REASONS.name] == ("stop", "length")
 
 
-def test_aimock_saw_the_calls_of_its_journal_only_once(other_provider: str, recorded: Recording) -> None:
+def test_aimock_saw_the_calls_of_its_journal_only_once(other_provider: str, recording: Recording) -> None:
     before = journal(other_provider)
     converse(ask.chat, other_provider, asynchronous=False)
     assert journal(other_provider) == before + 1
-    assert len(recorded.records) == 1
+    assert len(recording.records) == 1
 
 
 def journal(provider: str) -> int:

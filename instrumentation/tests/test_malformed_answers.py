@@ -94,11 +94,9 @@ def assert_same_with_and_without(talk: Talk, path: str, answer: Answer, *, async
             encode_spans(recording.spans)  # what cannot be encoded takes all that is exported with it along
             for metric in (signals.CALL_TOKENS, signals.CALL_DURATION):
                 assert all(point.value < 2**63 for point in recording.points(metric.name))
-            assert all(type(value) is not int or value < 2**128 for value in recording.record.values())
-            assert all(
-                value < 2**63 for name, value in recording.record.items() if type(value) is int and name != "trace_id"
-            )
-            return recording.record
+            record = recording.record
+            assert all(value < 2**63 for name, value in record.items() if type(value) is int and name != "trace_id")
+            return record
         finally:
             recording.close()
 
@@ -246,13 +244,18 @@ def test_odd_arguments_are_the_clients_to_refuse(arguments: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize(
-    ("chaos", "outcome"),
-    [("drop", "error"), ("malformed", "success"), ("disconnect", "error"), ("ratelimit", "rate_limited")],
+    ("chaos", "outcomes"),
+    [
+        ("drop", {"error"}),
+        ("malformed", {"error", "success"}),  # of a sound the client cannot tell
+        ("disconnect", {"error"}),
+        ("ratelimit", {"rate_limited"}),
+    ],
 )
 @pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "async"])
 @pytest.mark.parametrize("talk", [ask.chat, ask.responses, ask.speech], ids=["chat", "responses", "speech"])
 def test_faults_of_another_provider_are_the_applications_to_see(
-    talk: Talk, chaos: str, outcome: str, other_provider: str, *, asynchronous: bool
+    talk: Talk, chaos: str, outcomes: set[str], other_provider: str, *, asynchronous: bool
 ) -> None:
     async def faulty(client: Any) -> Any:
         return await talk(client.with_options(default_headers={f"x-aimock-chaos-{chaos}": "1"}))
@@ -261,8 +264,6 @@ def test_faults_of_another_provider_are_the_applications_to_see(
     recording = Recording()
     try:
         assert converse(attempt(faulty), other_provider, asynchronous=asynchronous) == alone
-        record = recording.record
+        assert recording.record[signals.OUTCOME.name] in outcomes
     finally:
         recording.close()
-    if chaos != "malformed":
-        assert record[signals.OUTCOME.name] == outcome
