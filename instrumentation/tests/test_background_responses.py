@@ -7,6 +7,8 @@ import genai_observability
 import openai
 import pytest
 from genai_observability import signals
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from instrumentation.tests import scripts
 from instrumentation.tests.conversations import MODEL, now, run, seen
@@ -93,3 +95,13 @@ def test_a_background_response_that_is_streamed_is_priced_by_its_stream_alone(re
             list(client.responses.create(model=MODEL, input="?", background=True, stream=True))
             client.responses.retrieve("resp_s")
     assert recording.record[signals.COST.name] == pytest.approx(COST)
+
+
+def test_a_background_response_is_priced_also_where_its_trace_is_not_kept() -> None:
+    recording = Recording(TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False))
+    try:
+        converse({}, "resp_unsampled", asynchronous=False)
+        assert [record.get(signals.COST.name) for record in recording.records] == [None, pytest.approx(COST)]
+        assert recording.spans == ()
+    finally:
+        recording.close()
