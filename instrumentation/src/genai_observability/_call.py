@@ -49,7 +49,8 @@ class Exchange:
 
     ``phases`` are where the time went, in seconds: ``preparing``, ``retrying`` (all attempts but the last, and the
     waits between), then ``network`` and ``provider``, or ``waiting`` where the provider does not tell them apart, and
-    ``reading`` the answer. ``refusals`` are the HTTP statuses of attempts that were tried again.
+    ``reading`` the answer. ``refusals`` are the HTTP statuses of attempts that were tried again. ``cost`` is what a
+    proxy says in a header of the answer that the call cost, in US dollars.
     """
 
     request_id: str | None = None
@@ -57,6 +58,7 @@ class Exchange:
     refusals: tuple[int, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
     quotas: tuple[Quota, ...] = ()
+    cost: Decimal | None = None
 
 
 StreamEnd = Literal["complete", "abandoned", "unread", "broken", "cancelled"]
@@ -77,7 +79,7 @@ class Call:
 
     ``usage`` is what else was used and is priced, by the names of ``signals.USAGE``. ``service_tier`` is the one that
     served the call, such as ``"flex"`` or ``"batch"``. ``reported_cost`` is what the provider itself says that it
-    charged, in US dollars.
+    charged, in US dollars. ``background`` calls submitted work whose usage a later call reports.
     """
 
     operation: str
@@ -89,6 +91,8 @@ class Call:
     response_model: str | None = None
     response_id: str | None = None
     finish_reasons: tuple[str, ...] = ()
+    refused: bool = False
+    background: bool = False
     streamed: bool = False
     time_to_first_token: float | None = None
     server_address: str | None = None

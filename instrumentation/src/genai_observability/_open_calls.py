@@ -14,7 +14,6 @@ from opentelemetry.sdk.trace import ReadableSpan
 from genai_observability import signals
 from genai_observability._call import Value
 from genai_observability._provider_names import provider_name
-from genai_observability._steps import OpenStep
 
 _MOST: Final = 20_000  # calls at a time; more can only be spans that nobody ends, and the oldest are forgotten
 
@@ -35,18 +34,16 @@ class OpenCall:
         "headers",
         "prompt_bytes",
         "refusals",
+        "refused",
         "sent",
         "span",
-        "step",
         "streams",
         "usage_is_ours",
     )
 
-    def __init__(self, span: ReadableSpan, attribution: Mapping[str, Value], step: OpenStep | None = None) -> None:
+    def __init__(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
         self.span = span
         self.attribution = attribution
-        self.step = step
-        """The step of a chain that makes the call."""
         self.sent: list[int] = []
         """When each attempt left: the first one, and each retry of the client library."""
         self.refusals: list[int] = []
@@ -63,6 +60,8 @@ class OpenCall:
         """When the first chunk came that carried something of the answer."""
         self.chunks = 0
         """Chunks that carried something of the answer."""
+        self.refused = False
+        """Whether that first chunk brought a refusal."""
         self.usage_is_ours = False
         """Whether the stream's usage was asked for here, and not by the application."""
 
@@ -73,12 +72,12 @@ class OpenCalls:
     def __init__(self) -> None:
         self._calls: dict[int, OpenCall] = {}
 
-    def begin(self, span: ReadableSpan, attribution: Mapping[str, Value], step: OpenStep | None = None) -> None:
+    def begin(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
         """A span has started that is the call of a model."""
         if len(self._calls) >= _MOST:
             self._calls.pop(next(iter(self._calls)), None)
         if span.context is not None:
-            self._calls[span.context.span_id] = OpenCall(span, attribution, step)
+            self._calls[span.context.span_id] = OpenCall(span, attribution)
 
     def current(self) -> OpenCall | None:
         """The call whose span is the current one."""
@@ -96,6 +95,10 @@ class OpenCalls:
     def end(self, span: ReadableSpan) -> OpenCall | None:
         """What was learned of the call of a span that has ended."""
         return self._calls.pop(span.context.span_id, None) if span.context is not None else None
+
+    def streams(self) -> list[OpenCall]:
+        """The calls whose answer has begun and is being streamed."""
+        return [call for call in list(self._calls.values()) if call.streams and call.answered is not None]
 
     def by_model(self) -> Counter[tuple[str, str]]:
         """How many calls are open, by provider and requested model."""

@@ -37,7 +37,7 @@ from genai_observability._receipt import Answer
 from genai_observability._request_log import RequestLog, derived_attributes, finding_fields
 from genai_observability._sampling import AllCallsProvider
 from genai_observability._spans import (
-    RECORDED,
+    RECORDED_OPERATIONS,
     GenAISpanProcessor,
     context_of,
     enriched,
@@ -221,7 +221,7 @@ class Recorder:
         from opentelemetry.util.genai.handler import TelemetryHandler  # comes with the clients' extras
 
         return TelemetryHandler(
-            tracer_provider=AllCallsProvider(self._providers.tracer, RECORDED),
+            tracer_provider=AllCallsProvider(self._providers.tracer, RECORDED_OPERATIONS),
             meter_provider=no_metrics(),
             logger_provider=no_logs(),
             instrumentation_scope_name=_SCOPE,
@@ -245,13 +245,13 @@ class Recorder:
         )
         return self._processor
 
-    def _record(self, span: ReadableSpan, noted: OpenCall | None) -> ReadableSpan:
+    def _record(self, span: ReadableSpan, noted: OpenCall | None, step: OpenStep | None) -> ReadableSpan:
         call = read_call(span, noted)
         price = self._price(call)
         derived = derived_attributes(call, price)
         context = context_of(span.context)
-        if noted is not None and noted.step is not None:
-            noted.step.charge(price)
+        if step is not None:
+            step.charge(price)
         self._metrics.record_call(call, price, context)
         if self._enforcement is not None:
             self._enforcement.book(call, price)
@@ -295,7 +295,7 @@ class Recorder:
             _logger.warning("What this forked process records may not be its own: %s: %s.", type(error).__name__, error)
 
     def _finish(self) -> None:
-        self._processor.active = False
+        self._processor.abandon_streams()
         self._providers.force_flush()
         if self._enforcement is not None:
             self._enforcement.stop(END)

@@ -79,18 +79,17 @@ class OpenSteps:
     def __init__(self) -> None:
         self._by_span: dict[int, OpenStep] = {}
 
-    def begin(self, span: ReadableSpan, context: Context | None, *, leaf: bool) -> OpenStep | None:
-        """A span has started: the step that it is, or is part of. A ``leaf`` has no spans inside that matter."""
+    def begin(self, span: ReadableSpan, context: Context | None, *, is_call: bool) -> None:
+        """A span has started, which may be a step, be part of one, or be the call of a model."""
         outer = self._by_span.get(span.parent.span_id) if span.parent is not None else None
         if outer is None:
             noted = get_value(_STEP, context)
             outer = noted if isinstance(noted, OpenStep) else None
-        step = OpenStep(outer) if not leaf and is_step(span) else outer
-        if step is not None and not leaf and span.context is not None:
+        step = OpenStep(outer) if not is_call and is_step(span) else outer
+        if step is not None and span.context is not None:
             if len(self._by_span) >= _MOST:
                 self._by_span.pop(next(iter(self._by_span)), None)
             self._by_span[span.context.span_id] = step
-        return step
 
     def end(self, span: ReadableSpan) -> OpenStep | None:
         """A span has ended: the step that it was, or was part of."""

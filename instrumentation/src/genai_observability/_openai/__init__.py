@@ -1,8 +1,8 @@
 """What OpenTelemetry's wrapper of the OpenAI client does not look at.
 
 The requests of each call and their headers (``requests``), the chunks of streams (``streams``), and the APIs that it
-leaves out (``apis``). ``lean`` has it do less for each chunk. ``unmarked`` sees that the provider
-is told nothing of ours.
+leaves out (``apis``). ``wrapper`` reads more of the answers and keeps its faults from the application; ``lean`` has it
+do less for each chunk; ``unmarked`` sees that the provider is told nothing of ours.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from opentelemetry.trace import TracerProvider
 
 from genai_observability._open_calls import OpenCalls
-from genai_observability._openai import apis, disclosure, lean, requests, streams, unmarked
+from genai_observability._openai import apis, disclosure, lean, requests, streams, unmarked, wrapper
 
 
 def watch(
@@ -22,6 +22,7 @@ def watch(
         *requests.watch(open_calls, attribute=attribute),
         *streams.watch(),
         *apis.wrap(tracer_provider),
+        *wrapper.complete(),
         *lean.shorten(),
         *unmarked.watch(),
     ]

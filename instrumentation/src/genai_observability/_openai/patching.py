@@ -8,40 +8,39 @@ from typing import Any
 _logger = logging.getLogger("genai_observability")
 
 
-def replace(
-    owner: type | None, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> Callable[[], None]:
+def replace(owner: object, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
     """Put a function in the place of a method; returns what puts the method back.
 
     The method is left alone where this version of the client lacks it, and where somebody else has replaced it since.
 
     Args:
-        owner: Class of the method.
+        owner: Class of the method, or module of the function.
         name: Its name.
         noting: Makes the function from the method.
     """
-    original = owner.__dict__.get(name) if owner else None
-    if owner is None or not callable(original):
+    original = vars(owner).get(name) if owner is not None else None
+    if not callable(original):
         _logger.debug("%s of %s is not there: what it tells is not recorded.", name, owner)
         return lambda: None
     replaced = functools.wraps(original)(noting(original))
     setattr(owner, name, replaced)
 
     def undo() -> None:
-        if owner.__dict__.get(name) is replaced:
+        if vars(owner).get(name) is replaced:
             setattr(owner, name, original)
 
     return undo
 
 
-def harmless(note: Callable[..., None]) -> Callable[..., None]:
-    """A function that takes notes, whose faults are not the application's."""
+def harmless(note: Callable[..., Any]) -> Callable[..., Any]:
+    """A function that takes notes, whose faults are not the application's; ``None`` where it fails."""
 
     @functools.wraps(note)
-    def careful(*args: Any) -> None:
+    def careful(*args: Any, **kwargs: Any) -> Any:
         try:
-            note(*args)
+            return note(*args, **kwargs)
         except Exception:
             _logger.debug("A detail of a call could not be noted", exc_info=True)
+            return None
 
     return careful
