@@ -24,6 +24,7 @@ class OpenCall:
         "answered",
         "attribution",
         "chunks",
+        "complete",
         "first_token",
         "headers",
         "prompt_bytes",
@@ -53,6 +54,8 @@ class OpenCall:
         """When the first chunk came that carried something of the answer."""
         self.chunks = 0
         """Chunks that carried something of the answer."""
+        self.complete = False
+        """Whether the stream was read to its end."""
         self.usage_is_ours = False
         """Whether the stream's usage was asked for here, and not by the application."""
 

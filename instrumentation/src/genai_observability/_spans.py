@@ -135,14 +135,15 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
         cache_write=attributes.count(signals.CACHE_WRITE_TOKENS.name) or attributes.count(_OLDER_CACHE_WRITE) or 0,
         reasoning=attributes.count(signals.REASONING_TOKENS.name) or 0,
     )
-    streamed = values.get(signals.STREAM.name) is True
+    streamed = values.get(signals.STREAM.name) is True or bool(noted and noted.chunks)
     finish_reasons = attributes.texts(signals.FINISH_REASONS.name)
-    ending = outcome(error_type, message, streamed=streamed, finish_reasons=finish_reasons, usage=tokens.reported)
+    complete = tokens.reported or bool(noted and noted.complete)
+    ending = outcome(error_type, message, streamed=streamed, finish_reasons=finish_reasons, complete=complete)
     first_chunk = attributes.seconds(signals.TIME_TO_FIRST_CHUNK.name)
     end: StreamEnd | None = None
     if streamed:
         begun = first_chunk is not None or bool(noted and noted.chunks)
-        end = stream_end(ending, message, finish_reasons=finish_reasons, usage=tokens.reported, begun=begun)
+        end = stream_end(ending, message, finish_reasons=finish_reasons, complete=complete, begun=begun)
     return Call(
         operation=attributes.text(signals.OPERATION.name) or "chat",
         provider=provider_name(values),

@@ -1,23 +1,43 @@
-"""What OpenTelemetry's wrapper of the OpenAI client does not look at.
+"""What OpenTelemetry's wrappers of the OpenAI client do not look at.
 
-The requests of each call and their headers (``requests``), the chunks of streams (``streams``), and the APIs that it
-leaves out (``apis``).
+The requests of each call and their headers (``requests``), the chunks of streams (``streams``), and the APIs that they
+leave out (``apis``). Each part stands for itself: a version of the client or of the wrapper that one of them does not
+know costs what that part would have told.
 """
 
+import importlib
+import logging
 from collections.abc import Callable
+from typing import Any, Final
 
 from opentelemetry.trace import TracerProvider
 
 from genai_observability._open_calls import OpenCalls
-from genai_observability._openai import apis, requests, streams
+
+_LOST: Final = {
+    "requests": "retries, quotas, request ids and the phases of calls",
+    "streams": "the first tokens of streams",
+    "apis": "calls for images, audio, moderations and legacy completions",
+}
+
+_logger = logging.getLogger("genai_observability")
 
 
 def watch(open_calls: OpenCalls, tracer_provider: TracerProvider) -> Callable[[], None]:
     """Watch the client from now on; returns what ends that."""
-    undo = [*requests.watch(open_calls), *streams.watch(), *apis.wrap(tracer_provider)]
+    undo = [*_start("requests", open_calls), *_start("streams"), *_start("apis", tracer_provider)]
 
     def end() -> None:
         for each in reversed(undo):
             each()
 
     return end
+
+
+def _start(part: str, *arguments: Any) -> list[Callable[[], None]]:
+    try:
+        started: list[Callable[[], None]] = importlib.import_module(f"{__name__}.{part}").watch(*arguments)
+    except Exception as error:  # whatever another version brings
+        _logger.warning("With these versions of openai and its wrapper %s are not recorded: %s.", _LOST[part], error)
+        return []
+    return started

@@ -60,7 +60,7 @@ APIS: Final = (
 )
 
 
-def wrap(tracer_provider: TracerProvider) -> list[Callable[[], None]]:
+def watch(tracer_provider: TracerProvider) -> list[Callable[[], None]]:
     """Wrap the methods of these APIs; returns what unwraps them."""
     handler = TelemetryHandler(
         tracer_provider=tracer_provider,

@@ -13,16 +13,20 @@ def replace(
 ) -> Callable[[], None]:
     """Put a function in the place of a method; returns what puts the method back.
 
-    The method is left alone where this version of the client lacks it, and where somebody else has replaced it since.
+    The method is left alone where somebody else has replaced it since.
 
     Args:
-        owner: Class of the method.
+        owner: Class of the method; ``None`` for an API that this version of the client does not have.
         name: Its name.
         noting: Makes the function from the method.
     """
-    original = owner.__dict__.get(name) if owner else None
-    if owner is None or not callable(original):
-        _logger.debug("%s of %s is not there: what it tells is not recorded.", name, owner)
+    if owner is None:
+        return lambda: None
+    original = owner.__dict__.get(name)
+    if not callable(original):
+        _logger.warning(
+            "This version of openai has no %s.%s: what it tells of calls is not recorded.", owner.__name__, name
+        )
         return lambda: None
     replaced = functools.wraps(original)(noting(original))
     setattr(owner, name, replaced)
