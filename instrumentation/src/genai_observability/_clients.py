@@ -66,6 +66,9 @@ CLIENTS: Final = (
     ),
 )
 
+SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {"genai_observability"}
+"""The instrumentation scopes of the wrappers, and of the wrapping that this package does itself."""
+
 
 def wrap_clients(tracer_provider: TracerProvider, open_calls: OpenCalls) -> Callable[[], None]:
     """Wrap every client library that is installed; returns what unwraps them."""

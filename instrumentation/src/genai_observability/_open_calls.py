@@ -29,6 +29,7 @@ class OpenCall:
         "headers",
         "prompt_bytes",
         "refusals",
+        "scope",
         "sent",
         "span",
         "streams",
@@ -37,6 +38,7 @@ class OpenCall:
 
     def __init__(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
         self.span = span
+        self.scope = scope_of(span)
         self.attribution = attribution
         self.sent: list[int] = []
         """When each attempt left: the first one, and each retry of the client library."""
@@ -61,30 +63,39 @@ class OpenCall:
 
 
 class OpenCalls:
-    """The calls that have begun and not ended."""
+    """The calls that have begun and not ended.
 
-    def __init__(self) -> None:
+    ``wrappers`` are the scopes of the instrumentations whose calls contain no other: a call that begins within one of
+    theirs is the same one, seen by another instrumentation.
+    """
+
+    def __init__(self, wrappers: frozenset[str] = frozenset()) -> None:
+        self._wrappers = wrappers
         self._calls: dict[int, OpenCall] = {}
 
     def begin(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
         """A span has started that is the call of a model."""
         if len(self._calls) >= _MOST:
             self._calls.pop(next(iter(self._calls)), None)
-        if span.context is not None:
-            self._calls[span.context.span_id] = OpenCall(span, attribution)
+        if span.context is None:
+            return
+        outer = self._calls.get(span.parent.span_id) if span.parent else None
+        if outer is None or outer.scope not in self._wrappers:
+            outer = OpenCall(span, attribution)
+        self._calls[span.context.span_id] = outer
 
     def current(self) -> OpenCall | None:
         """The call whose span is the current one."""
         return self._calls.get(trace.get_current_span().get_span_context().span_id)
 
     def end(self, span: ReadableSpan) -> OpenCall | None:
-        """What was learned of the call of a span that has ended."""
+        """What was learned of the call of a span that has ended; ``span`` of it may be another one of the same call."""
         return self._calls.pop(span.context.span_id, None) if span.context is not None else None
 
     def by_model(self) -> Counter[tuple[str, str]]:
         """How many calls are open, by provider and requested model."""
         found: Counter[tuple[str, str]] = Counter()
-        for call in list(self._calls.values()):
+        for call in set(self._calls.values()):
             attributes: Mapping[str, Any] = call.span.attributes or {}
             found[provider_name(attributes), str(attributes.get(signals.REQUEST_MODEL.name, ""))] += 1
         return found
@@ -92,3 +103,8 @@ class OpenCalls:
     def forget(self) -> None:
         """In a child made by fork: the open calls are the parent's."""
         self._calls.clear()
+
+
+def scope_of(span: ReadableSpan) -> str:
+    """The name of the instrumentation that made a span."""
+    return span.instrumentation_scope.name if span.instrumentation_scope else ""

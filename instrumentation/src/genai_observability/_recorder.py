@@ -14,7 +14,8 @@ from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
 from genai_observability._call import Call, Price, Tokens
-from genai_observability._clients import wrap_clients
+from genai_observability._clients import SCOPES, wrap_clients
+from genai_observability._duplicates import Duplicates
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._metrics import Metrics
 from genai_observability._open_calls import OpenCall, OpenCalls
@@ -48,7 +49,8 @@ class Recorder:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
         self._prices = Prices()
         self._recent = RecentCalls()
-        self._open_calls = OpenCalls()
+        self._duplicates = Duplicates()
+        self._open_calls = OpenCalls(SCOPES)
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
         self._providers: Providers = providers(
@@ -114,6 +116,8 @@ class Recorder:
 
     def _record(self, span: ReadableSpan, noted: OpenCall | None) -> ReadableSpan:
         call = read_call(span, noted)
+        if (scope := self._duplicates.counted_by(call, span, noted)) is not None:
+            return enriched(span, call, {signals.DUPLICATE_OF.name: scope})
         price = self._price(call)
         derived = derived_attributes(call, price)
         context = context_of(span.context)

@@ -391,6 +391,14 @@ OUTPUT_RATE: Final = Attribute(
     meaning="Output tokens over the time after the first chunk (streamed), or over the whole call",
 )
 
+DUPLICATE_OF: Final = Attribute(
+    name="genai_observability.duplicate_of",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="On the span of a call that is counted by another span: the instrumentation (its scope) that made that one",
+)
+
 # --- Quality -------------------------------------------------------------------------------------------------------
 
 EVALUATION_NAME: Final = Attribute(
@@ -608,5 +616,5 @@ METRICS: Final = (
 def attributes() -> tuple[Attribute, ...]:
     """Every attribute of the catalogue, once, ordered by name."""
     labels: Iterable[Attribute] = (label for metric in METRICS for label in metric.labels)
-    found = {attribute.name: attribute for attribute in (*CALL_FIELDS, *EVALUATION_FIELDS, *labels)}
+    found = {attribute.name: attribute for attribute in (*CALL_FIELDS, *EVALUATION_FIELDS, DUPLICATE_OF, *labels)}
     return tuple(found[name] for name in sorted(found))
