@@ -36,10 +36,11 @@ test: setup-dev ## Run every check and test, on the real servers
 	@$(MAKE) --no-print-directory check
 	@$(RUN) -m pytest
 
-generate: setup ## Write rules, dashboards and alert routes anew from the thresholds, the channels and their generators
+generate: setup ## Write rules, dashboards, alert routes and the catalogue's page anew from what they are made of
 	@$(RUN) -m stack.alerting
 	@$(RUN) -m stack.rules
 	@$(RUN) -m stack.dashboards
+	@$(RUN) -m stack.catalogue_page
 
 secrets: setup ## Make the secrets that can be made, and list those that you have to put into secrets/
 	@$(RUN) -m stack.secret_files
@@ -51,9 +52,10 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m stack.rules --check
 	@$(RUN) -m stack.dashboards --check
 	@$(RUN) -m stack.alerting --check
+	@$(RUN) -m stack.catalogue_page --check
 
-bench: setup-dev ## Measure what instrumentation adds to a model call
-	@$(RUN) instrumentation/benchmarks/overhead.py
+bench: setup-dev ## Measure what instrumentation adds to a model call; BENCH="--variants none,ours" for less
+	@$(RUN) -m instrumentation.benchmarks $(BENCH)
 
 lock: setup-dev ## Write constraints.txt anew from what is installed
 	@$(RUN) -m pip freeze --exclude-editable > constraints.txt

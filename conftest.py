@@ -1,38 +1,14 @@
 """The simulated provider over HTTP, for the tests of the package and for those of the stack."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 
-import httpx
 import pytest
+
+from tests.provider import running_provider
 
 
 @pytest.fixture(scope="session")
 def provider() -> Iterator[str]:
     """The address of a simulated provider that answers fifty times faster than a real one."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    environment = os.environ | {"PROVIDER_PORT": str(port), "PROVIDER_LATENCY": "0.02"}
-    process = subprocess.Popen([sys.executable, "-m", "demo.provider"], env=environment)
-    try:
-        _wait_until_healthy(process, f"{url}/healthz")
+    with running_provider(latency=0.02) as url:
         yield url
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str) -> None:
-    deadline = time.monotonic() + 20
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(url).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise RuntimeError(f"The simulated provider did not answer at {url}.")

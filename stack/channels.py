@@ -17,6 +17,10 @@ Kind = Literal["pagerduty", "slack", "email", "jira", "webhook"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 
+CA: Final = "ca.pem"
+"""Below secrets/, though it is none: the one folder that Alertmanager is given."""
+
+
 class ChannelsError(FileError):
     """The file has a fault, or a secret is missing; the message names what and where."""
 
@@ -63,26 +67,28 @@ class Text(str):
     __slots__ = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
-    """What every channel has: whether it is used, and for which alerts."""
+    """What every channel has: whether it is used, for which alerts, and whose certificates it trusts."""
 
     enabled: bool
     severities: tuple[Severity, ...]
+    own_ca: bool = False
+    """Its server's certificate is signed by an authority of one's own, not by one that everybody knows."""
 
     def __post_init__(self) -> None:
         if not self.severities:
             raise FaultError("severities", f"must name at least one of {', '.join(SEVERITIES)}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PagerDuty(Channel):
     """Events API v2."""
 
     address: WebAddress
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Email(Channel):
     """Mail by SMTP."""
 
@@ -93,7 +99,7 @@ class Email(Channel):
     tls: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Jira(Channel):
     """One issue a group of alerts."""
 
@@ -172,6 +178,10 @@ class Channels:
                 for owner in (None, *self.teams):
                     if secret := self.secret(kind, owner):
                         yield secret
+        for kind in KINDS:
+            if self.of(kind).enabled and self.of(kind).own_ca:
+                yield Secret(CA, kind, "the certificate of your own authority (PEM)")
+                break  # one file for all channels
 
     def secret(self, kind: Kind, team: Team | None = None) -> Secret | None:
         """The secret of a channel, or of a team's own one; nothing where none is needed.
@@ -221,6 +231,8 @@ def secret_fault(secret: Secret, directory: Path) -> str:
         return f"cannot be read ({error.strerror if isinstance(error, OSError) else 'it is no text'})"
     if not text:
         return "is empty"
+    if secret.name == CA:
+        return "" if "-----BEGIN CERTIFICATE-----" in text else "does not contain a certificate in PEM format"
     if secret.kind in ("slack", "webhook") and not re.fullmatch(r"https?://\S+", text):
         return "does not contain an http or https address"
     return ""

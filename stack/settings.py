@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -39,6 +40,8 @@ class Settings:
     jaeger_otlp_port: int = 14317
     jaeger_health_port: int = 13134
     jaeger_metrics_port: int = 8889
+    tempo_port: int = 3200
+    """In containers only, in Jaeger's place."""
     inbox_port: int = 8093
     grafana_port: int = 3000
     provider_port: int = 8010
@@ -161,11 +164,17 @@ def _read_env_file(path: Path) -> dict[str, str]:
         raise SettingsError(f"{path} cannot be read: {error}.") from error
     values: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
-        text = line.strip()
+        text = line.strip().removeprefix("export ")
         if not text or text.startswith("#"):
             continue
         key, separator, value = text.partition("=")
         if not separator or not key.strip().isidentifier():
             raise SettingsError(f"{path}, line {number}: expected KEY=VALUE, found {text!r}.")
-        values[key.strip()] = value.strip().strip("\"'")
+        values[key.strip()] = _value(value.strip())
     return values
+
+
+def _value(text: str) -> str:
+    """As Docker Compose reads it: what is in quotes, or else all before a comment."""
+    quoted = re.match(r"""(["'])(.*?)\1""", text)
+    return quoted[2] if quoted else re.split(r"\s#", text, maxsplit=1)[0].strip()

@@ -148,9 +148,10 @@ class Provider:
         """Sends the chunks at the model's pace, and bills once the last one is out."""
         complete = False
         try:
-            for event, data in chunks:
+            for number, (event, data) in enumerate(chunks):
+                if number:  # no pause after the last one, when the client may already be gone
+                    await asyncio.sleep(pause)
                 yield (f"event: {event}\n" if event else "") + f"data: {_line(data)}\n\n"
-                await asyncio.sleep(pause)
             complete = True
         finally:
             if complete:

@@ -1,11 +1,15 @@
 """The real client, a recording of its calls, and programs that run as applications of their own."""
 
+import os
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
 
 from instrumentation.tests.otlp_capture import Capture
+from instrumentation.tests.programs import Run
 from instrumentation.tests.recording import Recording
 
 
@@ -32,3 +36,35 @@ def capture() -> Iterator[Capture]:
     """An OTLP endpoint that keeps what it is sent."""
     with Capture() as capture:
         yield capture
+
+
+@pytest.fixture
+def environment(provider: str, capture: Capture, tmp_path: Path) -> dict[str, str]:
+    """What a program is given: this provider and this endpoint, and none of the settings of this process."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON"))}
+    return clean | {
+        "PROVIDER": provider,
+        "OTEL_EXPORTER_OTLP_ENDPOINT": capture.url,
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "TMPDIR": str(tmp_path),  # where names of instances are taken, so that other tests have none of them
+    }
+
+
+@pytest.fixture
+def run(environment: dict[str, str], tmp_path: Path) -> Run:
+    """Runs a command in a directory of its own, in which ``app.py`` is a program."""
+
+    def run(*command: str, program: str = "", stdin: str = "", **more: str) -> "subprocess.CompletedProcess[str]":
+        (tmp_path / "app.py").write_text(program)
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=environment | more,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    return run

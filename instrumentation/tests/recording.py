@@ -30,7 +30,8 @@ class Point:
 class Recording:
     """A running recording with everything it exports kept in memory."""
 
-    def __init__(self, tracer_provider: TracerProvider | None = None) -> None:
+    def __init__(self, tracer_provider: TracerProvider | None = None, **options: Any) -> None:
+        """``options`` are further arguments of ``instrument()``."""
         self._spans = InMemorySpanExporter()
         self._logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
         self._reader = InMemoryMetricReader()
@@ -44,6 +45,7 @@ class Recording:
             meter_provider=self.meter_provider,
             logger_provider=self.logger_provider,
             logs=False,
+            **options,
         )
 
     def settle(self) -> None:

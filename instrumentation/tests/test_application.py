@@ -29,9 +29,10 @@ def ask(model="gpt-4o-mini", **more):
 
     def run(program: str, *, python: str = sys.executable, **environment: str) -> "subprocess.CompletedProcess[str]":
         clean = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        places = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "TMPDIR": str(tmp_path)}  # nothing of other tests
         return subprocess.run(
             [python, "-W", "error", "-c", prelude + program],
-            env=clean | {"PROVIDER": provider, "XDG_CONFIG_HOME": str(tmp_path / "config")} | environment,
+            env=clean | {"PROVIDER": provider} | places | environment,
             capture_output=True,
             text=True,
             timeout=60,
@@ -129,6 +130,16 @@ ask()
     assert done.returncode == 0, done.stderr
     assert len(capture.records) == 1
     assert b"private" not in capture.everything
+
+
+def test_an_object_in_a_log_record_is_sent_as_text_without_a_warning(run: Run, capture: Capture) -> None:
+    done = run(
+        INSTRUMENT + "import pathlib; logging.getLogger('shop').warning('sold out', extra={'at': pathlib.Path('/a')})",
+        OTEL_EXPORTER_OTLP_ENDPOINT=capture.url,
+    )
+    assert (done.returncode, done.stderr) == (0, "sold out\n")
+    (record,) = capture.records
+    assert values(record.attributes)["at"] == "/a"
 
 
 def test_debug_logging_of_the_application_does_not_leak_prompts(run: Run, capture: Capture) -> None:

@@ -179,11 +179,12 @@ def test_feedback_for_an_answer_of_another_process_is_kept_without_a_trace(recor
     assert recording.record["trace_id"] == 0
 
 
-def test_a_rating_that_is_neither_up_nor_down_is_left_out_with_one_sentence(
+def test_feedback_of_no_known_kind_is_left_out_with_one_sentence(
     recording: Recording, caplog: pytest.LogCaptureFixture
 ) -> None:
-    genai_observability.feedback("meh")  # type: ignore[arg-type]
-    assert caplog.messages == ["Feedback is left out: the rating is 'meh', but must be one of: up, down."]
+    assert not genai_observability.feedback("meh")  # type: ignore[arg-type]
+    (message,) = caplog.messages
+    assert message.startswith("Feedback is left out: 'meh' with None stars is none of: up, down, ")
     assert recording.records == []
 
 

@@ -1,11 +1,38 @@
 """The doctor names what is wrong and how to right it, and says so with its exit code."""
 
 import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 from genai_observability._doctor import doctor
 
 from instrumentation.tests.otlp_capture import Capture, free_port
+from instrumentation.tests.programs import COMMAND, Run
+
+
+@pytest.fixture
+def guarded_collector() -> Iterator[str]:
+    """Takes what comes with the header that it asks for, as long as that is empty."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            length = int(self.headers["content-length"])
+            self.rfile.read(length)
+            self.send_response((400 if length else 200) if self.headers["x-key"] == "secret" else 401)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 def test_where_all_is_well_it_says_so(
@@ -57,3 +84,42 @@ def test_a_missing_wrapper_is_named_with_what_to_install(
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.genai.openai", None)
     assert doctor() == 1
     assert "pip install 'genai-observability[openai]'" in capsys.readouterr().out
+
+
+def test_a_collector_that_asks_for_a_header_is_given_the_configured_one(
+    guarded_collector: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", guarded_collector)
+    assert doctor() == 1
+    assert "HTTP 401: set OTEL_EXPORTER_OTLP_HEADERS as it asks for" in capsys.readouterr().out
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "x-key=secret")
+    assert doctor() == 0
+
+
+def test_a_test_call_that_the_collector_does_not_take_is_not_looked_for(run: Run, guarded_collector: str) -> None:
+    key = {"OTEL_EXPORTER_OTLP_HEADERS": "x-key=secret", "OTEL_EXPORTER_OTLP_ENDPOINT": guarded_collector}
+    done = run(COMMAND, "doctor", "--check", **key)
+    assert (done.returncode, done.stderr) == (1, "")
+    last = done.stdout.splitlines()[-1]
+    assert last.startswith("WRONG  test call           the Collector did not take it: ")
+    assert "400" in last
+
+
+def test_no_test_call_is_sent_where_it_could_not_arrive(run: Run) -> None:
+    done = run(COMMAND, "doctor", "--check", OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{free_port()}")
+    assert (done.returncode, done.stderr) == (1, "")
+    last = done.stdout.splitlines()[-1]
+    assert last == "WRONG  test call           not sent: right what is WRONG above first"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--check", "--loki", "localhost:3100"], "localhost:3100 is no address such as http://localhost:9090"),
+        (["--loki", "http://localhost:3100"], "the addresses of stores are for --check"),
+    ],
+)
+def test_options_that_cannot_be_used_are_refused_in_a_sentence(run: Run, options: list[str], sentence: str) -> None:
+    done = run(COMMAND, "doctor", *options)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr

@@ -4,25 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from instrumentation.tests.otlp_capture import Capture, free_port, values
-
-COMMAND = str(Path(sys.executable).with_name("genai-observability"))
-OPENTELEMETRY = str(Path(sys.executable).with_name("opentelemetry-instrument"))
-
-CLIENT = """
-import os, sys, warnings
-import openai
-warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later dislike any fork beside threads
-def ask():  # with a connection of its own: none may be shared over a fork
-    with openai.OpenAI(base_url=os.environ["PROVIDER"] + "/v1", api_key="test", max_retries=0) as client:
-        return client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Why?"}])
-"""
-INSTRUMENT = "import genai_observability; handle = genai_observability.instrument(service_name='shop')\n"
+from instrumentation.tests.programs import CLIENT, COMMAND, INSTRUMENT, OPENTELEMETRY, Run, calls_by_instance
 
 SERVED = """
 import time
@@ -55,46 +42,20 @@ while True:
         time.sleep(0.1)
 with concurrent.futures.ThreadPoolExecutor(6) as pool:
     workers |= set(pool.map(get, range(11)))
-time.sleep(2)  # several exports: a worker of uvicorn ends by SIGTERM itself, without Python's end
 server.send_signal(signal.SIGTERM)
 code = server.wait()
 print(len(workers))
 sys.exit(code)
 """
 
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-
-@pytest.fixture
-def run(provider: str, capture: Capture, tmp_path: Path) -> Run:
-    """Runs a command in a directory of its own, in which ``app.py`` is a program."""
-
-    def run(
-        *command: str, program: str = "", stdin: str = "", **environment: str
-    ) -> "subprocess.CompletedProcess[str]":
-        (tmp_path / "app.py").write_text(program)
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "PYTHON"))}
-        added = {"PROVIDER": provider, "OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "XDG_CONFIG_HOME": str(tmp_path)}
-        return subprocess.run(
-            command,
-            cwd=tmp_path,
-            env=clean | added | environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
-    return run
-
-
-def calls_by_instance(capture: Capture) -> dict[str, float]:
-    """The latest count of calls that each instance said it has made."""
-    return {
-        instance: sum(point.count for metric in metrics for point in metric.histogram.data_points)
-        for instance, metrics in capture.metrics_by_instance("gen_ai.client.operation.duration").items()
-    }
+@pytest.fixture(scope="module")
+def distro(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the package opentelemetry-distro, whose newest version asks for an older patch of the others."""
+    folder = tmp_path_factory.mktemp("distro")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
+    subprocess.run([*pip, "--target", folder, "opentelemetry-distro==0.66b1"], check=True)
+    return folder
 
 
 def test_an_unchanged_script_that_ends_at_once_delivers_its_call(run: Run, capture: Capture) -> None:
@@ -143,6 +104,31 @@ def test_a_wrong_command_ends_with_a_sentence_and_127(run: Run) -> None:
     done = run(COMMAND, "run", "no-such-program")
     assert (done.returncode, done.stdout) == (127, "")
     assert done.stderr == "Error: there is no program no-such-program to run: check its name, and PATH.\n"
+
+
+@pytest.mark.parametrize("options", [["-I"], ["-uE"], ["-W", "ignore", "-S"]])
+def test_an_option_that_keeps_recording_out_is_said_and_the_program_runs(run: Run, options: list[str]) -> None:
+    done = run(COMMAND, "run", sys.executable, *options, "app.py", "-x", program="import sys; print(sys.argv[1:])")
+    assert (done.returncode, done.stdout) == (0, "['-x']\n")
+    assert done.stderr.startswith(f"Model calls are not recorded: with -{options[-1][-1]}, Python loads nothing")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_script_whose_first_line_keeps_recording_out_is_said(run: Run, tmp_path: Path) -> None:
+    script = tmp_path / "shop"
+    script.write_text(f"#!{sys.executable} -sI\nprint('done')\n")
+    script.chmod(0o755)
+    done = run(COMMAND, "run", str(script))
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert "with -I, Python loads nothing" in done.stderr
+
+
+def test_options_of_the_program_and_those_that_let_recording_in_are_not_taken_for_such(
+    run: Run, capture: Capture
+) -> None:
+    done = run(COMMAND, "run", sys.executable, "-sPm", "app", "-I", program=CLIENT + "ask()", PYTHONPATH=".")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(capture.spans) == 1
 
 
 def test_a_package_that_cannot_be_loaded_is_said_once_and_the_program_runs(run: Run, tmp_path: Path) -> None:
@@ -196,8 +182,6 @@ def test_workers_of_a_server_record_their_calls(run: Run, capture: Capture, tmp_
             program=DRIVE,
             SERVER=" ".join(server),
             PORT=str(port),
-            OTEL_BSP_SCHEDULE_DELAY="200",
-            OTEL_METRIC_EXPORT_INTERVAL="200",
         )
         assert (done.returncode, len(capture.spans)) == (0, 12), (server, done.stderr)
         assert sum(calls_by_instance(capture).values()) == 12, server
@@ -213,6 +197,24 @@ def test_under_opentelemetry_instrument_each_call_and_record_is_sent_once(run: R
     assert values(capture.spans[0].attributes)["gen_ai.usage.cost.amount"] > 0
     assert [record.body.string_value for record in capture.records].count("sold out") == 1
     assert calls_by_instance(capture).keys() == {capture.resources[0]["service.instance.id"]}
+    assert list(calls_by_instance(capture).values()) == [1]
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true"}], ids=["as shipped", "own logs"]
+)
+def test_beside_opentelemetry_distro_each_call_and_record_is_sent_once(
+    run: Run, capture: Capture, distro: Path, settings: dict[str, str]
+) -> None:
+    """It sets up providers of its own, over gRPC where that is installed, and may send the application's logs too."""
+    program = CLIENT + "import logging; ask(); logging.getLogger('shop').warning('sold out')"
+    done = run(OPENTELEMETRY, sys.executable, "app.py", program=program, PYTHONPATH=str(distro), **settings)
+    assert done.returncode == 0
+    assert "Failed" not in done.stderr
+    assert "telemetry.auto.version" in capture.resources[0], "the resource is that of the distro"
+    assert len(capture.spans) == 1
+    bodies = [record.body.string_value for record in capture.records]
+    assert (bodies.count("sold out"), sum(body.startswith("chat ") for body in bodies)) == (1, 1)
     assert list(calls_by_instance(capture).values()) == [1]
 
 
@@ -284,3 +286,20 @@ def test_workers_of_multiprocessing_deliver_calls_made_just_before_they_end(run:
     done = run(sys.executable, "app.py", program=program)
     assert (done.returncode, done.stdout, done.stderr) == (0, "[0, 0]\n", "")
     assert sum(calls_by_instance(capture).values()) == 2
+
+
+def test_workers_of_multiprocessing_that_begin_to_record_themselves_deliver_too(
+    run: Run, capture: Capture, tmp_path: Path
+) -> None:
+    (tmp_path / "client.py").write_text(CLIENT)
+    program = (
+        "import multiprocessing\n"
+        "def work():\n    import client; client.ask()\n"
+        "if __name__ == '__main__':\n"
+        "    for method in ('fork', 'forkserver', 'spawn'):\n"
+        "        worker = multiprocessing.get_context(method).Process(target=work)\n"
+        "        worker.start(); worker.join()\n"
+    )
+    done = run(COMMAND, "run", sys.executable, "app.py", program=program)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(capture.spans) == 3

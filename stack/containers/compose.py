@@ -23,13 +23,16 @@ def engine_answers() -> bool:
 
 
 def up(root: Path) -> None:
-    """Builds the image that is missing, starts every service, and waits until all are healthy.
+    """Builds the image that is out of date, starts every service, and waits until all are healthy.
+
+    What ran before is told to read its rules and routes anew: they may have been generated anew.
 
     Raises:
         ComposeError: there is no engine, Compose is too old, or a service does not become healthy.
     """
     _require_usable()
     _run(root, "up", "--build", "--detach", "--wait", "--wait-timeout", "300")
+    _reload(root)
 
 
 def status(root: Path) -> None:
@@ -48,6 +51,16 @@ def down(root: Path, *, volumes: bool) -> None:
     """Ends and removes the containers; `volumes` also deletes all data, without a way back; raises ComposeError."""
     _require_usable()
     _run(root, "--profile", "*", "down", *(["--volumes"] if volumes else []))
+
+
+def _reload(root: Path) -> None:
+    # Compose reports that it has "killed" whatever it sends a signal to: that is not shown.
+    servers = ("prometheus", "alertmanager")
+    if _output("docker", "compose", "--project-directory", str(root), "kill", "--signal", "SIGHUP", *servers) is None:
+        raise ComposeError(
+            "The stack is up, but Prometheus and Alertmanager could not be told to read their rules and routes anew: "
+            "`docker compose restart prometheus alertmanager` makes them."
+        )
 
 
 def _require_usable() -> None:

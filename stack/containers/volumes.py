@@ -1,8 +1,9 @@
 """Prepares the volumes, inside a container of its own: `python -m stack.containers.volumes`.
 
 A new volume belongs to root, and the servers do not run as root; a restored backup may belong to anyone. So before the
-servers start, each folder below /volumes is given to the user of its server. A password for Grafana is made once, too:
-there is none that everybody knows, and the first start needs no file.
+servers start, each folder below /volumes is given to the user of its server. Grafana's password is put into a file for
+it, and made where none was chosen: there is none that everybody knows. Alertmanager gets copies of the secrets, because
+it cannot read the originals, which belong to whoever wrote them.
 """
 
 from __future__ import annotations
@@ -10,8 +11,11 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from stack.secret_files import GRAFANA_PASSWORD
 
 OWNERS: Final = {
     "collector": (10001, 10001),
@@ -19,6 +23,7 @@ OWNERS: Final = {
     "loki": (10001, 10001),
     "tempo": (10001, 10001),
     "alertmanager": (65534, 65534),
+    "alertmanager-secrets": (65534, 65534),
     "inbox": (10001, 10001),
     "grafana": (472, 0),
     "grafana-password": (472, 0),
@@ -27,43 +32,91 @@ OWNERS: Final = {
 
 
 def main() -> int:
-    """Prepares every volume; 1 where one cannot be given away."""
-    volumes = Path("/volumes")
+    """Prepares every volume; 1 where one cannot be prepared."""
+    volumes, originals = Path("/volumes"), Path("/secrets")
     try:
-        write_password(volumes / "grafana-password" / "password", os.environ.get("GRAFANA_PASSWORD", ""))
+        chosen = os.environ.get("GRAFANA_PASSWORD") or _text(originals / GRAFANA_PASSWORD)
+        keep_password(volumes / "grafana-password" / "password", chosen)
+        copy_secrets(originals, volumes / "alertmanager-secrets")
         for name, (user, group) in OWNERS.items():
             give(volumes / name, user=user, group=group)
     except OSError as error:
-        sys.stderr.write(f"The volumes cannot be prepared: {error}.\n")
+        sys.stderr.write(
+            f"The volumes cannot be prepared: {error}. Root inside a container must be allowed to give their files "
+            "away: use volumes on a local disk, and an engine that does not take CHOWN and DAC_OVERRIDE away.\n"
+        )
         return 1
     return 0
 
 
-def write_password(path: Path, chosen: str) -> None:
-    """Writes the password that was chosen; without one, keeps the one that is there or makes one.
+def keep_password(path: Path, chosen: str) -> None:
+    """Writes the password that was chosen, or makes one. One that is there stays: Grafana knows it by now.
 
     Raises:
         OSError: the file cannot be written.
     """
-    if not chosen and path.exists():
-        return
-    path.unlink(missing_ok=True)
-    path.touch(mode=0o400)
-    path.chmod(0o600)
-    path.write_text(chosen or secrets.token_urlsafe(18), encoding="utf-8")
-    path.chmod(0o400)
+    if not path.exists():
+        _write_secret(path, (chosen or secrets.token_urlsafe(18)).encode())
+
+
+def copy_secrets(originals: Path, copies: Path) -> None:
+    """Makes the copies those of the originals; what is gone there goes here, too.
+
+    Raises:
+        OSError: a secret cannot be read or written.
+    """
+    found = {path.name: path for path in originals.iterdir() if path.is_file()}
+    for name in (GRAFANA_PASSWORD, "README.md"):  # no business of Alertmanager's
+        found.pop(name, None)
+    for path in copies.iterdir():
+        if path.name not in found:
+            path.unlink()
+    for name, path in found.items():
+        _write_secret(copies / name, path.read_bytes())
 
 
 def give(folder: Path, *, user: int, group: int) -> None:
     """Gives a folder and everything in it to a user; what is right already is left alone.
 
+    Its server may be running, and deleting old data meanwhile.
+
     Raises:
         OSError: it cannot be given away.
     """
-    for path in [folder, *folder.rglob("*")]:
-        status = path.lstat()
-        if (status.st_uid, status.st_gid) != (user, group):
-            os.chown(path, user, group, follow_symlinks=False)
+    for path in _everything(folder):
+        try:
+            status = path.lstat()
+            if (status.st_uid, status.st_gid) != (user, group):
+                os.chown(path, user, group, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+
+
+def _everything(folder: Path) -> Iterator[Path]:
+    def failed(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            raise error
+
+    yield folder
+    for place, folders, files in os.walk(folder, onerror=failed):
+        for name in [*folders, *files]:
+            yield Path(place, name)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""
+
+
+def _write_secret(path: Path, content: bytes) -> None:
+    """Writes a file that its owner alone can read, whole or not at all; one that is right already is left alone."""
+    if path.exists() and path.read_bytes() == content:
+        return
+    draft = path.with_name(f".{path.name}.draft")
+    draft.unlink(missing_ok=True)
+    draft.touch(mode=0o600)
+    draft.write_bytes(content)
+    draft.chmod(0o400)
+    draft.replace(path)
 
 
 if __name__ == "__main__":

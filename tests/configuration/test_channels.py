@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import socket
+import ssl
 import stat
 import subprocess
 import threading
@@ -48,7 +49,7 @@ teams:
 
 
 def channel_file(*enabled: str, teams: str = "teams: {}\n", **values: str) -> str:
-    """The shipped file with channels switched on, and with the values of some keys (`email_to`) replaced."""
+    """The shipped file with channels switched on, and with the values of some keys (`email_to`) replaced or added."""
     text = SHIPPED.replace("teams: {}\n", teams)
     for kind in enabled:
         text, count = re.subn(rf"(?m)^({kind}:\n  enabled: )false", r"\1true", text)
@@ -56,6 +57,8 @@ def channel_file(*enabled: str, teams: str = "teams: {}\n", **values: str) -> st
     for name, value in values.items():
         kind, _, key = name.partition("_")
         text, count = re.subn(rf"(?m)^({kind}:\n(?:  .*\n)*?  {key}: ).*", rf"\g<1>{value}", text)
+        if not count:
+            text, count = re.subn(rf"(?m)^({kind}:\n)", rf"\g<1>  {key}: {value}\n", text)
         assert count == 1, name
     return text
 
@@ -70,7 +73,7 @@ def put_secrets(channels: Channels, directory: Path, **contents: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for secret in channels.secrets():
         default = "http://127.0.0.1:9/" if secret.name.endswith("url") else "a key"
-        (directory / secret.name).write_text(contents.get(secret.name.replace("-", "_"), default) + "\n")
+        (directory / secret.name).write_text(contents.get(re.sub(r"\W", "_", secret.name), default) + "\n")
 
 
 def amtool(*arguments: str | Path) -> str:
@@ -204,6 +207,40 @@ def test_a_mail_server_without_login_needs_no_secret(tmp_path: Path) -> None:
     channels = load(tmp_path, channel_file("email", email_user="''"))
     assert list(channels.secrets()) == []
     assert "auth" not in alertmanager_yml(channels)
+
+
+def test_the_certificate_of_an_own_authority_is_one_file_for_all_channels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = channel_file(*KINDS, **{f"{kind}_own_ca": "true" for kind in KINDS})
+    channels = load(tmp_path, text)
+    assert [secret.name for secret in channels.secrets()].count("ca.pem") == 1
+    put_secrets(channels, tmp_path / "secrets")
+    assert generate(tmp_path, text) == 1
+    assert f"{tmp_path}/secrets/ca.pem does not contain a certificate in PEM format: put the" in capsys.readouterr().err
+    put_secrets(channels, tmp_path / "secrets", ca_pem="-----BEGIN CERTIFICATE-----")
+    assert generate(tmp_path, text) == 0
+    amtool("check-config", tmp_path / "alertmanager.yml")
+    (critical, warning, info) = yaml.safe_load((tmp_path / "alertmanager.yml").read_text())["receivers"][1:]
+    assert str(critical).count("'ca_file': '/run/secrets/ca.pem'") == 3  # PagerDuty, Slack, webhook
+    assert str(warning).count("'ca_file': '/run/secrets/ca.pem'") == 2  # Slack, webhook
+    assert str(info).count("'ca_file': '/run/secrets/ca.pem'") == 3  # e-mail, Jira, webhook
+    assert "ca_file" not in alertmanager_yml(load(tmp_path, channel_file(*KINDS)))
+
+
+@pytest.mark.parametrize(
+    ("address", "api"),
+    [
+        ("https://example.atlassian.net", "cloud"),
+        ("https://api.atlassian.com/ex/jira/11223344", "cloud"),
+        ("https://jira.example.com", "datacenter"),
+        ("https://atlassian.net.example.com/jira", "datacenter"),
+    ],
+)
+def test_jira_is_spoken_to_as_what_it_is(address: str, api: str, tmp_path: Path) -> None:
+    text = alertmanager_yml(load(tmp_path, channel_file("jira", jira_address=address)))
+    (jira,) = yaml.safe_load(text)["receivers"][1]["jira_configs"]
+    assert (jira["api_type"], jira["api_url"]) == (api, f"{address}/rest/api/2")
 
 
 # --- Routes and receivers ---------------------------------------------------------------------------------------------
@@ -437,7 +474,7 @@ class Receiver:
 
 
 @contextmanager
-def http_receiver() -> Iterator[Receiver]:
+def http_receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
     def made(receiver: Receiver) -> int:
         return min(1, len(receiver.bodies("/rest/api/2/issue")))
 
@@ -447,7 +484,8 @@ def http_receiver() -> Iterator[Receiver]:
             receiver.requests.append((self.command, self.path, dict(self.headers), body))
             # Jira is asked whether it has the issue already; Slack says no more than this.
             known = [{"key": "OPS-1", "fields": {"status": {"statusCategory": {"key": "new"}}}}] * made(receiver)
-            self.answer(json.dumps({"issues": known}).encode() if self.path.endswith("/search") else b"ok")
+            search = self.path in ("/rest/api/2/search", "/rest/api/3/search/jql")
+            self.answer(json.dumps({"issues": known}).encode() if search else b"ok")
 
         def do_GET(self) -> None:
             self.answer(b'{"transitions": [{"id": "31", "name": "Done"}]}')
@@ -464,7 +502,9 @@ def http_receiver() -> Iterator[Receiver]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver = Receiver(f"http://127.0.0.1:{server.server_address[1]}")
+        receiver = Receiver(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
+        if tls:
+            server.socket = tls.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
@@ -480,20 +520,22 @@ class Mailbox:
     def __init__(self, password: str) -> None:
         self._password = password.encode()
         self.messages: list[tuple[list[str], EmailMessage]] = []
+        self.encrypted: list[bool] = []
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 -- its name
         message = message_from_bytes(envelope.original_content or b"", policy=policy.default)
         assert isinstance(message, EmailMessage)
+        self.encrypted.append(session.ssl is not None)
         self.messages.append((envelope.rcpt_tos, message))
         return "250 OK"
 
     def authenticate(self, server: SMTP, session: Session, envelope: Envelope, method: str, data: Any) -> AuthResult:
         right = isinstance(data, LoginPassword) and (data.login, data.password) == (b"alerts", self._password)
-        return AuthResult(success=right)
+        return AuthResult(success=right, handled=False)  # the server is to answer
 
 
 @contextmanager
-def mail_server(mailbox: Mailbox) -> Iterator[str]:
+def mail_server(mailbox: Mailbox, tls: ssl.SSLContext | None = None) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     controller = Controller(
@@ -502,7 +544,9 @@ def mail_server(mailbox: Mailbox) -> Iterator[str]:
         port=port,
         authenticator=mailbox.authenticate,
         auth_required=True,
-        auth_require_tls=False,  # Alertmanager sends a password in clear text to this machine only
+        tls_context=tls,
+        require_starttls=tls is not None,
+        auth_require_tls=tls is not None,  # Alertmanager sends a password in clear text to this machine only
         auth_exclude_mechanism=["LOGIN"],  # aiosmtpd asks for it in words that Go's clients do not know
     )
     controller.start()
@@ -510,6 +554,23 @@ def mail_server(mailbox: Mailbox) -> Iterator[str]:
         yield f"127.0.0.1:{port}"
     finally:
         controller.stop()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the certificate of a server on this machine, signed by itself, and its key."""
+    folder = tmp_path_factory.mktemp("certificate")
+    kind = ["-x509", "-nodes", "-days", "2", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    name = ["-subj", "/CN=Own authority", "-addext", "subjectAltName=IP:127.0.0.1"]
+    files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "ca.pem")]
+    subprocess.run(["openssl", "req", *kind, *name, *files], check=True, capture_output=True)
+    return folder
+
+
+def tls_of(certificate: Path) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate / "ca.pem", certificate / "key.pem")
+    return context
 
 
 def _repository(tmp_path: Path, text: str, **secrets: str) -> Settings:
@@ -647,3 +708,96 @@ def test_the_inbox_is_told_while_a_channel_fails_and_when_its_secret_is_lost(tmp
             wait_for(lambda: receiver.bodies("/slack"), seconds=10)
             assert wait_for(lambda: in_inbox(settings, "firing", "critical"), seconds=10)
             assert not receiver.bodies("/webhook")
+
+
+EMAIL = {"email_user": "alerts", "email_severities": "[critical]"}
+
+
+def test_mail_and_webhook_are_encrypted_for_servers_of_an_own_authority(tmp_path: Path, certificate: Path) -> None:
+    mailbox = Mailbox("the password")
+    tls = tls_of(certificate)
+    with http_receiver(tls) as receiver, mail_server(mailbox, tls) as smtp:
+        text = channel_file("email", "webhook", **EMAIL, email_server=smtp, email_own_ca="true", webhook_own_ca="true")
+        settings = _repository(
+            tmp_path,
+            text,
+            email_password="the password",
+            webhook_url=f"{receiver.url}/webhook",
+            ca_pem=(certificate / "ca.pem").read_text(),
+        )
+        with alerting(settings):
+            post_alert(settings, "critical")
+            ((to, mail),) = wait_for(lambda: mailbox.messages, seconds=10)
+            assert to == ["alerts@example.com"]
+            assert mail["Subject"] == f"FIRING critical: {ANNOTATIONS['summary']}"
+            assert mailbox.encrypted == [True]
+            assert wait_for(lambda: receiver.bodies("/webhook"), seconds=10)
+
+
+@pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS:UserWarning")
+@pytest.mark.parametrize(
+    ("encrypts", "own_ca", "password", "reason"),
+    [
+        (True, "true", "another password", "auth: 535"),
+        (True, "false", "the password", "certificate signed by unknown authority"),
+        (False, "true", "the password", "does not advertise the STARTTLS extension"),
+    ],
+    ids=["wrong password", "unknown authority", "no STARTTLS"],
+)
+def test_mail_that_cannot_be_sent_safely_is_not_sent_and_the_inbox_is_told(
+    *, encrypts: bool, own_ca: str, password: str, reason: str, tmp_path: Path, certificate: Path
+) -> None:
+    mailbox = Mailbox("the password")
+    with mail_server(mailbox, tls_of(certificate) if encrypts else None) as smtp:
+        text = channel_file("email", **EMAIL, email_server=smtp, email_own_ca=own_ca)
+        settings = _repository(tmp_path, text, email_password=password, ca_pem=(certificate / "ca.pem").read_text())
+        with alerting(settings):
+            post_alert(settings, "critical")
+            assert wait_for(lambda: in_inbox(settings, "firing", "critical"), seconds=10)
+            wait_for(lambda: _failed(settings, "email"), seconds=10)
+            log = settings.state / "logs" / "alertmanager.log"
+            wait_for(lambda: reason in log.read_text(), seconds=10)
+            assert password not in log.read_text()
+            assert mailbox.messages == []
+
+
+def _failed(settings: Settings, integration: str) -> bool:
+    """Whether Alertmanager has counted an attempt that failed."""
+    metrics = httpx.get(f"{settings.alertmanager_url}/metrics").text
+    counts = re.findall(
+        rf'alertmanager_notification_requests_failed_total{{integration="{integration}".*}} (\d+)', metrics
+    )
+    return any(int(count) for count in counts)
+
+
+@pytest.mark.parametrize(
+    ("address", "user", "login", "search"),
+    [
+        (
+            "https://example.atlassian.net",
+            "alerts@example.com",
+            f"Basic {base64.b64encode(b'alerts@example.com:T1').decode()}",
+            "/rest/api/3/search/jql",
+        ),
+        ("https://jira.example.com", "''", "Bearer T1", "/rest/api/2/search"),
+    ],
+    ids=["cloud", "data center"],
+)
+def test_a_jira_issue_is_made_and_closed(address: str, user: str, login: str, search: str, tmp_path: Path) -> None:
+    with http_receiver() as receiver:
+        text = channel_file("jira", jira_address=address, jira_user=user, jira_severities="[critical]")
+        settings = _repository(tmp_path, text, jira_token="T1")
+        configuration = settings.root / "alertmanager" / "alertmanager.yml"
+        configuration.write_text(configuration.read_text().replace(address, receiver.url))
+        with alerting(settings):
+            post_alert(settings, "critical")
+            (issue,) = wait_for(lambda: receiver.bodies("/rest/api/2/issue"), seconds=10)
+            assert issue["fields"]["issuetype"]["name"] == "Task"
+            assert ANNOTATIONS["runbook_url"] in issue["fields"]["description"]
+            post_alert(settings, "critical", ended=True)
+            (closed,) = wait_for(lambda: receiver.bodies("/rest/api/2/issue/OPS-1/transitions"), seconds=25)
+            assert closed["transition"]["id"] == "31"
+        (label,) = issue["fields"]["labels"]
+        assert all(f'labels="{label}"' in body["jql"] for body in receiver.bodies(search))
+        assert len(receiver.bodies(search)) >= 2
+        assert {headers["Authorization"] for _, _, headers, _ in receiver.requests} == {login}

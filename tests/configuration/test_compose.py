@@ -4,14 +4,17 @@ Docker Compose itself reads it; every server's flags and mounted files go to the
 the image of this repository is laid out as its Dockerfile says, and its programs and health checks run from there.
 """
 
+import json
 import os
 import re
-import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,10 @@ from typing import Any
 import pytest
 import yaml
 
+from instrumentation.tests.otlp_capture import Capture
+from stack.alerting.configuration import SECRETS
 from stack.containers.volumes import OWNERS
+from stack.native import toolchain
 from stack.settings import Settings
 from tests.stores import settings_at
 
@@ -57,6 +63,29 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     assert (result.returncode, result.stderr) == (0, "")
     loaded: dict[str, Any] = yaml.safe_load(result.stdout.replace(str(folder), str(ROOT)))
     return loaded
+
+
+def test_a_variable_that_is_set_to_nothing_is_as_good_as_unset(compose: dict[str, Any], tmp_path: Path) -> None:
+    shutil.copy(ROOT / "compose.yaml", tmp_path)
+    names = re.findall(r"\$\{(\w+)", TEXT)
+    (tmp_path / ".env").write_text("".join(f"{name}=\n" for name in names))
+    result = _config(project=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert yaml.safe_load(result.stdout.replace(str(tmp_path), str(ROOT))) == compose
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PROMETHEUS_PORT", "web", "invalid hostPort: web"),
+        ("TEMPO_PORT", "99999", "invalid hostPort: 99999"),
+        ("LOKI_MEMORY", "lots", "'services[loki].mem_limit' invalid size: 'lots'"),
+    ],
+)
+def test_a_useless_value_is_named_and_nothing_starts(variable: str, value: str, said: str) -> None:
+    result = _config("--quiet", project=ROOT, **{variable: value})
+    assert result.returncode != 0
+    assert said in result.stderr
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +166,16 @@ def test_tempo_and_grafana_have_the_pinned_versions_and_our_image_that_of_the_pr
     assert f"genai-observability-stack:{version[1]}" == OWN_IMAGE
     own = {name for name, service in services.items() if service["image"] == OWN_IMAGE}
     assert own == {"volumes", "collector-health", "inbox", "demo-provider", "demo-app", "demo-load"}
-    assert {name for name, service in services.items() if "build" in service} == own
+    # One builds it, for all: side by side, builds of one name fail. And no registry is asked for it.
+    assert {name for name, service in services.items() if "build" in service} == {"volumes"}
+    assert {services[name]["pull_policy"] for name in own} == {"never"}
+    assert all(name == "volumes" or "volumes" in _awaited(services, name) for name in own)
+
+
+def _awaited(services: dict[str, Any], name: str) -> set[str]:
+    """The services that start before one, directly or not."""
+    direct = set(services[name].get("depends_on", {}))
+    return direct.union(*(_awaited(services, each) for each in direct))
 
 
 def test_every_container_is_confined(services: dict[str, Any]) -> None:
@@ -174,7 +212,7 @@ def test_published_ports_are_those_of_the_native_run(services: dict[str, Any]) -
         "collector": {native.collector_grpc_port, native.collector_http_port},
         "prometheus": {native.prometheus_port},
         "loki": {native.loki_port},
-        "tempo": {3200},
+        "tempo": {native.tempo_port},
         "alertmanager": {native.alertmanager_port},
         "inbox": {native.inbox_port},
         "grafana": {native.grafana_port},
@@ -189,18 +227,34 @@ def test_published_ports_are_those_of_the_native_run(services: dict[str, Any]) -
     assert found == expected
 
 
-def test_every_mounted_file_exists_and_is_read_only(services: dict[str, Any]) -> None:
+def test_every_mounted_folder_exists_is_read_only_and_in_git(services: dict[str, Any]) -> None:
     for name, service in services.items():
         for mount in service.get("volumes", []):
             if mount["type"] == "bind":
-                assert Path(mount["source"]).exists(), f"{name}: {mount['source']}"
-                assert mount["read_only"] is True, f"{name}: {mount['source']}"
+                source = Path(mount["source"])
+                assert source.is_dir(), f"{name}: {source}"  # a mounted file would not follow its editor
+                assert mount["read_only"] is True, f"{name}: {source}"
+                assert _git("ls-files", str(source)), f"{name}: {source} is not there in a fresh clone"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def test_secrets_reach_alertmanager_alone_and_never_git(services: dict[str, Any]) -> None:
+    (mount,) = [each for each in services["alertmanager"]["volumes"] if each["source"] == "alertmanager-secrets"]
+    assert (mount["target"], mount["read_only"]) == (SECRETS, True)
+    assert _git("ls-files", "secrets") == "secrets/README.md\n"
+    assert _git("check-ignore", "secrets/slack-webhook-url", "secrets/ca.pem").count("\n") == 2
+    readers = {name for name, service in services.items() if "/secrets" in str(service.get("volumes"))}
+    assert readers == {"volumes", "alertmanager"}
 
 
 def test_every_volume_is_given_to_the_user_that_its_server_runs_as(
     compose: dict[str, Any], services: dict[str, Any]
 ) -> None:
-    prepared = {mount["source"]: mount["target"] for mount in services["volumes"]["volumes"]}
+    mounts = services["volumes"]["volumes"]
+    prepared = {mount["source"]: mount["target"] for mount in mounts if mount["type"] == "volume"}
     assert prepared == {name: f"/volumes/{name}" for name in OWNERS}
     assert set(compose["volumes"]) == set(OWNERS)
     users = set()
@@ -276,15 +330,18 @@ def test_grafana_gets_every_variable_that_its_provisioning_asks_for(services: di
             assert environment[name], f"{file.name}: {name}"
     assert environment["TRACES_TYPE"] == "tempo"
     assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "false"
+    # Its data sources are lost where it tries to update them in a read-only file system.
+    assert environment["GF_PLUGINS_PREINSTALL_DISABLED"] == "true"
     targets = {mount["target"] for mount in services["grafana"]["volumes"]}
     assert environment["DASHBOARDS_DIR"] in targets
     assert str(Path(environment["GF_SECURITY_ADMIN_PASSWORD__FILE"]).parent) in targets
     assert not any("password" in key.lower() and not key.endswith("__FILE") for key in environment)
 
 
-def _check(*command: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def _check(*command: str | Path, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
+        cwd=folder,
         env={"PATH": os.environ["PATH"], **environment},
         capture_output=True,
         text=True,
@@ -294,13 +351,10 @@ def _check(*command: str | Path, **environment: str) -> subprocess.CompletedProc
 
 
 def _mounted(services: dict[str, Any], name: str, folder: Path) -> Path:
-    """A folder that holds what the service sees: its mounted files, at their paths."""
+    """A folder that holds what the service sees: its mounted folders, at their paths."""
     for mount in services[name]["volumes"]:
         if mount["type"] == "bind":
-            target = folder / mount["target"].lstrip("/")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            source = Path(mount["source"])
-            shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+            shutil.copytree(mount["source"], folder / mount["target"].lstrip("/"))
     return folder
 
 
@@ -323,47 +377,115 @@ def test_the_mounted_files_are_accepted_by_the_native_server_of_that_version(
     ]
     for result in checks:
         assert result.returncode == 0, result.stdout + result.stderr
-    assert "2 rule files found" not in checks[0].stdout
     assert f"{len(list((ROOT / 'prometheus/rules').glob('*.yaml')))} rule files found" in checks[0].stdout
 
 
-@pytest.mark.parametrize("name", ["prometheus", "alertmanager"])
-def test_the_server_starts_with_its_flags_and_its_health_check_then_passes(
+@pytest.mark.parametrize("name", ["collector", "prometheus", "loki", "alertmanager"])
+def test_the_server_starts_with_its_flags_and_files_and_its_health_check_then_passes(
     services: dict[str, Any], name: str, tmp_path: Path
 ) -> None:
     settings = settings_at(tmp_path / "state")
-    port, usual = (settings.prometheus_port, 9090) if name == "prometheus" else (settings.alertmanager_port, 9093)
     root = _mounted(services, name, tmp_path / "root")
-    (root / name).mkdir()
-    flags = [re.sub(r"=/(etc/|prometheus|alertmanager)", rf"={root}/\1", flag) for flag in services[name]["command"]]
-    tool, *check = [part.replace(f":{usual}", f":{port}") for part in services[name]["healthcheck"]["test"][1:]]
-    probe = [str(SETTINGS.binaries / tool), *check]
-    assert _check(*probe).returncode != 0  # nothing is there yet
-    command = [SETTINGS.binaries / name, *flags, f"--web.listen-address=127.0.0.1:{port}"]
-    with subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
-        try:
-            assert _becomes_healthy(probe, server)
-        finally:
-            server.terminate()
+    written = {
+        mount["target"]: root / mount["target"].lstrip("/")
+        for mount in [*services[name]["volumes"], *[{"target": each} for each in services[name].get("tmpfs", [])]]
+        if mount.get("type") != "bind"
+    }
+    for folder in written.values():
+        folder.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **{key: str(written.get(value, value)) for key, value in services[name].get("environment", {}).items()},
+        # What is the container's own: its folders, its network with the usual ports.
+        "LOKI_DATA_DIR": f"{root}/loki",
+        "COLLECTOR_QUEUE_DIR": f"{root}/var/lib/otelcol/queues",
+        **{f"{each}_HOST": "127.0.0.1" for each in ("LOKI", "COLLECTOR")},
+        **{key: value for key, value in settings.variables().items() if key.endswith("_PORT")},
+    }
+    listen = {
+        "prometheus": [f"--web.listen-address=127.0.0.1:{settings.prometheus_port}"],
+        "alertmanager": [f"--web.listen-address=127.0.0.1:{settings.alertmanager_port}"],
+    }
+    flags = [part.replace("=/", f"={root}/") for part in services[name]["command"]]
+    program = {"collector": "otelcol"}.get(name, name)
+    probe = _probe(services, name, settings)
+    assert _check(*probe, folder=ROOT, **environment).returncode != 0  # nothing is there yet
+    with (tmp_path / "log").open("wb") as log:
+        server = subprocess.Popen(
+            [str(SETTINGS.binaries / program), *flags, *listen.get(name, [])],
+            env={"PATH": os.environ["PATH"], **environment},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        assert _becomes_healthy(probe, server, folder=ROOT, **environment), (tmp_path / "log").read_text()
+        if name in listen:  # those that `make up` tells to read their files anew
+            server.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + 10
+            while (tmp_path / "log").read_text().count("Completed loading of configuration file") < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
 
 
-def _becomes_healthy(probe: list[str], server: "subprocess.Popen[bytes]", **environment: str) -> bool:
+def _probe(services: dict[str, Any], name: str, settings: Settings) -> list[str]:
+    """The health check of a service as a command on this machine."""
+    asked = "collector-health" if name == "collector" else name
+    program, *arguments = services[asked]["healthcheck"]["test"][1:]
+    ports = {
+        "9090": settings.prometheus_port,
+        "9093": settings.alertmanager_port,
+        "13133": settings.collector_health_port,
+    }
+    for usual, own in ports.items():
+        arguments = [re.sub(rf"//[\w.]+:{usual}\b", f"//127.0.0.1:{own}", each) for each in arguments]
+    if name == "loki":  # asks its usual port by itself
+        arguments.append(f"-health.url=http://127.0.0.1:{settings.loki_port}/ready")
+    return [sys.executable if program == "python" else str(SETTINGS.binaries / Path(program).name), *arguments]
+
+
+@pytest.mark.parametrize(
+    ("name", "module", "file"),
+    [
+        ("prometheus", "github.com/prometheus/prometheus", "Dockerfile"),
+        ("alertmanager", "github.com/prometheus/alertmanager", "Dockerfile"),
+        ("loki", "github.com/grafana/loki/v3", "cmd/loki/Dockerfile"),
+    ],
+)
+def test_the_image_of_that_version_is_built_with_the_program_of_the_health_check(
+    services: dict[str, Any], name: str, module: str, file: str
+) -> None:
+    folder = ROOT / name / "distribution"
+    requirements = (folder / "go.mod").read_text()
+    version = re.search(rf"{re.escape(module)} (v\S+)", requirements)
+    language = re.search(r"^go (\d+)\.(\d+)", requirements, re.MULTILINE)
+    assert version
+    assert language
+    go = toolchain.go(SETTINGS.state, minimum=(int(language[1]), int(language[2])), report=print)
+    loaded = subprocess.run(
+        [go, "mod", "download", "-json", f"{module}@{version[1]}"],
+        cwd=folder,
+        env=toolchain.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    dockerfile = (Path(json.loads(loaded.stdout)["Dir"]) / file).read_text()
+    program = services[name]["healthcheck"]["test"][1]
+    path = program if program.startswith("/") else f"/bin/{program}"
+    assert re.search(rf"^COPY .*\s{re.escape(path)}$", dockerfile, re.MULTILINE), path
+
+
+def _becomes_healthy(
+    probe: list[str], server: "subprocess.Popen[bytes]", *, folder: Path = ROOT, **environment: str
+) -> bool:
     deadline = time.monotonic() + 20
     while server.poll() is None and time.monotonic() < deadline:
-        if _check(*probe, **environment).returncode == 0:
+        if _check(*probe, folder=folder, **environment).returncode == 0:
             return True
         time.sleep(0.2)
     return False
-
-
-def test_lokis_own_health_check_exists_and_tells_when_nothing_answers(services: dict[str, Any]) -> None:
-    program, *flags = services["loki"]["healthcheck"]["test"][1:]
-    assert program == "/usr/bin/loki"
-    result = _check(SETTINGS.binaries / "loki", *flags, "-health.url=http://127.0.0.1:1/ready")
-    assert result.returncode == 1
-    assert "Health check failed" in result.stderr
 
 
 def test_tempo_has_one_retention_and_no_setting_that_3_0_has_dropped() -> None:
@@ -380,12 +502,60 @@ def test_tempo_has_one_retention_and_no_setting_that_3_0_has_dropped() -> None:
         tempo["storage"]["trace"]["local"]["path"],
     ):
         assert folder.startswith("/var/tempo/")  # the volume; all else is read-only
+    assert tempo["backend_worker"]["backend_scheduler_addr"] == f"127.0.0.1:{tempo['server']['grpc_listen_port']}"
     assert tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"] == "0.0.0.0:4317"
 
 
-def _instructions() -> list[list[str]]:
-    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
-    return [shlex.split(line) for line in text.splitlines() if line.strip()]
+def _instructions() -> list[tuple[str, str]]:
+    """The lines of the Dockerfile: their word and the rest."""
+    text = re.sub(r"^\s*#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE).replace("\\\n", " ")
+    return [(line.split()[0], line.partition(" ")[2].strip()) for line in text.splitlines() if line.strip()]
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder /app of the image, made by hand from a clone with a strict umask: each step of the Dockerfile."""
+    app = tmp_path_factory.mktemp("image") / "app"
+    for word, rest in _instructions():
+        if word == "COPY" and "--from=build" not in rest:
+            *sources, place = rest.split()
+            for source in sources:
+                path = ROOT / source
+                target = app / (place if path.is_dir() else f"{place}/{path.name}")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
+                shutil.copytree(path, target, ignore=ignored) if path.is_dir() else shutil.copy(path, target)
+                for each in [target, *target.rglob("*")]:
+                    each.chmod(0o700 if each.is_dir() else 0o600)
+        elif word == "RUN":
+            # A cache spares the network and changes nothing else.
+            command = re.sub(r"/app\b", str(app), rest).replace("--no-cache-dir", "")
+            result = subprocess.run(
+                ["/bin/sh", "-c", command],
+                cwd=app,
+                env={**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert result.returncode == 0, result.stderr
+        else:
+            assert word in {"FROM", "ARG", "WORKDIR", "COPY", "ENV", "USER", "CMD"}, word
+    return app
+
+
+def test_the_user_of_the_image_can_read_all_of_it(image: Path) -> None:
+    files = [path for path in [image, *image.rglob("*")] if not path.is_symlink()]
+    assert len(files) > 1000
+    assert [path for path in files if path.stat().st_mode & 0o004 == 0] == []
+
+
+def _in_image(image: Path, environment: dict[str, str]) -> dict[str, str]:
+    """The variables of a program in the image: those of the Dockerfile and the service's."""
+    (line,) = [rest for word, rest in _instructions() if word == "ENV"]
+    own = dict(pair.split("=", 1) for pair in line.replace("/app/", f"{image}/").split())
+    own["PATH"] = own["PATH"].replace("$PATH", os.environ["PATH"])
+    return own | environment
 
 
 def test_the_linter_has_nothing_against_the_dockerfile() -> None:
@@ -399,45 +569,75 @@ def test_the_image_gets_nothing_but_what_dockerignore_names() -> None:
     allowed = {line[1:] for line in lines if line.startswith("!")}
     copied = {
         source
-        for word, *rest in _instructions()
+        for word, rest in _instructions()
         if word == "COPY" and "--from=build" not in rest
-        for source in rest[:-1]
+        for source in rest.split()[:-1]
     }
     assert copied == allowed
     assert all((ROOT / path).exists() for path in copied)
-    assert ["USER", "10001:10001"] in _instructions()
+    assert ("USER", "10001:10001") in _instructions()
 
 
 @pytest.mark.parametrize(("name", "port"), [("inbox", 8093), ("demo-provider", 8010), ("demo-app", 8011)])
-def test_our_programs_run_from_what_the_image_holds_and_their_health_checks_pass(
-    services: dict[str, Any], name: str, port: int, tmp_path: Path
+def test_our_programs_run_in_the_image_and_their_health_checks_pass(
+    services: dict[str, Any], name: str, port: int, image: Path, tmp_path: Path
 ) -> None:
-    app = tmp_path / "app"
-    for word, *rest in _instructions():
-        if word == "COPY" and "--from=build" not in rest:
-            for source in rest[:-1]:
-                path = ROOT / source
-                target = app / (rest[-1] if path.is_dir() else f"{rest[-1]}/{path.name}")
-                target.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copytree(path, target) if path.is_dir() else shutil.copy(path, target)
     settings = settings_at(tmp_path / "data")
-    ports = {key: value for key, value in settings.variables().items() if key.endswith("_PORT")}
+    with _running(services[name], image, settings) as (program, environment):
+        own = {8093: settings.inbox_port, 8010: settings.provider_port, 8011: settings.demo_port}[port]
+        probe = [part.replace(f":{port}/", f":{own}/") for part in services[name]["healthcheck"]["test"][1:]]
+        nobody = [part.replace(f":{own}/", ":1/") for part in probe]
+        assert _check(*nobody, folder=image, **environment).returncode == 1
+        assert _becomes_healthy(probe, program, folder=image, **environment)
+        if name == "inbox":
+            with urllib.request.urlopen(f"http://127.0.0.1:{own}/runbooks") as page:
+                assert b"GenAIErrorBurst" in page.read()
+
+
+def test_the_load_of_the_demo_is_answered_and_its_calls_go_to_the_collector(
+    services: dict[str, Any], image: Path, tmp_path: Path
+) -> None:
+    settings = settings_at(tmp_path / "data")
+    with (
+        Capture() as collector,
+        _running(services["demo-provider"], image, settings) as (provider, environment),
+        _running(services["demo-app"], image, settings, collector=collector.url) as (app, _),
+    ):
+        for process, url in ((provider, settings.provider_url), (app, settings.demo_url)):
+            probe = ["python", "-m", "stack.containers.probe", f"{url}/healthz"]
+            assert _becomes_healthy(probe, process, folder=image, **environment)
+        command = [part.replace("86400", "2") for part in services["demo-load"]["command"]]
+        result = _check(*command, folder=image, **environment)
+        assert result.returncode == 0, result.stderr
+        assert re.search(r"\d+ × 200", result.stdout)
+        app.terminate()  # what it holds is sent
+        app.wait(timeout=30)
+        assert collector.spans
+        assert collector.metrics
+        assert collector.records
+
+
+def test_the_program_for_the_volumes_is_in_the_image(services: dict[str, Any], image: Path) -> None:
+    assert not Path("/volumes").exists()
+    result = _check(*services["volumes"]["command"], folder=image, **_in_image(image, {}))
+    assert result.returncode == 1
+    assert result.stderr.startswith("The volumes cannot be prepared: ")
+
+
+@contextmanager
+def _running(
+    service: dict[str, Any], image: Path, settings: Settings, *, collector: str = "http://127.0.0.1:1"
+) -> Iterator[tuple["subprocess.Popen[bytes]", dict[str, str]]]:
+    """A program of ours as in its container, with the ports and the loopback of this machine; and its variables."""
     hosts = {"INBOX_HOST": "127.0.0.1", "PROVIDER_HOST": "127.0.0.1", "DEMO_HOST": "127.0.0.1"}
-    given = {**services[name].get("environment", {}), "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
-    environment = {**given, **hosts, **ports, "GENAI_STACK_DIR": str(tmp_path / "data")}
-    environment["PYTHONPATH"] = f"{app}:{app / 'instrumentation' / 'src'}"
-    own = {8093: settings.inbox_port, 8010: settings.provider_port, 8011: settings.demo_port}[port]
-    _, *command = services[name]["command"]
-    _, *check = [part.replace(f":{port}/", f":{own}/") for part in services[name]["healthcheck"]["test"][1:]]
-    probe = [sys.executable, *check]
-    assert _check(*probe, **environment).returncode == 1
-    with subprocess.Popen(
-        [sys.executable, *command], cwd=app, env={"PATH": os.environ["PATH"], **environment}
-    ) as program:
+    ports = {key: value for key, value in settings.variables().items() if key.endswith("_PORT")}
+    given = {
+        key: value.replace("http://collector:4318", collector) for key, value in service.get("environment", {}).items()
+    }
+    local = {**hosts, **ports, "GENAI_STACK_DIR": str(settings.state)}
+    environment = _in_image(image, given | local)
+    with subprocess.Popen(service["command"], cwd=image, env=environment) as program:
         try:
-            assert _becomes_healthy(probe, program, **environment)
-            if name == "inbox":
-                with urllib.request.urlopen(f"http://127.0.0.1:{own}/runbooks") as page:
-                    assert b"GenAIErrorBurst" in page.read()
+            yield program, environment
         finally:
             program.terminate()

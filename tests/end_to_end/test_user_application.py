@@ -1,10 +1,14 @@
-"""A user's own application, as the README shows it: installed in an environment of its own."""
+"""A user's own application, as the README and the guides show it: installed in an environment of its own.
+
+Every block of Python in them is a whole program, and runs here as it stands.
+"""
 
 import re
 import subprocess
 import venv
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from genai_observability import signals
@@ -13,13 +17,69 @@ from stack.clients import Jaeger, Loki, Prometheus
 from stack.settings import Settings
 from tests.end_to_end.live import ROOT, eventually, without_otel
 
-README = (ROOT / "README.md").read_text()
+README = ROOT / "README.md"
+FIRST = ROOT / "docs" / "first-application.md"
+
+
+def programs(page: Path) -> list[str]:
+    """The blocks of Python in a page."""
+    return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+PAGES = [README, ROOT / "instrumentation/README.md", *sorted(ROOT.glob("docs/*.md"))]
+PROGRAMS = {
+    f"{page.relative_to(ROOT).with_suffix('')}-{number}".replace("/", "-"): program
+    for page in PAGES
+    for number, program in enumerate(programs(page), start=1)
+}
+CALLING = {name: program for name, program in PROGRAMS.items() if "openai.OpenAI()" in program}
+
+
+class Shop:
+    """Runs programs in the user's environment, and asks the stores what they have recorded."""
+
+    def __init__(self, python: Path, stack: Settings, provider: str, folder: Path) -> None:
+        self.loki, self.jaeger = Loki(stack.loki_url), Jaeger(stack.jaeger_url)
+        self.prometheus = Prometheus(stack.prometheus_url)
+        self.began = datetime.now(UTC)
+        self._python = python
+        self._folder = folder
+        (folder / "user.key").write_text("key\n")
+        self._environment = without_otel(
+            OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url,
+            OPENAI_BASE_URL=f"{provider}/v1",
+            OPENAI_API_KEY="test",
+            GENAI_OBSERVABILITY_USER_KEY_FILE="user.key",
+        )
+
+    def run(self, program: str, **environment: str) -> str:
+        """What the program prints; it must end well and complain about nothing."""
+        done = subprocess.run(
+            [self._python, "-W", "error", "-c", program],
+            cwd=self._folder,
+            env=self._environment | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def lines(self, logql: str) -> list[dict[str, str]]:
+        """The fields of the log lines that a query finds, once there are some."""
+        later = datetime.now(UTC) + timedelta(seconds=5)
+        return [entry.labels for entry in eventually(lambda: self.loki.entries(logql, start=self.began, end=later))]
+
+    def spans(self, service: str) -> list[Any]:
+        """The spans of a service, once there are some."""
+        later = datetime.now(UTC) + timedelta(seconds=5)
+        return eventually(lambda: self.jaeger.spans(service, start=self.began, end=later))
 
 
 @pytest.fixture(scope="module")
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Python into which the README's command, and the client, have been installed."""
-    (command,) = re.findall(r"^ *pip install (.*instrumentation\[openai\].*)$", README, re.MULTILINE)
+    (command,) = re.findall(r"^ *pip install (.*instrumentation\[openai\].*)$", README.read_text(), re.MULTILINE)
     environment = tmp_path_factory.mktemp("shop")
     venv.create(environment, with_pip=True)
     packages = [word.strip("'") for word in command.split()]
@@ -28,38 +88,61 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return environment / "bin" / "python"
 
 
-def test_the_example_of_the_readme_is_counted_priced_logged_and_traced(
-    stack: Settings, python: Path, provider: str, tmp_path: Path
-) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    began = datetime.now(UTC)
-    done = subprocess.run(
-        [python, "-W", "error", "-c", program],
-        cwd=tmp_path,
-        env=without_otel(
-            OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url,
-            OPENAI_BASE_URL=f"{provider}/v1",
-            OPENAI_API_KEY="test",
-            GENAI_OBSERVABILITY_USER_KEY="key",
-        ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+@pytest.fixture
+def shop(stack: Settings, python: Path, provider: str, tmp_path: Path) -> Shop:
+    """The user's environment, beside a running stack."""
+    return Shop(python, stack, provider, tmp_path)
 
-    prometheus = Prometheus(stack.prometheus_url)
+
+def test_the_example_of_the_readme_is_counted_priced_logged_and_traced(shop: Shop) -> None:
+    (program,) = programs(README)
+    shop.run(program)
     calls = f'sum by (app_feature) (increase({signals.CALL_DURATION.prometheus}_count{{job="shop"}}[5m] anchored))'
-    counted = eventually(lambda: prometheus.query(calls))  # the first event of a new series, of a script of a second
+    counted = eventually(lambda: shop.prometheus.query(calls))  # the first event of a new series, of a short script
     assert [(sample.labels, sample.value) for sample in counted] == [({"app_feature": "search"}, 1.0)]
-    (cost,) = prometheus.query(f'increase({signals.CALL_COST.prometheus}{{job="shop"}}[5m] anchored)')
-
-    later = datetime.now(UTC) + timedelta(seconds=5)
-    search = '{service_name="shop"} | app_feature="search"'
-    (line,) = eventually(lambda: Loki(stack.loki_url).entries(search, start=began, end=later))
-    (span,) = eventually(lambda: Jaeger(stack.jaeger_url).spans("shop", start=began, end=later))
-    assert line.labels["trace_id"] == span.trace_id
-    assert float(line.labels[signals.COST.label]) == pytest.approx(cost.value)
+    (cost,) = shop.prometheus.query(f'increase({signals.CALL_COST.prometheus}{{job="shop"}}[5m] anchored)')
+    (line,) = shop.lines('{service_name="shop"} | app_feature="search"')
+    (span,) = shop.spans("shop")
+    assert line["trace_id"] == span.trace_id
+    assert float(line[signals.COST.label]) == pytest.approx(cost.value)
     assert span.attributes[signals.COST.name] == pytest.approx(cost.value)
-    assert span.attributes[signals.USER_HASH.name] == line.labels[signals.USER_HASH.label]
+    assert span.attributes[signals.USER_HASH.name] == line[signals.USER_HASH.label]
     assert "alice@example.com" not in repr((line, span))
+
+
+def test_every_program_of_the_guides_makes_calls_but_the_one_that_computes_a_hash() -> None:
+    assert len(CALLING) > 4
+    assert PROGRAMS.keys() - CALLING.keys() == {"docs-first-application-3"}
+
+
+@pytest.mark.parametrize("name", CALLING)
+def test_the_calls_of_every_program_of_the_guides_are_counted_priced_and_attributed(shop: Shop, name: str) -> None:
+    service, program = f"of-{name}", CALLING[name]
+    shop.run(program, OTEL_SERVICE_NAME=service)
+    lines = shop.lines(f'{{service_name="{service}"}} | event_name="{signals.CALL_EVENT}"')
+    assert len(lines) == program.count(".create(")
+    for line in lines:
+        assert line[signals.OUTCOME.label] == "success"
+        assert float(line[signals.COST.label]) > 0
+        assert line[signals.FEATURE.label]
+        assert line[signals.USER_HASH.label]
+
+
+def test_the_scores_of_the_first_guide_are_joined_to_the_streamed_answer(shop: Shop) -> None:
+    _, streaming, _ = programs(FIRST)
+    shop.run(streaming, OTEL_SERVICE_NAME="scored")
+    (call,) = shop.lines(f'{{service_name="scored"}} | event_name="{signals.CALL_EVENT}"')
+    scores = shop.lines(f'{{service_name="scored"}} | event_name="{signals.EVALUATION_EVENT}"')
+    assert {score[signals.EVALUATION_NAME.label] for score in scores} == {"user_feedback", "groundedness"}
+    for score in scores:
+        for field in ("trace_id", signals.FEATURE.label, signals.REQUEST_MODEL.label):
+            assert score[field] == call[field]
+    assert float(call[signals.TIME_TO_FIRST_TOKEN.label]) > 0
+
+
+def test_the_hash_that_the_first_guide_computes_finds_the_users_calls(shop: Shop) -> None:
+    calling, _, hashing = programs(FIRST)
+    shop.run(calling, OTEL_SERVICE_NAME="hashed")
+    hashed = shop.run(hashing).strip()
+    assert len(hashed) == 64
+    assert len(shop.lines(f'{{service_name="hashed"}} | user_hash="{hashed}"')) == 1

@@ -1,6 +1,7 @@
 """Containers or not: which mode is chosen, what is said when it cannot be, and how volumes are prepared."""
 
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,8 +19,8 @@ from tests.stores import settings_at
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _docker(folder: Path, *, engine: str = "28.2.2", version: str = "2.40.3") -> str:
-    """A PATH on which the `docker` command gives these answers; it writes down what else it is asked for."""
+def _docker(folder: Path, *, engine: str = "28.2.2", version: str = "2.40.3", refuses: str = "nothing") -> str:
+    """A PATH on which `docker` gives these answers, refuses one command, and writes down what else it is asked for."""
     folder.mkdir()
     script = folder / "docker"
     script.write_text(
@@ -27,6 +28,7 @@ def _docker(folder: Path, *, engine: str = "28.2.2", version: str = "2.40.3") ->
         'case "$*" in\n'
         f'  "version "*) echo "{engine}"; test -n "{engine}" ;;\n'
         f'  "compose version --short") echo "{version}"; test -n "{version}" ;;\n'
+        f'  *" {refuses} "*) exit 1 ;;\n'
         f'  *) echo "$@" >> "{folder}/asked" ;;\n'
         "esac\n"
     )
@@ -74,25 +76,50 @@ def test_an_engine_without_compose_is_one_sentence(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "asked"),
     [
-        (("up",), "up --build --detach --wait --wait-timeout 300"),
-        (("status",), "--profile * ps --all"),
-        (("logs", "loki"), "--profile * logs --tail 20 loki"),
-        (("down",), "--profile * down"),
-        (("down", "--volumes"), "--profile * down --volumes"),
+        (
+            ["up"],
+            ["up --build --detach --wait --wait-timeout 300", "kill --signal SIGHUP prometheus alertmanager"],
+        ),
+        (["status"], ["--profile * ps --all"]),
+        (["logs", "loki"], ["--profile * logs --tail 20 loki"]),
+        (["down"], ["--profile * down"]),
+        (["down", "--volumes"], ["--profile * down --volumes"]),
     ],
 )
-def test_each_command_is_that_of_compose(tmp_path: Path, arguments: tuple[str, ...], asked: str) -> None:
+def test_each_command_is_that_of_compose(tmp_path: Path, arguments: list[str], asked: list[str]) -> None:
     result = _run(_docker(tmp_path / "bin", version="v5.0.1"), *arguments, mode="compose", state=tmp_path)
     assert (result.returncode, result.stderr) == (0, "")
-    assert (tmp_path / "bin" / "asked").read_text() == f"compose --project-directory {ROOT} {asked}\n"
+    expected = [f"compose --project-directory {ROOT} {each}" for each in asked]
+    assert (tmp_path / "bin" / "asked").read_text().splitlines() == expected
 
 
 def test_a_failure_of_compose_is_a_failure(tmp_path: Path) -> None:
-    path = _docker(tmp_path / "bin")
-    (tmp_path / "bin" / "asked").mkdir()  # so that the command fails
-    result = _run(path, "up", mode="compose", state=tmp_path)
+    result = _run(_docker(tmp_path / "bin", refuses="up"), "up", mode="compose", state=tmp_path)
     assert result.returncode == 1
-    assert "Error: Docker Compose has failed" in result.stderr
+    assert result.stderr.startswith("Error: Docker Compose has failed: what it says is above; `make logs MODE=compose`")
+
+
+def test_servers_that_cannot_be_told_of_new_rules_are_named_with_what_to_do(tmp_path: Path) -> None:
+    result = _run(_docker(tmp_path / "bin", refuses="kill"), "up", mode="compose", state=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr.endswith("`docker compose restart prometheus alertmanager` makes them.\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PROMETHEUS_PORT", "web", "PROMETHEUS_PORT is 'web': it must be a port number from 1 to 65535."),
+        ("TEMPO_PORT", "0", "TEMPO_PORT is '0': it must be a port number from 1 to 65535."),
+        ("TEMPO_PORT", "3100", "LOKI_PORT and TEMPO_PORT are both 3100: give one another port."),
+    ],
+)
+def test_a_port_that_cannot_be_used_is_one_sentence_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    result = _run(_docker(tmp_path / "bin"), "up", mode="compose", state=tmp_path)
+    assert (result.returncode, result.stderr) == (1, f"Error: {said}\n")
+    assert not (tmp_path / "bin" / "asked").exists()
 
 
 def test_a_wrong_mode_is_named(tmp_path: Path) -> None:
@@ -142,17 +169,16 @@ def test_native_commands_are_passed_on_whole(tmp_path: Path) -> None:
     assert _run(os.environ["PATH"], "down", "--volumes", mode="native", state=tmp_path).returncode == 0
 
 
-def test_a_password_is_made_once_and_a_chosen_one_replaces_it(tmp_path: Path) -> None:
-    path = tmp_path / "password"
-    volumes.write_password(path, "")
-    made = path.read_text()
-    assert len(made) >= 24
-    assert path.stat().st_mode & 0o777 == 0o400
-    volumes.write_password(path, "")
-    assert path.read_text() == made
-    volumes.write_password(path, "correct horse")
-    assert path.read_text() == "correct horse"
-    assert path.stat().st_mode & 0o777 == 0o400
+def test_a_password_is_chosen_or_made_at_the_first_start_and_stays(tmp_path: Path) -> None:
+    made, chosen = tmp_path / "made", tmp_path / "chosen"
+    volumes.keep_password(made, "")
+    password = made.read_text()
+    assert len(password) >= 24
+    volumes.keep_password(chosen, "correct horse")
+    for path, content in ((made, password), (chosen, "correct horse")):
+        volumes.keep_password(path, "later")  # Grafana would not take it
+        assert path.read_text() == content
+        assert path.stat().st_mode & 0o777 == 0o400
 
 
 def test_a_volume_of_the_wrong_owner_is_given_away_with_all_it_holds_and_links_are_not_followed(
@@ -175,3 +201,56 @@ def test_a_volume_of_the_wrong_owner_is_given_away_with_all_it_holds_and_links_a
     given.clear()
     volumes.give(volume, user=os.getuid(), group=volume.stat().st_gid)
     assert given == []  # a large volume that is right already costs no writes
+
+
+def test_a_running_server_may_delete_files_while_its_volume_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+    given: list[str] = []
+
+    def delete_others(path: Path, *_: int, follow_symlinks: bool) -> None:
+        given.append(path.name)
+        for other in tmp_path.iterdir():
+            if other != path:
+                shutil.rmtree(other)
+
+    monkeypatch.setattr(os, "chown", delete_others)
+    volumes.give(tmp_path, user=10001, group=10001)
+    assert given == [tmp_path.name]
+
+
+def test_alertmanager_gets_the_secrets_that_are_there_and_loses_those_that_are_gone(tmp_path: Path) -> None:
+    originals, copies = tmp_path / "secrets", tmp_path / "copies"
+    originals.mkdir()
+    copies.mkdir()
+    for name in ("slack-webhook-url", "jira-token", "grafana-password", "README.md"):
+        (originals / name).write_text(f"content of {name}")
+    (originals / "folder").mkdir()
+    volumes.copy_secrets(originals, copies)
+    assert {path.name: path.read_text() for path in copies.iterdir()} == {
+        "slack-webhook-url": "content of slack-webhook-url",
+        "jira-token": "content of jira-token",
+    }
+    assert {path.stat().st_mode & 0o777 for path in copies.iterdir()} == {0o400}
+    before = (copies / "jira-token").stat().st_ino
+    (originals / "slack-webhook-url").unlink()
+    volumes.copy_secrets(originals, copies)
+    (only,) = copies.iterdir()
+    assert (only.name, only.stat().st_ino) == ("jira-token", before)  # Alertmanager may be reading it
+
+
+def test_volumes_that_cannot_be_prepared_say_what_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted", "/volumes/loki")
+
+    monkeypatch.setattr(volumes, "keep_password", refuse)
+    assert volumes.main() == 1
+    error = capsys.readouterr().err
+    assert "'/volumes/loki'" in error
+    assert "an engine that does not take CHOWN and DAC_OVERRIDE away" in error
+    assert error.count("\n") == 1

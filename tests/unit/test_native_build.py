@@ -121,7 +121,7 @@ def test_an_interrupted_build_leaves_neither_compilers_nor_half_a_program(settin
         "try: build.build(settings, console=cli._console, builds=(small,))\n"
         "except KeyboardInterrupt: sys.exit(130)"
     )
-    environment = {**os.environ, "GENAI_STACK_DIR": str(settings.state), "PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    environment = {**os.environ, **settings.variables(), "PATH": f"{fake.parent}:{os.environ['PATH']}"}
     with subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE) as command:
         deadline = time.monotonic() + 20
         while not any(each.name() == "sleep" for each in psutil.Process(command.pid).children(recursive=True)):

@@ -378,6 +378,17 @@ def test_an_abandoned_stream_is_not_billed(served: Served) -> None:
     assert served.provider.ledger.report()["answers"] == 0
 
 
+def test_a_stream_whose_client_leaves_after_the_last_chunk_is_billed(served: Served) -> None:
+    served.provider._latency = 4.0
+    messages = [{"role": "user", "content": QUESTION}]
+    body = {"model": "gpt-4o-mini", "messages": messages, "stream": True, "max_tokens": 2}
+    headers = {"authorization": "Bearer k"}
+    with httpx.stream("POST", f"{served.url}/v1/chat/completions", json=body, headers=headers, timeout=30) as answer:
+        assert "data: [DONE]" in answer.iter_lines()
+    assert _eventually(lambda: served.provider.ledger.report()["answers"] == 1)
+    assert served.provider.ledger.unfinished == 0
+
+
 def test_a_request_without_a_key_is_refused(served: Served) -> None:
     answer = httpx.post(f"{served.url}/v1/chat/completions", json={"model": "gpt-4o", "messages": []})
     assert answer.status_code == 401

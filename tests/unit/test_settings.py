@@ -21,6 +21,14 @@ def test_the_environment_goes_before_the_env_file_and_that_before_the_default(tm
     assert (settings.loki_port, settings.inbox_port, settings.jaeger_port) == (3333, 2222, 16686)
 
 
+def test_the_env_file_is_read_as_docker_compose_reads_it(tmp_path: Path) -> None:
+    lines = ["LOKI_PORT=1111 # taken: 3100", "export INBOX_PORT=2222", 'GENAI_STACK_DIR="/a #1" # larger']
+    (tmp_path / ".env").write_text("\n".join([*lines, "GENAI_STACK_BIN=/b#1", "GRAFANA_PORT="]))
+    settings = Settings.load({}, root=tmp_path)
+    assert (settings.loki_port, settings.inbox_port, settings.grafana_port) == (1111, 2222, 3000)
+    assert (settings.state, settings.binaries) == (Path("/a #1"), Path("/b#1"))
+
+
 def test_the_folders_can_be_moved(tmp_path: Path) -> None:
     moved = Settings.load({"GENAI_STACK_DIR": str(tmp_path / "elsewhere")}, root=tmp_path)
     assert moved.binaries == tmp_path / "elsewhere" / "bin"

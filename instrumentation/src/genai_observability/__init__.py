@@ -8,6 +8,18 @@ with genai_observability.attributed_to(feature="search", team="growth", user="al
 """
 
 from genai_observability._attribution import attributed_to
-from genai_observability._instrument import Handle, evaluation, feedback, instrument
+from genai_observability._budgets.budget import Budget, BudgetExceeded
+from genai_observability._budgets.leases import RedisStore
+from genai_observability._instrument import Handle, evaluation, feedback, instrument, receipt
 
-__all__ = ["Handle", "attributed_to", "evaluation", "feedback", "instrument"]
+__all__ = [
+    "Budget",
+    "BudgetExceeded",
+    "Handle",
+    "RedisStore",
+    "attributed_to",
+    "evaluation",
+    "feedback",
+    "instrument",
+    "receipt",
+]

@@ -4,32 +4,38 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+from opentelemetry.util.re import parse_env_headers
+
 from genai_observability import _exporters
+from genai_observability._check import Stores, check
 from genai_observability._clients import CLIENTS, is_installed
+from genai_observability._findings import Finding
 
 _PATIENCE: Final = 5.0  # seconds for an answer of the Collector
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report: a subject, what was found, and whether it is as it should be."""
+def doctor(stores: Stores | None = None) -> int:
+    """Print the findings as a table; 1 where one of them is wrong. With ``stores``, a call is sent through to them."""
+    right = True
+    for finding in _findings(stores):
+        finding.show()
+        right = right and finding.right
+    return 0 if right else 1
 
-    subject: str
-    found: str
-    right: bool = True
 
-
-def doctor() -> int:
-    """Print the findings as a table; 1 where one of them is wrong."""
-    findings = [_switch(), *_clients(), _service(), *map(_endpoint, ("TRACES", "METRICS", "LOGS"))]
-    width = max(len(finding.subject) for finding in findings)
-    for finding in findings:
-        sys.stdout.write(f"{'ok   ' if finding.right else 'WRONG'}  {finding.subject:{width}}  {finding.found}\n")
-    return 0 if all(finding.right for finding in findings) else 1
+def _findings(stores: Stores | None) -> Iterator[Finding]:
+    here = [_switch(), *_clients(), _service(), *map(_endpoint, ("TRACES", "METRICS", "LOGS"))]
+    yield from here
+    if stores is None:
+        return
+    if all(finding.right for finding in here):
+        yield from check(stores)
+    else:
+        yield Finding("test call", "not sent: right what is WRONG above first", right=False)
 
 
 def _switch() -> Finding:
@@ -69,16 +75,15 @@ def _endpoint(signal: str) -> Finding:
     specific = os.environ.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT", "").strip()
     base = os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
     url = specific or f"{base.rstrip('/')}/v1/{signal.lower()}"
+    headers = parse_env_headers(_exporters.variable("OTEL_EXPORTER_OTLP_HEADERS", signal), liberal=True)
     request = urllib.request.Request(  # noqa: S310 - http or https, as was checked
-        url, data=b"", headers={"content-type": "application/x-protobuf"}
+        url, data=b"", headers={**headers, "content-type": "application/x-protobuf"}
     )
     try:
         with urllib.request.urlopen(request, timeout=_PATIENCE):  # noqa: S310
             return Finding(subject, f"{url} answers")
     except urllib.error.HTTPError as error:
-        hint = (
-            "; it may ask for OTEL_EXPORTER_OTLP_HEADERS, which are not tried here" if error.code in (401, 403) else ""
-        )
+        hint = ": set OTEL_EXPORTER_OTLP_HEADERS as it asks for" if error.code in (401, 403) else ""
         error.close()
         return Finding(subject, f"{url} refuses it with HTTP {error.code}{hint}", right=False)
     except OSError as error:

@@ -3,21 +3,15 @@
 import math
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Final, Literal
+from typing import Final
 
-from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
 from genai_observability import signals
 from genai_observability._attribution import text
-from genai_observability._call import Call, Value
-from genai_observability._spans import context_of
-
-FEEDBACK: Final = "user_feedback"
-"""``gen_ai.evaluation.name`` of what users say."""
-
-Rating = Literal["up", "down"]
-RATINGS: Final[Mapping[str, float]] = {"up": 1.0, "down": 0.0}
+from genai_observability._call import Value
+from genai_observability._receipt import Answer
 
 _LONGEST_EXPLANATION: Final = 500
 
@@ -28,24 +22,27 @@ class RecentCalls:
     def __init__(self, *, capacity: int = 10_000) -> None:
         """Remember at most ``capacity`` calls; the oldest are forgotten first."""
         self._capacity = capacity
-        self._calls: OrderedDict[str, tuple[Mapping[str, Value], str | None, SpanContext | None]] = OrderedDict()
+        self._calls: OrderedDict[str, tuple[Mapping[str, Value], object, SpanContext | None]] = OrderedDict()
 
-    def remember(self, call: Call, span: SpanContext | None) -> None:
-        """Remember a finished call, where the provider gave it an id."""
-        if call.response_id is None:
+    def remember(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
+        """Remember a call that has just ended, where the provider gave its answer an id."""
+        attributes = span.attributes or {}
+        response_id = attributes.get(signals.RESPONSE_ID.name)
+        if not isinstance(response_id, str):
             return
-        self._calls[call.response_id] = (call.attribution, call.request_model, span)
+        self._calls[response_id] = (attribution, attributes.get(signals.REQUEST_MODEL.name), span.context)
         if len(self._calls) > self._capacity:
             self._calls.popitem(last=False)
 
-    def find(self, response_id: str | None) -> tuple[Mapping[str, Value], Context]:
-        """Attributes and context of a remembered call; empty ones for a call that is not known here."""
-        attribution, model, span = self._calls.get(response_id or "", ({}, None, None))
-        return {**attribution, **({signals.REQUEST_MODEL.name: model} if model else {})}, context_of(span)
+    def find(self, response_id: str) -> Answer:
+        """What is known of an answer: of one that is not known here, its id."""
+        attribution, model, span = self._calls.get(response_id, ({}, None, None))
+        known = {**attribution, signals.REQUEST_MODEL.name: model} if isinstance(model, str) else attribution
+        return Answer(response_id=response_id, span=span, attributes=known)
 
 
 def evaluation_attributes(
-    name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
+    name: str, *, score: float | None, label: str | None, explanation: str | None
 ) -> dict[str, Value]:
     """The attributes of one score; a score that is no finite number is left out."""
     given = {
@@ -55,7 +52,6 @@ def evaluation_attributes(
         signals.EVALUATION_EXPLANATION: None
         if explanation is None
         else text(explanation, longest=_LONGEST_EXPLANATION),
-        signals.RESPONSE_ID: None if response_id is None else text(response_id),
     }
     return {attribute.name: value for attribute, value in given.items() if value is not None}
 

@@ -46,11 +46,18 @@ _WANTED: Final = frozenset(
 )
 
 
+_FIRST_LETTERS: Final = frozenset(name[0].encode() for name in _WANTED) | {name[0].upper().encode() for name in _WANTED}
+
+
 def _wanted(headers: Mapping[str, str] | None) -> dict[str, str]:
     """The headers that are read here. One pass: the client's own look-up goes through all of them each time."""
     if headers is None:
         return {}
-    return {name: value for name, value in headers.items() if name in _WANTED}
+    raw = getattr(headers, "raw", None)  # of httpx: pairs of bytes
+    if raw is None:
+        return {name: value for name, value in headers.items() if name in _WANTED}
+    pairs = ((name.lower().decode("latin-1"), value) for name, value in raw if name[:1] in _FIRST_LETTERS)
+    return {name: value.decode("latin-1") for name, value in pairs if name in _WANTED}
 
 
 def _waiting(seconds: float, processing: float | None) -> dict[str, float]:

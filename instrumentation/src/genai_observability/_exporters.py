@@ -131,9 +131,15 @@ def endpoint_problem(signal: str) -> str | None:
     endpoint = variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal)
     if not endpoint:
         return None
+    if is_address(endpoint):
+        return None
+    return f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} is no address such as http://localhost:4318."
+
+
+def is_address(text: str) -> bool:
+    """Whether this is an address of HTTP."""
     try:
-        parts = urlsplit(endpoint)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not False
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not False
     except ValueError:  # a port that is no number, a broken IPv6 address
-        valid = False
-    return None if valid else f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} is no address such as http://localhost:4318."
+        return False

@@ -3,19 +3,25 @@
 import atexit
 import logging
 import threading
+from collections.abc import Iterable
 from typing import Final
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from genai_observability._evaluation import FEEDBACK, RATINGS, Rating
+from genai_observability import _sigterm
+from genai_observability._attribution import text
+from genai_observability._budgets.budget import Budget
+from genai_observability._budgets.enforcement import Enforcement
+from genai_observability._budgets.leases import RedisStore
 from genai_observability._exporters import sdk_disabled
-from genai_observability._recorder import Recorder
+from genai_observability._feedback import SIGNS, Kind, sign
+from genai_observability._outcome import scrubbed
+from genai_observability._receipt import Answer, read, write
+from genai_observability._recorder import END, Recorder
 
 _logger = logging.getLogger("genai_observability")
-
-_EXIT: Final = 2.0  # seconds that the end of the process may wait for a Collector that is slow or gone
 
 
 class Handle:
@@ -26,6 +32,8 @@ class Handle:
         self._recorder = recorder
         self._unasked = unasked
         atexit.register(self._at_exit)
+        if recorder is not None:
+            _sigterm.deliver_before_end(recorder.deliver)
 
     @property
     def recording(self) -> bool:
@@ -43,16 +51,18 @@ class Handle:
         """
         recorder, self._recorder = self._recorder, None
         atexit.unregister(self._at_exit)
-        return recorder is None or recorder.shutdown(timeout)
+        if recorder is None:
+            return True
+        try:
+            return recorder.shutdown(timeout)
+        finally:
+            _sigterm.forget()
 
-    def _evaluate(
-        self, name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
-    ) -> None:
-        if self._recorder is not None:
-            self._recorder.evaluate(name, score=score, label=label, explanation=explanation, response_id=response_id)
+    def _enforces(self, budgets: tuple[Budget, ...]) -> bool:
+        return not budgets or (self._recorder is not None and self._recorder.enforces(budgets))
 
     def _at_exit(self) -> None:
-        self.shutdown(timeout=_EXIT)
+        self.shutdown(timeout=END)
 
 
 _lock: Final = threading.Lock()
@@ -66,6 +76,8 @@ def instrument(
     meter_provider: MeterProvider | None = None,
     logger_provider: LoggerProvider | None = None,
     logs: bool | None = None,
+    budgets: Iterable[Budget] = (),
+    budget_store: RedisStore | None = None,
 ) -> Handle:
     """Record every model call of this process from now on. Calling it again changes nothing.
 
@@ -82,14 +94,21 @@ def instrument(
         logger_provider: A logger provider to use.
         logs: Whether to send the application's ``logging`` records too, from INFO up. By default yes, unless
             ``OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=false``.
+        budgets: Limits that each call is checked against before it is made.
+        budget_store: Where budgets are kept that several processes share. By default each process has its own, in
+            memory.
 
     Returns:
         A handle with ``force_flush()`` and ``shutdown()``. Neither is needed for a process that ends normally.
+
+    Raises:
+        TypeError: something among the budgets is no ``Budget``.
     """
     global _handle
+    budgets = tuple(budgets)
     with _lock:
         if _handle is not None and _handle._unasked:  # noqa: SLF001 - of this module
-            _handle.shutdown(timeout=_EXIT)
+            _handle.shutdown(timeout=END)
         if _handle is None or not _handle.recording:
             _handle = Handle(
                 _start(
@@ -98,8 +117,12 @@ def instrument(
                     meter_provider=meter_provider,
                     logger_provider=logger_provider,
                     logs=logs,
+                    budgets=budgets,
+                    budget_store=budget_store,
                 )
             )
+        elif not _handle._enforces(budgets):  # noqa: SLF001
+            _logger.warning("Budgets are not enforced: an earlier instrument() began the recording without these.")
         return _handle
 
 
@@ -127,9 +150,14 @@ def _start(
     logger_provider: LoggerProvider | None,
     logs: bool | None,
     globally: bool = True,
+    budgets: tuple[Budget, ...] = (),
+    budget_store: RedisStore | None = None,
 ) -> Recorder | None:
     if sdk_disabled():
+        if budgets:
+            _logger.warning("Budgets are not enforced: OTEL_SDK_DISABLED is set, and nothing is recorded.")
         return None
+    enforcement = Enforcement(budgets, store=budget_store) if budgets else None
     try:
         return Recorder(
             service_name=service_name,
@@ -138,9 +166,13 @@ def _start(
             logger_provider=logger_provider,
             logs=logs,
             globally=globally,
+            enforcement=enforcement,
         )
     except Exception as error:  # such as a standard variable with a value that the SDK refuses
         _logger.error("Model calls are not recorded: %s: %s.", type(error).__name__, error)  # noqa: TRY400
+        if enforcement is not None:
+            _logger.error("Budgets are not enforced, for the same reason.")  # noqa: TRY400
+            enforcement.stop(END)
         return None
 
 
@@ -151,6 +183,7 @@ def evaluation(
     label: str | None = None,
     explanation: str | None = None,
     response_id: str | None = None,
+    receipt: str | None = None,
 ) -> None:
     """Record a score of an answer, as the conventions' event ``gen_ai.evaluation.result`` and as a metric.
 
@@ -161,23 +194,74 @@ def evaluation(
         explanation: Why; written to the log as it is, so leave out what must not be there.
         response_id: ``response.id`` of the answer. It joins the score to the answer's trace, feature and model, where
             this process made the call and has made fewer than 10,000 since.
+        receipt: In place of it, what ``receipt()`` gave for the answer, in whatever process and however long ago.
     """
-    if _handle is not None:
-        _handle._evaluate(  # noqa: SLF001 - of this module
-            name, score=score, label=label, explanation=explanation, response_id=response_id
-        )
+    if (recorder := _recorder()) is not None:
+        answer = _answer(recorder, response_id, receipt)
+        recorder.evaluate(name, score=score, label=label, explanation=explanation, answer=answer)
 
 
-def feedback(rating: Rating, *, response_id: str | None = None) -> None:
-    """Record what a user says of an answer: thumbs up or down.
+def feedback(
+    kind: Kind,
+    *,
+    stars: int | None = None,
+    category: str | None = None,
+    comment: str | None = None,
+    response_id: str | None = None,
+    receipt: str | None = None,
+) -> bool:
+    """Record what a user said of an answer, or did with it.
 
     Args:
-        rating: ``"up"`` counts as score 1, ``"down"`` as 0; anything else is left out with a warning.
+        kind: ``"up"``, ``"down"``, ``"stars"``, ``"report"``, or what the user did: ``"regenerate"``, ``"edit"``,
+            ``"copy"``, ``"abandon"`` (left within half a minute). Each stands for a satisfaction from 0 to 1 and has
+            a weight: see ``docs/feedback.md``.
+        stars: With ``"stars"``: 1 to 5.
+        category: What is wrong, in a word that your application chose, such as ``"outdated"``.
+        comment: The user's own words; written to the log without keys, quoted text and e-mail addresses, cut short.
         response_id: As for ``evaluation()``.
+        receipt: As for ``evaluation()``.
+
+    Returns:
+        Whether it was recorded. Anything else than the above is left out, with a warning.
     """
-    if rating not in tuple(RATINGS):  # not a look-up: what an application passes may not be hashable
-        _logger.warning(
-            "Feedback is left out: the rating is %.50r, but must be one of: %s.", rating, ", ".join(RATINGS)
-        )
-        return
-    evaluation(FEEDBACK, score=RATINGS[rating], label=rating, response_id=response_id)
+    found = sign(kind, stars)
+    if found is None:
+        kinds = ", ".join((*SIGNS, "stars"))
+        _logger.warning("Feedback is left out: %.50r with %.50r stars is none of: %s (1 to 5).", kind, stars, kinds)
+        return False
+    if (recorder := _recorder()) is None:
+        return False
+    answer = _answer(recorder, response_id, receipt)
+    if receipt is not None and answer is None:
+        return False
+    said = scrubbed(text(comment)) if comment is not None else None
+    recorder.feedback(kind, found, category=category, comment=said, answer=answer)
+    return True
+
+
+def receipt(response_id: str) -> str:
+    """What to keep with an answer, so that feedback on it can be given elsewhere and later, as from a web page.
+
+    It holds the answer's id, trace, feature, team, tenant, prompt and model, and no user; it is signed, with the key
+    of the users' hashes, and so must be read where that key is the same. It works right after the call.
+
+    Args:
+        response_id: ``response.id`` of the answer.
+    """
+    known = text(response_id)
+    recorder = _recorder()
+    return write(recorder.answer(known) if recorder else Answer(response_id=known, span=None, attributes={}))
+
+
+def _recorder() -> Recorder | None:
+    return _handle._recorder if _handle is not None else None  # noqa: SLF001 - of this module
+
+
+def _answer(recorder: Recorder, response_id: str | None, receipt: str | None) -> Answer | None:
+    if receipt is None:
+        return None if response_id is None else recorder.answer(text(response_id))
+    answer = read(receipt)
+    if answer is None:
+        _logger.warning("A receipt is none of ours, or its key is not that of this process: it is left out.")
+    return answer

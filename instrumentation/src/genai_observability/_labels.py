@@ -1,10 +1,20 @@
 """A bound on the number of metric series that one process can make."""
 
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 OTHER: Final = "_other"
 """What a value is counted as once its label, or the process, holds as many as it may."""
+
+
+class Labels:
+    """One combination of labels. The same object each time, so that what was found out for it can be kept with it."""
+
+    __slots__ = ("kept", "values")
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self.values = values
+        self.kept: dict[Any, Any] = {}
 
 
 class LabelBudget:
@@ -20,23 +30,26 @@ class LabelBudget:
         self._most_combinations = combinations
         self._on_overflow = on_overflow
         self._values: dict[str, set[str]] = {}
-        self._combinations: set[tuple[tuple[str, str], ...]] = set()
+        self._combinations: dict[tuple[tuple[str, str], ...], Labels] = {}
+        self._overflowed: dict[tuple[str, ...], Labels] = {}
 
-    def bound(self, labels: Mapping[str, str]) -> dict[str, str]:
+    def bound(self, labels: Mapping[str, str]) -> Labels:
         """The labels to record under."""
-        if tuple(labels.items()) in self._combinations:  # nearly always
-            return dict(labels)
-        bounded = {name: self._bound_value(name, value) for name, value in labels.items()}
+        found = self._combinations.get(tuple(labels.items()))
+        if found is not None:  # nearly always
+            return found
+        bounded = {name: self.bound_value(name, value) for name, value in labels.items()}
         combination = tuple(bounded.items())
-        if combination in self._combinations:
-            return bounded
-        if len(self._combinations) < self._most_combinations:
-            self._combinations.add(combination)
-            return bounded
-        self._on_overflow()
-        return dict.fromkeys(bounded, OTHER)
+        found = self._combinations.get(combination)
+        if found is None and len(self._combinations) < self._most_combinations:
+            found = self._combinations[combination] = Labels(bounded)
+        if found is None:
+            self._on_overflow()
+            found = self._overflowed.setdefault(tuple(bounded), Labels(dict.fromkeys(bounded, OTHER)))
+        return found
 
-    def _bound_value(self, name: str, value: str) -> str:
+    def bound_value(self, name: str, value: str) -> str:
+        """The value to record of a single label."""
         seen = self._values.setdefault(name, set())
         if value in seen:
             return value

@@ -11,8 +11,9 @@ from opentelemetry.metrics import Counter as CounterInstrument
 
 from genai_observability import signals
 from genai_observability._call import Call, Price, Value
-from genai_observability._histograms import QuickHistogram
-from genai_observability._labels import LabelBudget
+from genai_observability._feedback import Sign
+from genai_observability._histograms import More, QuickHistogram
+from genai_observability._labels import LabelBudget, Labels
 from genai_observability._open_calls import OpenCalls
 from genai_observability._quotas import Quotas
 
@@ -23,6 +24,8 @@ _KINDS: Final = {
     signals.IMAGE_OUTPUT_TOKENS.name: "image_output",
 }
 _DROPPED_KIND: Final = signals.DROPPED.labels[0].name
+_INPUT: Final = ((signals.TOKEN_TYPE.name, "input"),)
+_OUTPUT: Final = ((signals.TOKEN_TYPE.name, "output"),)
 _MOST_SUMS: Final = 500
 
 
@@ -35,7 +38,7 @@ class Metrics:
         self._open_calls = open_calls
         self._quotas = Quotas()
         self._labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
-        self._sums: dict[object, _Sum] = {}
+        self._sums: dict[tuple[CounterInstrument, Labels, More], _Sum] = {}
         self._duration = _histogram(meter, signals.CALL_DURATION)
         self._time_to_first_token = _histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
         self._output_rate = _histogram(meter, signals.CALL_OUTPUT_RATE)
@@ -47,6 +50,9 @@ class Metrics:
         self._phases = _counter(meter, signals.CALL_PHASES)
         self._retries = _counter(meter, signals.CALL_RETRIES)
         self._scores = _histogram(meter, signals.EVALUATIONS)
+        self._feedback = _counter(meter, signals.FEEDBACK)
+        self._feedback_weight = _counter(meter, signals.FEEDBACK_WEIGHT)
+        self._feedback_satisfaction = _counter(meter, signals.FEEDBACK_SATISFACTION)
         _observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
         _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
         _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
@@ -76,68 +82,75 @@ class Metrics:
         labels = {name: str(attributes[name]) for name in names if name in attributes}
         self._scores.record(score, self._labels.bound(labels), context)
 
+    def record_feedback(self, sign: Sign, attributes: Mapping[str, Value]) -> None:
+        """Record what a user said, by its kind and by its weight."""
+        names = [label.name for label in signals.FEEDBACK.labels if label.name in attributes]
+        values = self._labels.bound({name: str(attributes[name]) for name in names}).values
+        self._feedback.add(1, values)
+        unkind = {name: value for name, value in values.items() if name != signals.EVALUATION_LABEL.name}
+        self._feedback_weight.add(sign.weight, unkind)
+        self._feedback_satisfaction.add(sign.weight * sign.satisfaction, unkind)
+
     def settle(self) -> None:
         """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""
         sums, self._sums = self._sums, {}
-        for each in sums.values():
-            each.counter.add(each.amount, each.labels, each.context)
+        for (counter, labels, more), each in sums.items():
+            counter.add(each.amount, {**labels.values, **dict(more)}, each.context)
 
     def forget(self) -> None:
         """In a child made by fork: what was counted is the parent's."""
         self.dropped.clear()
         self._sums.clear()
 
-    def _record_times(self, call: Call, labels: dict[str, str], context: Context) -> None:
-        ended: dict[str, str] = {signals.OUTCOME.name: call.outcome}
+    def _record_times(self, call: Call, labels: Labels, context: Context) -> None:
+        ended: More = ((signals.OUTCOME.name, call.outcome),)
         if call.error_type:
-            ended |= self._labels.bound({signals.ERROR_TYPE.name: call.error_type})
-        self._duration.record(call.duration, labels | ended, context)
+            error = signals.ERROR_TYPE.name
+            ended = (*ended, (error, self._labels.bound_value(error, call.error_type)))
+        self._duration.record(call.duration, labels, context, ended)
         if call.time_to_first_token is not None:
             self._time_to_first_token.record(call.time_to_first_token, labels, context)
         if (rate := call.output_tokens_per_second) is not None:
             self._output_rate.record(rate, labels, context)
 
-    def _record_tokens(self, call: Call, labels: dict[str, str], context: Context) -> None:
-        for kind, count in (("input", call.tokens.input), ("output", call.tokens.output)):
-            if count:
-                self._tokens.record(count, labels | {signals.TOKEN_TYPE.name: kind}, context)
+    def _record_tokens(self, call: Call, labels: Labels, context: Context) -> None:
+        tokens = call.tokens
+        if tokens.input:
+            self._tokens.record(tokens.input, labels, context, _INPUT)
+        if tokens.output:
+            self._tokens.record(tokens.output, labels, context, _OUTPUT)
         parts: tuple[tuple[str, float], ...] = (
-            ("cached", call.tokens.cached),
-            ("cache_write", call.tokens.cache_write),
-            ("reasoning", call.tokens.reasoning),
+            ("cached", tokens.cached),
+            ("cache_write", tokens.cache_write),
+            ("reasoning", tokens.reasoning),
             *((_KINDS[name], count) for name, count in call.usage.items() if name in _KINDS),
         )
         for kind, amount in parts:
             if amount:
-                self._add(self._tokens_detail, amount, labels, context, (signals.TOKEN_TYPE.name, kind))
+                self._add(self._tokens_detail, amount, labels, context, ((signals.TOKEN_TYPE.name, kind),))
 
-    def _record_price(self, price: Price, labels: Mapping[str, str], context: Context) -> None:
+    def _record_price(self, price: Price, labels: Labels, context: Context) -> None:
         if price.amount is not None:
             self._add(self._cost, float(price.amount), labels, context)
         if price.unpriced:
-            self._add(self._unpriced, 1, labels, context, (signals.UNPRICED.name, price.unpriced))
+            self._add(self._unpriced, 1, labels, context, ((signals.UNPRICED.name, price.unpriced),))
         if price.estimated is not None:
             self._add(self._estimated_cost, float(price.estimated), labels, context)
 
-    def _record_exchange(self, call: Call, labels: Mapping[str, str], context: Context) -> None:
+    def _record_exchange(self, call: Call, labels: Labels, context: Context) -> None:
         if call.exchange.retries:
             self._add(self._retries, call.exchange.retries, labels, context)
         for phase, seconds in call.exchange.phases.items():
-            self._add(self._phases, seconds, labels, context, (signals.PHASE.name, phase))
+            self._add(self._phases, seconds, labels, context, ((signals.PHASE.name, phase),))
         self._quotas.note(call)
 
     def _add(
-        self,
-        counter: CounterInstrument,
-        amount: float,
-        labels: Mapping[str, str],
-        context: Context,
-        *more: tuple[str, str],
+        self, counter: CounterInstrument, amount: float, labels: Labels, context: Context, more: More = ()
     ) -> None:
-        key = (counter, more, *labels.items())
+        key = (counter, labels, more)
         found = self._sums.get(key)
         if found is None:
-            self._sums[key] = _Sum(counter, {**labels, **dict(more)}, amount, context)
+            self._sums[key] = _Sum(amount, context)
         else:
             found.amount += amount
             found.context = context
@@ -145,7 +158,7 @@ class Metrics:
     def _observe_in_flight(self, _options: CallbackOptions) -> Iterable[Observation]:
         names = (signals.PROVIDER.name, signals.REQUEST_MODEL.name)
         return [
-            Observation(count, self._labels.bound(dict(zip(names, values, strict=True))))
+            Observation(count, self._labels.bound(dict(zip(names, values, strict=True))).values)
             for values, count in self._open_calls.by_model().items()
         ]
 
@@ -157,8 +170,6 @@ class Metrics:
 class _Sum:
     """What is to be added to one series of a counter; ``context`` is that of the last call, for the exemplar."""
 
-    counter: CounterInstrument
-    labels: Mapping[str, str]
     amount: float
     context: Context
 

@@ -2,33 +2,39 @@
 
 import logging
 import os
-import sys
 import weakref
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
+from opentelemetry.context import Context
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
-from genai_observability._call import Call, Price, Tokens
+from genai_observability._budgets.budget import Budget
+from genai_observability._budgets.checked_methods import check_first
+from genai_observability._budgets.enforcement import Enforcement
+from genai_observability._call import Call, Price, Tokens, Value
+from genai_observability._children import deliver_at_end
 from genai_observability._clients import SCOPES, wrap_clients
 from genai_observability._duplicates import Duplicates
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
+from genai_observability._feedback import FEEDBACK, Sign
 from genai_observability._metrics import Metrics
 from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._pricing import Prices
 from genai_observability._providers import Providers, providers
+from genai_observability._receipt import Answer
 from genai_observability._request_log import RequestLog, derived_attributes
 from genai_observability._spans import GenAISpanProcessor, context_of, enriched, read_call
 from genai_observability._worker import Worker
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
 _SCOPE: Final = "genai_observability"
-_END: Final = 2.0  # seconds that the end of a child process may wait for a Collector that is slow or gone
-
+END: Final = 2.0  # seconds that the end of a process may wait for a Collector that is slow or gone
 
 _logger = logging.getLogger("genai_observability")
 
@@ -45,8 +51,10 @@ class Recorder:
         logger_provider: LoggerProvider | None,
         logs: bool | None,
         globally: bool = True,
+        enforcement: Enforcement | None = None,
     ) -> None:
         """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
+        self._enforcement = enforcement
         self._prices = Prices()
         self._recent = RecentCalls()
         self._duplicates = Duplicates()
@@ -70,44 +78,86 @@ class Recorder:
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
         self._unwrap = wrap_clients(self._providers.tracer, self._open_calls)
+        self._end_checks: Callable[[], None] | None = None
+        if enforcement is not None:
+            enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))
+            self._end_checks = check_first(enforcement.check)  # outside the wrapper: a refused call leaves no span
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
+        deliver_at_end(self, forked=False)
 
     def force_flush(self, timeout: float) -> bool:
         """Export everything recorded so far; ``False`` where that took longer than ``timeout`` seconds."""
         return self._worker.run(self._providers.force_flush, timeout=timeout)
 
+    def deliver(self, **_: Any) -> None:
+        """Export everything at the end of the process, which waits for that ``END`` seconds at most."""
+        self.force_flush(END)
+
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
+        if self._end_checks is not None:
+            self._end_checks()
         self._unwrap()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         return self._worker.run(self._finish, timeout=timeout)
 
+    def enforces(self, budgets: tuple[Budget, ...]) -> bool:
+        """Whether these are the budgets in force."""
+        return self._enforcement is not None and self._enforcement.budgets == budgets
+
     def evaluate(
-        self, name: str, *, score: float | None, label: str | None, explanation: str | None, response_id: str | None
+        self, name: str, *, score: float | None, label: str | None, explanation: str | None, answer: Answer | None
     ) -> None:
         """Queue a score; see ``evaluation()``."""
-        attribution = _attribution.current()
-        given = evaluation_attributes(
-            name, score=score, label=label, explanation=explanation, response_id=response_id
-        )  # fmt: skip
+        given = evaluation_attributes(name, score=score, label=label, explanation=explanation)
+        attributes, context = self._joined(answer, given)
 
-        def record() -> None:  # in order behind the call that it judges, which is then known
-            known, context = self._recent.find(response_id)
-            attributes = {**known, **attribution, **given}
+        def record() -> None:
             self._request_log.write_score(attributes, context)
             if (value := given.get(signals.EVALUATION_SCORE.name)) is not None:
                 self._metrics.record_score(float(value), attributes, context)
 
-        if not self._worker.submit(record):
+        self._submit(record)
+
+    def feedback(
+        self, kind: str, sign: Sign, *, category: str | None, comment: str | None, answer: Answer | None
+    ) -> None:
+        """Queue what a user said; see ``feedback()``."""
+        given = evaluation_attributes(FEEDBACK, score=sign.satisfaction, label=kind, explanation=comment)
+        if category is not None:
+            given[signals.FEEDBACK_CATEGORY.name] = _attribution.text(category)
+        attributes, context = self._joined(answer, given)
+
+        def record() -> None:
+            self._request_log.write_score(attributes, context)
+            self._metrics.record_score(sign.satisfaction, attributes, context)
+            self._metrics.record_feedback(sign, attributes)
+
+        self._submit(record)
+
+    def answer(self, response_id: str) -> Answer:
+        """What is known here of an answer."""
+        return self._recent.find(response_id)
+
+    def _joined(self, answer: Answer | None, given: Mapping[str, Value]) -> tuple[dict[str, Value], Context]:
+        """What is said of an answer, with what is known of it."""
+        if answer is None:
+            return {**_attribution.current(), **given}, Context()
+        known = {**answer.attributes, **_attribution.current(), signals.RESPONSE_ID.name: answer.response_id}
+        return {**known, **given}, context_of(answer.span)
+
+    def _submit(self, task: Callable[[], object]) -> None:
+        if not self._worker.submit(task):
             self._count_dropped()
 
     def _make_processor(self, exporter: SpanProcessor | None) -> SpanProcessor:
         self._processor = GenAISpanProcessor(
             open_calls=self._open_calls,
             submit=self._worker.submit,
+            on_end=self._recent.remember,
             on_call=self._record,
             on_dropped=self._count_dropped,
             exporter=exporter,
@@ -121,8 +171,9 @@ class Recorder:
         price = self._price(call)
         derived = derived_attributes(call, price)
         context = context_of(span.context)
-        self._recent.remember(call, span.context)
         self._metrics.record_call(call, price, context)
+        if self._enforcement is not None:
+            self._enforcement.book(call, price)
         self._request_log.write_call(call, price, derived, context)
         return enriched(span, call, derived)
 
@@ -143,16 +194,13 @@ class Recorder:
             self._open_calls.forget()
             self._metrics.forget()
             self._providers.after_fork()
-            if multiprocessing := sys.modules.get("multiprocessing.util"):  # its children end without atexit
-                multiprocessing.register_after_fork(self, _flush_at_end)
+            deliver_at_end(self, forked=True)
         except Exception as error:
             _logger.warning("What this forked process records may not be its own: %s: %s.", type(error).__name__, error)
 
     def _finish(self) -> None:
         self._processor.active = False
         self._providers.force_flush()
+        if self._enforcement is not None:
+            self._enforcement.stop(END)
         self._providers.shutdown()
-
-
-def _flush_at_end(recorder: Recorder) -> None:
-    sys.modules["multiprocessing.util"].Finalize(None, recorder.force_flush, args=(_END,), exitpriority=0)

@@ -43,6 +43,7 @@ class GenAISpanProcessor(SpanProcessor):
     Args:
         open_calls: Where the calls are kept that have begun and not ended.
         submit: Queues a task for later and says whether there was room.
+        on_end: Told of a call's span that has ended, and of the call's attribution, on the caller's thread.
         on_call: Records a finished call's span and returns the span to export.
         on_dropped: Called where there was no room: the call is exported as it is, but not recorded.
         exporter: The processor that finished spans go to next. ``None`` where the application's own provider has its
@@ -54,12 +55,14 @@ class GenAISpanProcessor(SpanProcessor):
         *,
         open_calls: OpenCalls,
         submit: Callable[[Callable[[], object]], bool],
+        on_end: Callable[[ReadableSpan, Mapping[str, Value]], None],
         on_call: Callable[[ReadableSpan, OpenCall | None], ReadableSpan],
         on_dropped: Callable[[], None],
         exporter: SpanProcessor | None,
     ) -> None:
         self._open_calls = open_calls
         self._submit = submit
+        self._on_end = on_end
         self._on_call = on_call
         self._on_dropped = on_dropped
         self._exporter = exporter
@@ -84,6 +87,7 @@ class GenAISpanProcessor(SpanProcessor):
         """Queue a finished model call; hand on every other span at once."""
         if self.active and is_model_call(span):
             call = self._open_calls.end(span)
+            self._on_end(span, call.attribution if call else {})
             if self._submit(lambda: self._finish(span, call)):
                 return
             self._on_dropped()

@@ -1,7 +1,9 @@
 """The background thread that does whatever need not delay the application."""
 
+import contextlib
 import logging
 import os
+import queue
 import threading
 import time
 import weakref
@@ -41,16 +43,19 @@ class Worker:
         return True
 
     def run(self, task: Callable[[], object], *, timeout: float) -> bool:
-        """Run a task after all that is queued and wait for it; ``False`` where that took longer than ``timeout`` s."""
+        """Run a task after all that is queued and wait for it; ``False`` where that took longer than ``timeout`` s.
+
+        A signal handler may call this: it needs no lock that the interrupted thread may hold.
+        """
         done = threading.Event()
         self._tasks.append(self.settle)
         self._tasks.append(task)
         self._tasks.append(done.set)
-        self._wake.set()
+        self._wake.put(None)
         return done.wait(timeout)
 
     def _start(self) -> None:
-        self._wake = threading.Event()
+        self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="genai-observability", daemon=True)
         self._thread.start()
 
@@ -61,8 +66,8 @@ class Worker:
     def _loop(self) -> None:
         while True:
             self._drain()
-            self._wake.wait(_PAUSE)
-            self._wake.clear()
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=_PAUSE)
 
     def _drain(self) -> None:
         if not self._tasks:

@@ -65,7 +65,7 @@ class Metric:
         return "_".join(parts)
 
 
-_UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second"}
+_UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second", "1": "ratio"}
 
 # --- Who the call is for -------------------------------------------------------------------------------------------
 
@@ -300,6 +300,23 @@ UNPRICED: Final = Attribute(
     "leave open which price applies)",
 )
 
+# --- Budgets -------------------------------------------------------------------------------------------------------
+
+BUDGET: Final = Attribute(
+    name="genai_observability.budget",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="The budget, as in team/month/usd or, for one team, team=growth/month/usd; second ones end in /2",
+)
+BUDGET_ACTION: Final = Attribute(
+    name="genai_observability.budget.action",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="What became of a call beyond a limit: refused, or let_through",
+)
+
 # --- Outcome and time ----------------------------------------------------------------------------------------------
 
 OUTCOME: Final = Attribute(
@@ -414,6 +431,13 @@ EVALUATION_EXPLANATION: Final = Attribute(
     name="gen_ai.evaluation.explanation", type="string", meaning="Why this score, where the scorer says so"
 )
 
+FEEDBACK_CATEGORY: Final = Attribute(
+    name="genai_observability.feedback.category",
+    type="string",
+    status="own",
+    meaning="What is wrong with the answer, in the application's words",
+)
+
 # --- The log records -----------------------------------------------------------------------------------------------
 
 EVENT_NAME: Final = Attribute(
@@ -437,7 +461,8 @@ CALL_FIELDS: Final = (
 """What a record of the request log carries, besides its trace id and span id; fields without a value are absent."""
 
 EVALUATION_FIELDS: Final = (
-    EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, RESPONSE_ID,
+    EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, FEEDBACK_CATEGORY,
+    RESPONSE_ID,
     REQUEST_MODEL, *ATTRIBUTION,
 )  # fmt: skip
 
@@ -589,6 +614,56 @@ EVALUATIONS: Final = Metric(
     status="proposed",
     meaning="Scores and user feedback, 0 (bad) to 1 (good)",
 )
+_FEEDBACK_LABELS = (FEATURE, TEAM, REQUEST_MODEL, PROMPT_NAME, PROMPT_VERSION, VARIANT)
+FEEDBACK: Final = Metric(
+    name="genai_observability.feedback",
+    kind="counter",
+    unit="{sign}",
+    labels=(*_FEEDBACK_LABELS, EVALUATION_LABEL),
+    status="own",
+    meaning="What users said of answers, or did with them: up, down, stars, report, regenerate, edit, copy, abandon",
+)
+FEEDBACK_WEIGHT: Final = Metric(
+    name="genai_observability.feedback.weight",
+    kind="counter",
+    unit="{sign}",
+    labels=_FEEDBACK_LABELS,
+    status="own",
+    meaning="The same, each with the weight of its kind",
+)
+FEEDBACK_SATISFACTION: Final = Metric(
+    name="genai_observability.feedback.satisfaction",
+    kind="counter",
+    unit="{sign}",
+    labels=_FEEDBACK_LABELS,
+    status="own",
+    meaning="The same, each with its weight times the satisfaction it stands for: over the weight, the satisfaction",
+)
+BUDGET_EXCEEDED: Final = Metric(
+    name="genai_observability.budget.exceeded",
+    kind="counter",
+    unit="{call}",
+    labels=(BUDGET, BUDGET_ACTION),
+    status="own",
+    meaning="Calls that came when a budget was used up; refused ones were never made and are in no other metric",
+)
+BUDGET_UNCHECKED: Final = Metric(
+    name="genai_observability.budget.unchecked",
+    kind="counter",
+    unit="{call}",
+    labels=(BUDGET,),
+    status="own",
+    meaning="Calls decided upon by what one process knew, as the store that budgets are shared in did not answer",
+)
+BUDGET_USED: Final = Metric(
+    name="genai_observability.budget.used",
+    kind="gauge",
+    unit="1",
+    labels=(BUDGET, FEATURE, TEAM, TENANT),
+    status="own",
+    meaning="Share of a budget that is spent or reserved; not of users' budgets, which are too many. "
+    "With a store every process reports that of all: take the maximum, not the sum",
+)
 DROPPED: Final = Metric(
     name="genai_observability.dropped",
     kind="counter",
@@ -609,7 +684,8 @@ DROPPED: Final = Metric(
 METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
     CALL_ESTIMATED_COST, CALLS_UNPRICED, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT, QUOTA_REMAINING,
-    QUOTA_USED, PRICES_AGE, EVALUATIONS, DROPPED,
+    QUOTA_USED, PRICES_AGE, EVALUATIONS, FEEDBACK, FEEDBACK_WEIGHT,
+    FEEDBACK_SATISFACTION, BUDGET_EXCEEDED, BUDGET_UNCHECKED, BUDGET_USED, DROPPED,
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """What OpenTelemetry's wrappers of the OpenAI client do not look at.
 
 The requests of each call and their headers (``requests``), the chunks of streams (``streams``), and the APIs that they
-leave out (``apis``). Each part stands for itself: a version of the client or of the wrapper that one of them does not
-know costs what that part would have told.
+leave out (``apis``); ``lean`` has them do less for each chunk. Each part stands for itself: a version of the client or
+of the wrapper that one of them does not know costs what that part would have told.
 """
 
 import importlib
@@ -25,7 +25,7 @@ _logger = logging.getLogger("genai_observability")
 
 def watch(open_calls: OpenCalls, tracer_provider: TracerProvider) -> Callable[[], None]:
     """Watch the client from now on; returns what ends that."""
-    undo = [*_start("requests", open_calls), *_start("streams"), *_start("apis", tracer_provider)]
+    undo = [*_start("requests", open_calls), *_start("streams"), *_start("apis", tracer_provider), *_start("lean")]
 
     def end() -> None:
         for each in reversed(undo):
@@ -38,6 +38,9 @@ def _start(part: str, *arguments: Any) -> list[Callable[[], None]]:
     try:
         started: list[Callable[[], None]] = importlib.import_module(f"{__name__}.{part}").watch(*arguments)
     except Exception as error:  # whatever another version brings
-        _logger.warning("With these versions of openai and its wrapper %s are not recorded: %s.", _LOST[part], error)
+        if part in _LOST:
+            _logger.warning(
+                "With these versions of openai and its wrapper %s are not recorded: %s.", _LOST[part], error
+            )
         return []
     return started

@@ -1,0 +1,21 @@
+"""This package with everything on, each call attributed."""
+
+import genai_observability
+from genai_observability import _exporters
+
+from instrumentation.benchmarks.dropping import DropLogs, DropMetrics, Dropped, DropSpans
+from instrumentation.benchmarks.setups import Started, call_plain, call_streamed
+
+
+def start(marker: str) -> tuple[Started, Dropped]:
+    """Instrument with its own providers, whose exporters are replaced."""
+    dropped = Dropped(marker)
+    _exporters.span_exporter = lambda: DropSpans(dropped)
+    _exporters.metric_exporter = lambda: DropMetrics(dropped)
+    _exporters.log_exporter = lambda: DropLogs(dropped)
+    handle = genai_observability.instrument(service_name="benchmark")
+    attributed = genai_observability.attributed_to(feature="search", team="growth", user="alice", session="s-1")
+    started = Started(
+        flush=lambda: handle.force_flush(30), plain=attributed(call_plain), streamed=attributed(call_streamed)
+    )
+    return started, dropped

@@ -1,0 +1,289 @@
+"""Budgets in force: each call is checked before it is made, and its cost booked once it has ended."""
+
+import logging
+import os
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+
+from genai_observability import _attribution, signals
+from genai_observability._budgets.account import Account, Rule
+from genai_observability._budgets.budget import ATTRIBUTES, Budget, BudgetExceeded, OnExceeded, period
+from genai_observability._budgets.leases import Leases, RedisStore
+from genai_observability._call import Call, Price
+
+_logger = logging.getLogger("genai_observability")
+
+_MOST_ACCOUNTS: Final = 100_000  # of each budget: some 70 MB
+_MOST_SERIES: Final = 100  # of each budget in the gauge: those that have used the most of it
+_MOST_QUESTIONS: Final = 10  # to the store for one call, where others take what it gives
+
+
+class Enforcement:
+    """Holds the calls of this process to its budgets. A fault in here breaks no call: it is let through."""
+
+    def __init__(
+        self, budgets: Iterable[Budget], *, store: RedisStore | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        """``clock`` gives seconds since the epoch.
+
+        Raises:
+            TypeError: something among the budgets is none.
+        """
+        self.budgets = _checked(budgets)
+        self._clock = clock
+        self._rules = _rules(self.budgets)
+        self._by_attribute = _by_attribute(self._rules)
+        self._lock = threading.RLock()  # an application's signal handler may make a call, too
+        self._beyond: Counter[tuple[str, str]] = Counter()
+        self._unchecked: Counter[str] = Counter()
+        self._said: set[str] = set()
+        self._active = True
+        self._leases = Leases(store, lock=self._lock, clock=clock) if store is not None else None
+        if hasattr(os, "register_at_fork"):  # not on Windows
+            after_fork = weakref.WeakMethod(self._after_fork)
+            os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())
+
+    def observe_with(self, meter: Meter) -> None:
+        """Create the catalogue's instruments on the meter."""
+        for metric, create, observe in (
+            (signals.BUDGET_EXCEEDED, meter.create_observable_counter, self._observe_exceeded),
+            (signals.BUDGET_UNCHECKED, meter.create_observable_counter, self._observe_unchecked),
+            (signals.BUDGET_USED, meter.create_observable_gauge, self._observe_used),
+        ):
+            create(metric.name, [observe], metric.unit, metric.meaning)
+
+    def stop(self, timeout: float) -> None:
+        """Let every call through from now on, and give back what the store has reserved, within ``timeout`` s."""
+        self._active = False
+        if self._leases is not None:
+            self._leases.stop(timeout)
+
+    def check(self) -> None:
+        """Before a call, in the context that makes it.
+
+        Raises:
+            BudgetExceeded: a budget refuses the call, or a function of the application's does.
+        """
+        attribution = _attribution.current()
+        if not attribution or not self._active:
+            return
+        try:
+            if exceeded := self._admit(attribution):
+                for account in exceeded:
+                    self._react(account)
+                with self._lock:
+                    now = self._clock()
+                    self._admit_to(self._accounts_of(attribution, now), now)
+        except BudgetExceeded:
+            raise
+        except Exception:
+            self._fault("A call could not be checked against its budgets, and is made")
+
+    def book(self, call: Call, price: Price) -> None:
+        """Once a call has ended, off the caller's thread. It counts in the period in which it began, if that lasts."""
+        try:
+            began = call.started.timestamp()
+            with self._lock:
+                accounts = [
+                    account
+                    for account in self._accounts_of(call.attribution, self._clock())
+                    if account.period.begins <= began < account.period.ends
+                ]
+                for account in accounts:
+                    account.book(_cost(account.rule, call, price))
+                    if self._leases is not None:
+                        self._leases.touch(account)
+            if price.unpriced and any(account.rule.budget.unit == "usd" for account in accounts):
+                self._say_once(
+                    "unpriced", "Budgets in US dollars leave out calls without a price, such as those of %s (%s).",
+                    call.response_model or call.request_model, price.unpriced,
+                )  # fmt: skip
+        except Exception:
+            self._fault("The cost of a call could not be counted against its budgets")
+
+    def _admit(self, attribution: Mapping[str, Any]) -> Sequence[Account]:
+        """Admit a call where all its budgets have room for it; returns those that have not."""
+        full: list[Account] = []
+        for _ in range(_MOST_QUESTIONS):
+            with self._lock:
+                now = self._clock()
+                accounts = self._accounts_of(attribution, now)
+                full = [a for a in accounts if not a.has_room(now) and not self._has_room_anyway(a, now)]
+                if not full:
+                    self._admit_to(accounts, now)
+                    return ()
+            if self._leases is None or not self._leases.ask(full):
+                break
+        return full
+
+    def _has_room_anyway(self, account: Account, now: float) -> bool:
+        """Whether an account has room by what this process knows, where the store does not answer."""
+        if self._leases is None or self._leases.answering:
+            return False
+        self._unchecked[account.rule.label] += 1
+        return self._leases.store.when_unreachable == "open" and account.used(now) < account.rule.limit
+
+    def _admit_to(self, accounts: Iterable[Account], now: float) -> None:
+        for account in accounts:
+            account.admit(now)
+            if self._leases is not None:
+                self._leases.touch(account)
+
+    def _accounts_of(self, attribution: Mapping[str, Any], now: float) -> list[Account]:
+        """The accounts that a call with this attribution is under now."""
+        accounts = []
+        for attribute, general, named in self._by_attribute:
+            if (value := attribution.get(attribute)) is not None:
+                for rule in named.get(value, general):
+                    account = rule.accounts.get(value)
+                    if account is None or not account.period.begins <= now < account.period.ends:
+                        account = self._open(rule, value, now)
+                    rule.accounts.move_to_end(value)
+                    accounts.append(account)
+        return accounts
+
+    def _open(self, rule: Rule, value: str, now: float) -> Account:
+        if len(rule.accounts) >= _MOST_ACCOUNTS:
+            _, oldest = rule.accounts.popitem(last=False)
+            if self._leases is None and now < oldest.period.ends:
+                self._say_once(
+                    rule.label, "The budget %s is for more than %d at a time: what the one that called least recently "
+                    "has used is forgotten.", rule.label, _MOST_ACCOUNTS,
+                )  # fmt: skip
+        allowance = rule.limit if self._leases is None else 0.0
+        account = rule.accounts[value] = Account(rule, value, period(rule.budget.per, now), allowance=allowance)
+        return account
+
+    def _react(self, account: Account) -> None:
+        """Do with a call beyond a limit what its budget says."""
+        exceeded, label = self._exceeded_by(account), account.rule.label
+        try:
+            _follow(account.rule.budget.on_exceeded, exceeded)
+        except BudgetExceeded:
+            self._beyond[label, "refused"] += 1
+            if exceeded.first:
+                _logger.warning("Model calls are refused: %s", exceeded)
+            raise
+        except Exception:
+            self._fault(f"The on_exceeded function of the budget {label} failed, and the call is made")
+        self._beyond[label, "let_through"] += 1
+        if exceeded.first and account.rule.budget.on_exceeded == "warn":
+            _logger.warning("Model calls go on beyond a limit: %s", exceeded)
+
+    def _exceeded_by(self, account: Account) -> BudgetExceeded:
+        budget = account.rule.budget
+        with self._lock:
+            spent: float | None = account.used(self._clock())
+            first, account.said = not account.said, True
+        if self._leases is not None and not self._leases.answering and spent is not None and spent < budget.limit:
+            spent = None
+        exceeded = BudgetExceeded()
+        exceeded.by, exceeded.value, exceeded.per = budget.by, account.value, budget.per
+        exceeded.unit, exceeded.limit, exceeded.spent = budget.unit, budget.limit, spent
+        exceeded.resets, exceeded.first = datetime.fromtimestamp(account.period.ends, tz=UTC), first
+        return exceeded
+
+    def _observe_exceeded(self, _options: CallbackOptions) -> Iterable[Observation]:
+        for (label, action), count in self._beyond.copy().items():
+            yield Observation(count, {signals.BUDGET.name: label, signals.BUDGET_ACTION.name: action})
+
+    def _observe_unchecked(self, _options: CallbackOptions) -> Iterable[Observation]:
+        for label, count in self._unchecked.copy().items():
+            yield Observation(count, {signals.BUDGET.name: label})
+
+    def _observe_used(self, _options: CallbackOptions) -> Iterable[Observation]:
+        now = self._clock()
+        for rule in self._rules:
+            if self._active and rule.budget.by != "user":
+                attribute = ATTRIBUTES[rule.budget.by].name
+                with self._lock:
+                    used = [(a.used(now), a.value) for a in rule.accounts.values() if now < a.period.ends]
+                for amount, value in sorted(used, reverse=True)[:_MOST_SERIES]:
+                    yield Observation(amount / rule.limit, {signals.BUDGET.name: rule.label, attribute: value})
+
+    def _fault(self, what: str) -> None:
+        """Say once, with its traceback, what went wrong in here."""
+        level = logging.DEBUG if what in self._said else logging.WARNING
+        self._said.add(what)
+        _logger.log(level, "%s", what, exc_info=True)
+
+    def _say_once(self, topic: str, sentence: str, *values: object) -> None:
+        if topic not in self._said:
+            self._said.add(topic)
+            _logger.warning(sentence, *values)
+
+    def _after_fork(self) -> None:
+        """In a child: what the parent has spent stays in memory, and is the parent's in a store."""
+        self._lock = threading.RLock()
+        self._beyond.clear()
+        self._unchecked.clear()
+        for rule in self._rules:
+            if self._leases is not None:
+                rule.accounts.clear()
+            for account in rule.accounts.values():
+                account.forget_calls_under_way()
+        if self._leases is not None:
+            self._leases.renew(self._lock)
+
+
+_ByAttribute = list[tuple[str, list[Rule], dict[str, list[Rule]]]]
+
+
+def _rules(budgets: Iterable[Budget]) -> list[Rule]:
+    """A rule for each budget. Several limits of the same kind are told apart by their order, the lowest first."""
+    labels: Counter[str] = Counter()
+    rules = []
+    for budget in sorted(budgets, key=lambda budget: budget.limit):
+        labels[budget.label] += 1
+        number = labels[budget.label]
+        rules.append(Rule(budget, budget.label if number == 1 else f"{budget.label}/{number}"))
+    return rules
+
+
+def _checked(budgets: Iterable[Budget]) -> tuple[Budget, ...]:
+    budgets = tuple(budgets)
+    for budget in budgets:
+        if not isinstance(budget, Budget):
+            raise TypeError(f"budgets takes Budget(...) values, not {budget!r}.")
+    return budgets
+
+
+def _by_attribute(rules: Iterable[Rule]) -> _ByAttribute:
+    """By attribute of a call: the rules for any value, and those for certain values, which take their places."""
+    found: _ByAttribute = []
+    for by, attribute in ATTRIBUTES.items():
+        mine = [rule for rule in rules if rule.budget.by == by]
+        general = [rule for rule in mine if rule.budget.value is None]
+        named: dict[str, list[Rule]] = {}
+        for rule in mine:
+            if rule.budget.value is not None:
+                named.setdefault(rule.budget.value, []).append(rule)
+        for own in named.values():
+            kinds = {(rule.budget.per, rule.budget.unit) for rule in own}
+            own += [rule for rule in general if (rule.budget.per, rule.budget.unit) not in kinds]
+        if mine:
+            found.append((attribute.name, general, named))
+    return found
+
+
+def _follow(on_exceeded: OnExceeded, exceeded: BudgetExceeded) -> None:
+    if on_exceeded == "raise":
+        raise exceeded
+    if callable(on_exceeded):
+        on_exceeded(exceeded)
+
+
+def _cost(rule: Rule, call: Call, price: Price) -> float:
+    """What a finished call adds to an account, in the unit of the budget. A request was counted when it was made."""
+    if rule.budget.unit == "usd":
+        return float(price.amount or 0)
+    if rule.budget.unit == "tokens":
+        return float((call.tokens.input or 0) + (call.tokens.output or 0))
+    return 0.0

@@ -1,0 +1,110 @@
+"""A small ASGI application that takes feedback from web pages: mount it where the pages can reach it.
+
+    app.mount("/feedback", genai_observability.asgi.FeedbackEndpoint())
+
+A page sends what ``genai_observability.receipt()`` gave it with the answer, as JSON by POST:
+
+    {"receipt": "…", "kind": "down", "category": "outdated", "comment": "…"}
+
+Anybody on the internet may be a page. Only receipts are taken, which are signed, and each kind of feedback on an answer
+is counted once by a process.
+"""
+
+import json
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from typing import Any, Final
+
+from genai_observability._instrument import feedback
+
+_Message = MutableMapping[str, Any]
+_LONGEST: Final = 16_384  # bytes of a request
+_REMEMBERED: Final = 10_000  # pieces of feedback
+_TEXTS: Final = ("receipt", "kind", "category", "comment")
+
+
+class FeedbackEndpoint:
+    """Answers 204 to feedback that was recorded, and 4xx with one sentence to anything else."""
+
+    def __init__(self, *, allow_origins: Sequence[str] = ()) -> None:
+        """Take feedback from pages of the same origin, and of these, such as ``https://shop.example``."""
+        self._origins = frozenset(allow_origins)
+        self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    async def __call__(
+        self,
+        scope: _Message,
+        receive: Callable[[], Awaitable[_Message]],
+        send: Callable[[_Message], Awaitable[None]],
+    ) -> None:
+        """Serve one request: https://asgi.readthedocs.io/en/latest/specs/www.html."""
+        if scope["type"] != "http":
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        status, sentence, more = await self._answer(scope["method"], receive)
+        await send(
+            {"type": "http.response.start", "status": status, "headers": [*more, *self._cors(headers.get("origin"))]}
+        )
+        await send({"type": "http.response.body", "body": sentence.encode()})
+
+    async def _answer(
+        self, method: str, receive: Callable[[], Awaitable[_Message]]
+    ) -> tuple[int, str, list[tuple[bytes, bytes]]]:
+        if method == "OPTIONS":
+            return 204, "", []
+        if method != "POST":
+            return 405, "Feedback is sent by POST.", [(b"allow", b"POST, OPTIONS")]
+        body = await _body(receive)
+        if body is None:
+            return 413, f"Feedback has at most {_LONGEST} bytes.", []
+        said = _read(body)
+        if said is None:
+            return 400, 'Feedback is a JSON object with "receipt" and "kind".', []
+        if not self._is_new(said) or feedback(**said):
+            return 204, "", []
+        return 400, "The kind of feedback or the receipt is not known.", []
+
+    def _is_new(self, said: dict[str, Any]) -> bool:
+        key = (said["receipt"], said["kind"])
+        if key in self._seen:
+            return False
+        self._seen[key] = None
+        if len(self._seen) > _REMEMBERED:
+            self._seen.popitem(last=False)
+        return True
+
+    def _cors(self, origin: str | None) -> list[tuple[bytes, bytes]]:
+        if origin is None or origin not in self._origins:
+            return []
+        return [
+            (b"access-control-allow-origin", origin.encode("latin-1")),
+            (b"access-control-allow-headers", b"content-type"),
+            (b"access-control-allow-methods", b"POST"),
+            (b"vary", b"origin"),
+        ]
+
+
+async def _body(receive: Callable[[], Awaitable[_Message]]) -> bytes | None:
+    """The whole request; ``None`` for one that is too long."""
+    body = b""
+    while True:
+        message = await receive()
+        body += bytes(message.get("body", b""))
+        if len(body) > _LONGEST:
+            return None
+        if not message.get("more_body"):
+            return body
+
+
+def _read(body: bytes) -> dict[str, Any] | None:
+    """The arguments for ``feedback()``; ``None`` where the request is not of the right shape."""
+    try:
+        said = json.loads(body)
+    except ValueError:
+        return None
+    if not isinstance(said, dict):
+        return None
+    texts = {name: said[name] for name in _TEXTS if said.get(name) is not None}
+    if not all(isinstance(value, str) for value in texts.values()) or not {"receipt", "kind"} <= texts.keys():
+        return None
+    return {**texts, "stars": said.get("stars")}

@@ -1,0 +1,145 @@
+"""Writes docs/catalogue.md: ``python -m stack.catalogue_page``; with ``--check`` it only says whether that is stale."""
+
+import argparse
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from genai_observability import signals
+from genai_observability.signals import Attribute, Metric
+
+from stack.files import write_whole
+from stack.settings import Settings, SettingsError
+
+_INTRODUCTION: Final = """\
+<!-- Written by `make generate` from instrumentation/src/genai_observability/signals.py. Change that, not this page. -->
+
+# Catalogue: every signal
+
+What the package emits, all of it. Dashboards, rules and this page come from the same list; a query that names anything
+else fails the tests.
+
+**Status** says how settled a name is in OpenTelemetry's conventions for generative AI: `stable`, `development`,
+`proposed`, or `own` where no convention covers it.
+
+Two sums that are easy to get wrong: input tokens already include the cached ones, output tokens already include the
+reasoning ones.
+"""
+
+_METRICS: Final = """\
+A histogram has three kinds of series: `…_count`, `…_sum` and `…_bucket`. To count exactly, from the first event on:
+`increase(NAME[5m] anchored)`.
+
+Every metric also carries `job` (the service), `instance` (the process) and, where it is set,
+`deployment_environment_name`.
+"""
+
+_LABELS: Final = """\
+Those of every call are {labels}.
+A label without a value is absent. One with too many values goes on as `_other`.
+"""
+
+_ATTRIBUTES: Final = """\
+Spans and log records have the name of the first column; in Prometheus and Loki dots are underscores (`app.feature` is
+`app_feature`).
+
+**Bounded** values are few, so that they may be labels of a metric. The unbounded ones (users, sessions, ids) are on
+spans and in the log alone.
+**On** says which signal carries it: `span`, `log` (the request log, `event.name` = `{call}`),
+`score` (the log of scores and feedback, `event.name` = `{evaluation}`), `metric`.
+"""
+
+_METADATA: Final = """\
+`{prefix}*` is the free metadata of `attributed_to(metadata=…)`: unbounded, on spans and in both logs.
+"""
+
+_NOT_ON_SPANS: Final = {signals.EVENT_NAME, signals.ERROR_MESSAGE, signals.DURATION}
+"""Fields of the request log that a span has no attribute for: its status and its times say them."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write or check the page; 1 where it cannot be written or, checking, is stale."""
+    parser = argparse.ArgumentParser(prog="python -m stack.catalogue_page", description="Writes docs/catalogue.md.")
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if the page is not up to date")
+    parser.add_argument("--output", type=Path, help="the file to write (default: docs/catalogue.md)")
+    options = parser.parse_args(arguments)
+    try:
+        path = options.output or Settings.load().root / "docs" / "catalogue.md"
+        if path.is_file() and path.read_text(encoding="utf-8") == page():
+            return 0
+        if options.check:
+            sys.stderr.write(f"{path} is not up to date: run `make generate`.\n")
+            return 1
+        write_whole(path, page())
+    except (SettingsError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0
+
+
+def page() -> str:
+    """The whole page."""
+    metrics = ("OpenTelemetry name", "in Prometheus", "type", "unit", "status", "meaning")
+    attributes = ("name", "type", "unit", "bounded", "on", "status", "meaning")
+    return "\n".join(
+        [
+            _INTRODUCTION,
+            "## Metrics\n",
+            _METRICS,
+            _table(metrics, map(_metric, signals.METRICS)),
+            "### Labels of each metric\n",
+            _LABELS.format(labels=_names(signals.CALL_LABELS)),
+            _table(("metric", "labels"), map(_labels, signals.METRICS)),
+            "## Attributes and log fields\n",
+            _ATTRIBUTES.format(call=signals.CALL_EVENT, evaluation=signals.EVALUATION_EVENT),
+            _table(attributes, map(_attribute, signals.attributes())),
+            _METADATA.format(prefix=signals.METADATA_PREFIX),
+        ]
+    )
+
+
+def _metric(metric: Metric) -> tuple[str, ...]:
+    return f"`{metric.name}`", f"`{metric.prometheus}`", metric.kind, metric.unit, metric.status, metric.meaning
+
+
+def _labels(metric: Metric) -> tuple[str, str]:
+    if not set(signals.CALL_LABELS) <= set(metric.labels):
+        return f"`{metric.prometheus}`", _names(metric.labels)
+    own = [label for label in metric.labels if label not in signals.CALL_LABELS]
+    return f"`{metric.prometheus}`", f"those of every call, {_names(own)}" if own else "those of every call"
+
+
+def _names(labels: Iterable[Attribute]) -> str:
+    return ", ".join(f"`{label.label}`" for label in labels)
+
+
+def _attribute(attribute: Attribute) -> tuple[str, ...]:
+    return (
+        f"`{attribute.name}`",
+        attribute.type,
+        attribute.unit,
+        "yes" if attribute.bounded else "no",
+        ", ".join(_carriers(attribute)),
+        attribute.status,
+        attribute.meaning,
+    )
+
+
+def _carriers(attribute: Attribute) -> list[str]:
+    carried = {
+        "span": attribute in signals.CALL_FIELDS and attribute not in _NOT_ON_SPANS,
+        "log": attribute in signals.CALL_FIELDS,
+        "score": attribute in signals.EVALUATION_FIELDS,
+        "metric": any(attribute in metric.labels for metric in signals.METRICS),
+    }
+    return [carrier for carrier, carries in carried.items() if carries]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The simulated provider as a process of its own."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+
+
+@contextmanager
+def running_provider(*, latency: float) -> Iterator[str]:
+    """The address of a fresh provider; ``latency`` scales its waiting times, 1.0 is that of a real one."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    environment = os.environ | {"PROVIDER_PORT": str(port), "PROVIDER_LATENCY": str(latency)}
+    process = subprocess.Popen([sys.executable, "-m", "demo.provider"], env=environment)
+    try:
+        _wait_until_healthy(process, f"{url}/healthz")
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str) -> None:
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            if httpx.get(url).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.05)
+    raise RuntimeError(f"The simulated provider did not answer at {url}.")
