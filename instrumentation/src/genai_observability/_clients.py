@@ -9,6 +9,7 @@ from typing import Final
 
 from opentelemetry.trace import TracerProvider
 
+from genai_observability._batches import Results
 from genai_observability._open_calls import OpenCalls
 from genai_observability._providers import no_logs, no_metrics
 from genai_observability._sampling import AllCallsProvider
@@ -33,7 +34,7 @@ class Client:
     library: str
     wrappers: tuple[Wrapper, ...]
     watch: str
-    """Module of this package whose ``watch(open_calls, tracer_provider)`` sees to what the wrappers leave out."""
+    """Module of this package whose ``watch(open_calls, tracer_provider, fetched)`` sees to what they leave out."""
 
     @property
     def wrapper(self) -> Wrapper | None:
@@ -70,13 +71,15 @@ SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in cl
 """The instrumentation scopes of the wrappers, and of the wrapping that this package does itself."""
 
 
-def wrap_clients(tracer_provider: TracerProvider, open_calls: OpenCalls) -> Callable[[], None]:
-    """Wrap every client library that is installed; returns what unwraps them."""
+def wrap_clients(
+    tracer_provider: TracerProvider, open_calls: OpenCalls, fetched: Callable[[Results], None]
+) -> Callable[[], None]:
+    """Wrap every client library that is installed; returns what unwraps them. ``fetched`` gets results of batches."""
     present = [client for client in CLIENTS if is_installed(client.library)]
     if not present:
         known = ", ".join(client.library for client in CLIENTS)
         _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
-    undo = [each for client in present for each in _wrap(client, tracer_provider, open_calls)]
+    undo = [each for client in present for each in _wrap(client, tracer_provider, open_calls, fetched)]
 
     def unwrap() -> None:
         for each in undo:
@@ -85,7 +88,9 @@ def wrap_clients(tracer_provider: TracerProvider, open_calls: OpenCalls) -> Call
     return unwrap
 
 
-def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls) -> Iterator[Callable[[], None]]:
+def _wrap(
+    client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls, fetched: Callable[[Results], None]
+) -> Iterator[Callable[[], None]]:
     wrapper = client.wrapper
     if wrapper is None:
         _logger.warning(
@@ -93,7 +98,7 @@ def _wrap(client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls
         )
         return
     tracers = AllCallsProvider(tracer_provider, MODEL_OPERATIONS)
-    yield importlib.import_module(client.watch).watch(open_calls, tracers)
+    yield importlib.import_module(client.watch).watch(open_calls, tracers, fetched)
     instrumentor = getattr(importlib.import_module(wrapper.module), wrapper.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, signals
+from genai_observability._batches import Batches
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.checked_methods import check_first
 from genai_observability._budgets.enforcement import Enforcement
@@ -73,11 +74,18 @@ class Recorder:
             self._providers.meter.get_meter(_SCOPE), open_calls=self._open_calls, prices_age=self._prices.age
         )
         self._worker.settle = self._metrics.settle
+        self._batches = Batches(
+            worker=self._worker,
+            submission=self._recent.find,
+            record=self._account,
+            send=self._providers.send_logs,
+            on_dropped=self._count_dropped,
+        )
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
-        self._unwrap = wrap_clients(self._providers.tracer, self._open_calls)
+        self._unwrap = wrap_clients(self._providers.tracer, self._open_calls, self._batches.fetched)
         self._end_checks: Callable[[], None] | None = None
         if enforcement is not None:
             enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))
@@ -93,6 +101,7 @@ class Recorder:
 
     def deliver(self, **_: Any) -> None:
         """Export everything at the end of the process, which waits for that ``END`` seconds at most."""
+        self._batches.wait()
         self.force_flush(END)
 
     def shutdown(self, timeout: float) -> bool:
@@ -102,6 +111,7 @@ class Recorder:
         self._unwrap()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
+        self._batches.wait()
         return self._worker.run(self._finish, timeout=timeout)
 
     def enforces(self, budgets: tuple[Budget, ...]) -> bool:
@@ -168,14 +178,17 @@ class Recorder:
         call = read_call(span, noted)
         if (scope := self._duplicates.counted_by(call, span, noted)) is not None:
             return enriched(span, call, {signals.DUPLICATE_OF.name: scope})
+        return enriched(span, call, self._account(call, context_of(span.context)))
+
+    def _account(self, call: Call, context: Context) -> dict[str, Value]:
+        """Price, count and log a call; returns what its span gets of that."""
         price = self._price(call)
         derived = derived_attributes(call, price)
-        context = context_of(span.context)
         self._metrics.record_call(call, price, context)
         if self._enforcement is not None:
             self._enforcement.book(call, price)
         self._request_log.write_call(call, price, derived, context)
-        return enriched(span, call, derived)
+        return derived
 
     def _price(self, call: Call) -> Price:
         price = self._prices.price(call)
@@ -193,6 +206,7 @@ class Recorder:
         try:
             self._open_calls.forget()
             self._metrics.forget()
+            self._batches.forget()
             self._providers.after_fork()
             deliver_at_end(self, forked=True)
         except Exception as error:

@@ -24,6 +24,7 @@ from genai_observability._provider_names import provider_name
 MODEL_OPERATIONS: Final = frozenset(
     {"chat", "text_completion", "generate_content", "embeddings"}  # the conventions' names, and some of our own:
     | {"image_generation", "speech", "transcription", "translation", "moderation"}
+    | {"batch"}  # the submission of one
 )
 """``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
 

@@ -408,6 +408,12 @@ OUTPUT_RATE: Final = Attribute(
     meaning="Output tokens over the time after the first chunk (streamed), or over the whole call",
 )
 
+BATCH: Final = Attribute(
+    name="genai_observability.batch.id",
+    type="string",
+    status="own",
+    meaning="The batch whose result the call is; such a call has a price, and no duration",
+)
 DUPLICATE_OF: Final = Attribute(
     name="genai_observability.duplicate_of",
     type="string",
@@ -455,7 +461,7 @@ CALL_FIELDS: Final = (
     *USAGE, SERVICE_TIER,
     COST, COST_CURRENCY, COST_SOURCE, UNPRICED, ESTIMATED_INPUT, ESTIMATED_OUTPUT, ESTIMATED_COST,
     OUTCOME, ERROR_TYPE, ERROR_MESSAGE, DURATION, TIME_TO_FIRST_TOKEN, TIME_PER_TOKEN, OUTPUT_RATE,
-    STREAM_END, RETRIES, PROVIDER_REQUEST_ID, *PHASE_SECONDS.values(),
+    STREAM_END, RETRIES, PROVIDER_REQUEST_ID, BATCH, *PHASE_SECONDS.values(),
     *ATTRIBUTION,
 )  # fmt: skip
 """What a record of the request log carries, besides its trace id and span id; fields without a value are absent."""
@@ -597,6 +603,15 @@ CALLS_UNPRICED: Final = Metric(
     status="own",
     meaning="Calls whose cost is not known; they are missing from the cost",
 )
+BATCH_CALLS: Final = Metric(
+    name="genai_observability.batch.calls",
+    kind="counter",
+    unit="{call}",
+    labels=(*CALL_LABELS, OUTCOME, ERROR_TYPE),
+    status="own",
+    meaning="Results of batches, when they are fetched; their cost and tokens are counted as of any call, but neither "
+    "they nor the hours that they took are in the durations of calls",
+)
 PRICES_AGE: Final = Metric(
     name="genai_observability.prices.age",
     kind="gauge",
@@ -683,8 +698,8 @@ DROPPED: Final = Metric(
 
 METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
-    CALL_ESTIMATED_COST, CALLS_UNPRICED, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT, QUOTA_REMAINING,
-    QUOTA_USED, PRICES_AGE, EVALUATIONS, FEEDBACK, FEEDBACK_WEIGHT,
+    CALL_ESTIMATED_COST, CALLS_UNPRICED, BATCH_CALLS, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT,
+    QUOTA_LIMIT, QUOTA_REMAINING, QUOTA_USED, PRICES_AGE, EVALUATIONS, FEEDBACK, FEEDBACK_WEIGHT,
     FEEDBACK_SATISFACTION, BUDGET_EXCEEDED, BUDGET_UNCHECKED, BUDGET_USED, DROPPED,
 )  # fmt: skip
 

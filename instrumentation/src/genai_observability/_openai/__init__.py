@@ -1,8 +1,9 @@
 """What OpenTelemetry's wrappers of the OpenAI client do not look at.
 
-The requests of each call and their headers (``requests``), the chunks of streams (``streams``), and the APIs that they
-leave out (``apis``); ``lean`` has them do less for each chunk. Each part stands for itself: a version of the client or
-of the wrapper that one of them does not know costs what that part would have told.
+The requests of each call and their headers (``requests``), the chunks of streams (``streams``), the APIs that they
+leave out (``apis``), and the results of batches (``batches``); ``lean`` has them do less for each chunk. Each part
+stands for itself: a version of the client or of the wrapper that one of them does not know costs what that part would
+have told.
 """
 
 import importlib
@@ -12,20 +13,30 @@ from typing import Any, Final
 
 from opentelemetry.trace import TracerProvider
 
+from genai_observability._batches import Results
 from genai_observability._open_calls import OpenCalls
 
 _LOST: Final = {
     "requests": "retries, quotas, request ids and the phases of calls",
     "streams": "the first tokens of streams",
-    "apis": "calls for images, audio, moderations and legacy completions",
+    "apis": "calls for images, audio, moderations, legacy completions and submissions of batches",
+    "batches": "the results of batches",
 }
 
 _logger = logging.getLogger("genai_observability")
 
 
-def watch(open_calls: OpenCalls, tracer_provider: TracerProvider) -> Callable[[], None]:
-    """Watch the client from now on; returns what ends that."""
-    undo = [*_start("requests", open_calls), *_start("streams"), *_start("apis", tracer_provider), *_start("lean")]
+def watch(
+    open_calls: OpenCalls, tracer_provider: TracerProvider, fetched: Callable[[Results], None]
+) -> Callable[[], None]:
+    """Watch the client from now on; returns what ends that. ``fetched`` is given the results of batches."""
+    undo = [
+        *_start("requests", open_calls),
+        *_start("streams"),
+        *_start("apis", tracer_provider),
+        *_start("batches", fetched),
+        *_start("lean"),
+    ]
 
     def end() -> None:
         for each in reversed(undo):

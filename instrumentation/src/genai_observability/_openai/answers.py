@@ -57,6 +57,13 @@ def moderation(invocation: InferenceInvocation, arguments: dict[str, Any], answe
     _identity(invocation, answer)
 
 
+def batch(invocation: InferenceInvocation, arguments: dict[str, Any], answer: Any) -> None:
+    """https://platform.openai.com/docs/api-reference/batch/create: the submission, whose results come later."""
+    del arguments
+    invocation.output_type = "json"
+    _identity(invocation, answer)
+
+
 def completion(invocation: InferenceInvocation, arguments: dict[str, Any], answer: Any) -> None:
     """https://platform.openai.com/docs/api-reference/completions: an answer or, streamed, a part of one."""
     invocation.temperature = arguments.get("temperature") or None

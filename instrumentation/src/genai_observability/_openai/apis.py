@@ -56,6 +56,7 @@ APIS: Final = (
         resource="audio.translations:Translations", method="create", operation="translation", note=answers.transcription
     ),
     Api(resource="moderations:Moderations", method="create", operation="moderation", note=answers.moderation),
+    Api(resource="batches:Batches", method="create", operation="batch", note=answers.batch),
     Api(resource="completions:Completions", method="create", operation="text_completion", note=answers.completion),
 )
 
