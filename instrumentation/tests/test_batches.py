@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -265,6 +266,31 @@ def test_a_large_file_is_not_in_the_way_of_the_application() -> None:
     assert slowest < 0.25
 
 
+def test_results_that_wait_to_be_read_take_bounded_memory(caplog: pytest.LogCaptureFixture) -> None:
+    going, dropped = threading.Event(), []
+
+    def waiting() -> Iterator[Call]:
+        going.wait(10)
+        return iter(())
+
+    worker = Worker(capacity=10, warm_up=lambda: None)
+    batches = Batches(
+        worker=worker,
+        submission=lambda batch: Answer(response_id=batch, span=None, attributes={}),
+        record=lambda call, context: None,
+        send=lambda: None,
+        on_dropped=lambda: dropped.append(1),
+    )
+    for number in range(3):
+        batches.fetched(Results(batch=f"batch_{number}", size=200 * 2**20, calls=waiting))
+    assert len(dropped) == 2
+    assert caplog.messages[0] == "The results of batch batch_1 are not recorded: others that wait fill the room."
+    going.set()
+    batches.wait()
+    batches.fetched(Results(batch="batch_4", size=200 * 2**20, calls=lambda: iter(())))
+    assert len(dropped) == 2
+
+
 PROGRAM: Final = """
 import io, json, os
 import genai_observability, openai
@@ -282,19 +308,20 @@ client.files.content(batch.output_file_id)
 
 
 def test_a_process_that_ends_right_after_fetching_thousands_of_results_loses_none(
-    run: Run, capture: Capture, foreign_provider: str
+    run: Run, foreign_provider: str
 ) -> None:
-    done = run(
-        sys.executable,
-        "app.py",
-        program=PROGRAM,
-        OPENAI_API_KEY="test",
-        OPENAI_BASE_URL=f"{foreign_provider}/v1",
-        OTEL_EXPORTER_OTLP_ENDPOINT=capture.url,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    records = [values(record.attributes) for record in capture.records]
-    assert sum(signals.BATCH.name in record for record in records) == 6_000
-    (instance,) = capture.metrics_by_instance(signals.BATCH_CALLS.name).values()
-    (point,) = instance[0].sum.data_points
-    assert point.as_int == 6_000
+    with Capture(delay=0.2) as collector:
+        done = run(
+            sys.executable,
+            "app.py",
+            program=PROGRAM,
+            OPENAI_API_KEY="test",
+            OPENAI_BASE_URL=f"{foreign_provider}/v1",
+            OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        records = [values(record.attributes) for record in collector.records]
+        assert sum(signals.BATCH.name in record for record in records) == 6_000
+        (instance,) = collector.metrics_by_instance(signals.BATCH_CALLS.name).values()
+        (point,) = instance[0].sum.data_points
+        assert point.as_int == 6_000
