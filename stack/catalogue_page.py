@@ -54,8 +54,8 @@ _METADATA: Final = """\
 `{prefix}*` is the free metadata of `attributed_to(metadata=…)`: unbounded, on spans and in both logs.
 """
 
-_NOT_ON_SPANS: Final = {signals.EVENT_NAME, signals.ERROR_MESSAGE, signals.DURATION}
-"""Fields of the request log that a span has no attribute for: its status and its times say them."""
+_NOT_ON_SPANS: Final = {signals.EVENT_NAME, signals.ERROR_MESSAGE, signals.DURATION, signals.BATCH}
+"""Fields of the request log that a span has no attribute for: its status and its times say them, or it is not made."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,7 +128,7 @@ def _attribute(attribute: Attribute) -> tuple[str, ...]:
 
 def _carriers(attribute: Attribute) -> list[str]:
     carried = {
-        "span": attribute in signals.CALL_FIELDS and attribute not in _NOT_ON_SPANS,
+        "span": attribute in {*signals.CALL_FIELDS, *signals.SPAN_FIELDS} - _NOT_ON_SPANS,
         "log": attribute in signals.CALL_FIELDS,
         "score": attribute in signals.EVALUATION_FIELDS,
         "metric": any(attribute in metric.labels for metric in signals.METRICS),

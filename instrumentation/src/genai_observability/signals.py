@@ -466,6 +466,9 @@ CALL_FIELDS: Final = (
 )  # fmt: skip
 """What a record of the request log carries, besides its trace id and span id; fields without a value are absent."""
 
+SPAN_FIELDS: Final = (DUPLICATE_OF,)
+"""What only spans carry: the calls that they are of are not recorded."""
+
 EVALUATION_FIELDS: Final = (
     EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, FEEDBACK_CATEGORY,
     RESPONSE_ID,
@@ -707,5 +710,5 @@ METRICS: Final = (
 def attributes() -> tuple[Attribute, ...]:
     """Every attribute of the catalogue, once, ordered by name."""
     labels: Iterable[Attribute] = (label for metric in METRICS for label in metric.labels)
-    found = {attribute.name: attribute for attribute in (*CALL_FIELDS, *EVALUATION_FIELDS, DUPLICATE_OF, *labels)}
+    found = {attribute.name: attribute for attribute in (*CALL_FIELDS, *SPAN_FIELDS, *EVALUATION_FIELDS, *labels)}
     return tuple(found[name] for name in sorted(found))
