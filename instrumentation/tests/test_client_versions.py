@@ -121,8 +121,8 @@ def test_what_the_older_wrapper_lacks_is_said_and_nothing_else_is_lost(runs: dic
     newest, older = runs[NEWEST], runs[OLDER_WRAPPER]
     assert older.complaints.splitlines() == [
         (
-            "With these versions of openai and its wrapper calls for images, audio, moderations and legacy completions "
-            "are not recorded: No module named 'opentelemetry.instrumentation.genai'."
+            "With these versions of openai and its wrapper calls for images, audio, moderations, legacy completions "
+            "and submissions of batches are not recorded: No module named 'opentelemetry.instrumentation.genai'."
         )
     ]
     assert all("gen_ai.system" in span for span in older.spans)
@@ -167,7 +167,9 @@ def test_a_part_that_does_not_know_the_client_costs_no_other_part(
     finally:
         recording.close()
     (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.startswith("With these versions of openai and its wrapper calls for images, audio, moderations and")
+    assert warning.startswith(
+        "With these versions of openai and its wrapper calls for images, audio, moderations, legacy"
+    )
 
 
 def test_a_client_without_a_wrapper_is_named_with_what_to_install(

@@ -100,6 +100,7 @@ def test_retries_are_counted_and_the_time_lost_in_them_is_told_apart(
         with openai.OpenAI(base_url=f"{provider}/v1", api_key="test", max_retries=2) as client:
             client.chat.completions.create(model="gpt-4o-mini", messages=QUESTION, extra_headers=again)
     record = recording.record
+    assert record["severity"] == "WARN"
     assert record[signals.RETRIES.name] == 1
     lost = record[signals.PHASE_SECONDS["retrying"].name]
     assert 0.3 < lost < record[signals.DURATION.name]  # the client waits half a second at least, less its jitter

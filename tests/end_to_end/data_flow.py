@@ -39,6 +39,7 @@ LINES: Final = f'{{service_name="{SERVICE}"}} | event_name="genai_observability.
 
 _SECOND: Final = 1767268800  # 2026-01-01T12:00:00Z
 _DURATION: Final = 0.42
+_PHASES: Final = {"preparing": 0.004, "network": 0.003, "provider": 0.408, "reading": 0.005}
 _WIDTH: Final = 118
 
 
@@ -139,6 +140,8 @@ class Flow:
             str(duration): str(_DURATION),
             str(values["genai_observability.output_tokens_per_second"]): str(rate(values)),
             f", {duration:.2f} s, ": f", {_DURATION} s, ",
+            values["genai_observability.provider_request_id"]: "req_0b1c2d3e4f5a6b7c",
+            **{str(values[f"genai_observability.seconds.{phase}"]): str(fixed) for phase, fixed in _PHASES.items()},
         }
 
 

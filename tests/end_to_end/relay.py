@@ -8,6 +8,16 @@ from typing import Self
 
 import httpx
 
+_NOT_PASSED_ON = (
+    "connection",
+    "content-encoding",
+    "content-length",
+    "date",
+    "keep-alive",
+    "server",
+    "transfer-encoding",
+)
+
 
 @dataclass(frozen=True)
 class Exchange:
@@ -42,7 +52,9 @@ class Relay:
                 answer = httpx.post(relay._target + self.path, content=body, headers=headers, trust_env=False)
                 relay.exchanges.append(Exchange(self.path, body, answer.status_code, answer.content))
                 self.send_response(answer.status_code)
-                self.send_header("content-type", answer.headers["content-type"])
+                for name, value in answer.headers.items():
+                    if name not in _NOT_PASSED_ON:
+                        self.send_header(name, value)
                 self.send_header("content-length", str(len(answer.content)))
                 self.end_headers()
                 self.wfile.write(answer.content)

@@ -10,11 +10,13 @@ with genai_observability.attributed_to(feature="search", team="growth", user="al
 from genai_observability._attribution import attributed_to
 from genai_observability._budgets.budget import Budget, BudgetExceeded
 from genai_observability._budgets.leases import RedisStore
+from genai_observability._content.settings import Content
 from genai_observability._instrument import Handle, evaluation, feedback, instrument, receipt
 
 __all__ = [
     "Budget",
     "BudgetExceeded",
+    "Content",
     "Handle",
     "RedisStore",
     "attributed_to",

@@ -24,6 +24,7 @@ _AT_A_TIME: Final = 500  # log records: the SDK's queue holds 2,048
 _SLOW: Final = 2.0  # seconds for that many records, of a Collector that is slow or gone: other calls must not wait
 _END: Final = 10.0  # seconds that the end of the process may wait for results: the time for some 50,000
 
+_sleep: Final = time.sleep  # an application may put something else in its place
 _logger = logging.getLogger("genai_observability")
 
 
@@ -95,7 +96,7 @@ class Batches:
         slow = False
         for number, call in enumerate(calls, start=1):
             self._record(call, context)
-            time.sleep(0)  # whoever waits for the interpreter's lock gets it now
+            _sleep(0)  # whoever waits for the interpreter's lock gets it now
             if number % _AT_A_TIME == 0 and not slow:
                 begun = time.monotonic()
                 self._send()

@@ -2,15 +2,17 @@
 
 import importlib
 import logging
+import os
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from types import ModuleType
 from typing import Final
 
 from opentelemetry.trace import TracerProvider
 
-from genai_observability._batches import Results
-from genai_observability._open_calls import OpenCalls
+from genai_observability._content.settings import UPSTREAM_VARIABLE
 from genai_observability._providers import no_logs, no_metrics
 from genai_observability._sampling import AllCallsProvider
 from genai_observability._spans import MODEL_OPERATIONS
@@ -34,7 +36,7 @@ class Client:
     library: str
     wrappers: tuple[Wrapper, ...]
     watch: str
-    """Module of this package whose ``watch(open_calls, tracer_provider, fetched)`` sees to what they leave out."""
+    """Module of this package whose ``watch()`` sees to what they leave out."""
 
     @property
     def wrapper(self) -> Wrapper | None:
@@ -70,16 +72,17 @@ CLIENTS: Final = (
 SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {"genai_observability"}
 """The instrumentation scopes of the wrappers, and of the wrapping that this package does itself."""
 
+Watch = Callable[[ModuleType, TracerProvider], Callable[[], None]]
+"""Has a module of this package watch its client, with this tracer provider; returns what ends that."""
 
-def wrap_clients(
-    tracer_provider: TracerProvider, open_calls: OpenCalls, fetched: Callable[[Results], None]
-) -> Callable[[], None]:
-    """Wrap every client library that is installed; returns what unwraps them. ``fetched`` gets results of batches."""
+
+def wrap_clients(tracer_provider: TracerProvider, watch: Watch) -> Callable[[], None]:
+    """Wrap every client library that is installed, and watch it; returns what unwraps them."""
     present = [client for client in CLIENTS if is_installed(client.library)]
     if not present:
         known = ", ".join(client.library for client in CLIENTS)
         _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
-    undo = [each for client in present for each in _wrap(client, tracer_provider, open_calls, fetched)]
+    undo = [each for client in present for each in _wrap(client, tracer_provider, watch)]
 
     def unwrap() -> None:
         for each in undo:
@@ -88,9 +91,7 @@ def wrap_clients(
     return unwrap
 
 
-def _wrap(
-    client: Client, tracer_provider: TracerProvider, open_calls: OpenCalls, fetched: Callable[[Results], None]
-) -> Iterator[Callable[[], None]]:
+def _wrap(client: Client, tracer_provider: TracerProvider, watch: Watch) -> Iterator[Callable[[], None]]:
     wrapper = client.wrapper
     if wrapper is None:
         _logger.warning(
@@ -98,12 +99,24 @@ def _wrap(
         )
         return
     tracers = AllCallsProvider(tracer_provider, MODEL_OPERATIONS)
-    yield importlib.import_module(client.watch).watch(open_calls, tracers, fetched)
+    yield watch(importlib.import_module(client.watch), tracers)
     instrumentor = getattr(importlib.import_module(wrapper.module), wrapper.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider
-    instrumentor.instrument(tracer_provider=tracers, meter_provider=no_metrics(), logger_provider=no_logs())
+    with _without_content():
+        instrumentor.instrument(tracer_provider=tracers, meter_provider=no_metrics(), logger_provider=no_logs())
     yield instrumentor.uninstrument
+
+
+@contextmanager
+def _without_content() -> Iterator[None]:
+    """Keep a wrapper from recording content by itself: it could not be redacted."""
+    asked = os.environ.pop(UPSTREAM_VARIABLE, None)
+    try:
+        yield
+    finally:
+        if asked is not None:
+            os.environ[UPSTREAM_VARIABLE] = asked
 
 
 def is_installed(module: str) -> bool:

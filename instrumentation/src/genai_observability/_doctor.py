@@ -13,6 +13,7 @@ from opentelemetry.util.re import parse_env_headers
 from genai_observability import _exporters
 from genai_observability._check import Stores, check
 from genai_observability._clients import CLIENTS, is_installed
+from genai_observability._content.settings import VARIABLE, chosen
 from genai_observability._findings import Finding
 
 _PATIENCE: Final = 5.0  # seconds for an answer of the Collector
@@ -28,7 +29,7 @@ def doctor(stores: Stores | None = None) -> int:
 
 
 def _findings(stores: Stores | None) -> Iterator[Finding]:
-    here = [_switch(), *_clients(), _service(), *map(_endpoint, ("TRACES", "METRICS", "LOGS"))]
+    here = [_switch(), *_clients(), _service(), _content(), *map(_endpoint, ("TRACES", "METRICS", "LOGS"))]
     yield from here
     if stores is None:
         return
@@ -60,6 +61,12 @@ def _clients() -> list[Finding]:
 def _service() -> Finding:
     name = os.environ.get("OTEL_SERVICE_NAME", "").strip()
     return Finding("service", name or "named as the program is (OTEL_SERVICE_NAME is not set)")
+
+
+def _content() -> Finding:
+    asked = chosen(None, security=None)
+    found = f"recorded, redacted: {asked.form}" if asked.form else f"not recorded ({VARIABLE} is off)"
+    return Finding("content", f"{found}; threats are {'' if asked.security else 'not '}looked for")
 
 
 def _endpoint(signal: str) -> Finding:

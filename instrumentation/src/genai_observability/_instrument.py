@@ -4,7 +4,7 @@ import atexit
 import logging
 import threading
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, Literal
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
@@ -15,6 +15,7 @@ from genai_observability._attribution import text
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._budgets.leases import RedisStore
+from genai_observability._content.settings import Content, Form
 from genai_observability._exporters import sdk_disabled
 from genai_observability._feedback import SIGNS, Kind, sign
 from genai_observability._outcome import scrubbed
@@ -78,6 +79,9 @@ def instrument(
     logs: bool | None = None,
     budgets: Iterable[Budget] = (),
     budget_store: RedisStore | None = None,
+    content: Content | Form | Literal["off"] | None = None,
+    security: bool | None = None,
+    attribution_to_provider: bool = False,
 ) -> Handle:
     """Record every model call of this process from now on. Calling it again changes nothing.
 
@@ -97,6 +101,12 @@ def instrument(
         budgets: Limits that each call is checked against before it is made.
         budget_store: Where budgets are kept that several processes share. By default each process has its own, in
             memory.
+        content: What to record of questions and answers, redacted: ``"preview"``, ``"full"``, ``"hash"``, or a
+            ``Content`` with more to say. By default nothing, unless ``GENAI_OBSERVABILITY_CONTENT`` says so.
+        security: Whether to count signs of prompt injection, personal data and leaks of the system prompt. By default
+            not, unless ``GENAI_OBSERVABILITY_SECURITY=true``.
+        attribution_to_provider: Whether OpenAI is told of the user's hash, as ``safety_identifier``, and of feature,
+            team, session and so on, as ``metadata``, so that its own dashboard can tell calls apart.
 
     Returns:
         A handle with ``force_flush()`` and ``shutdown()``. Neither is needed for a process that ends normally.
@@ -119,6 +129,9 @@ def instrument(
                     logs=logs,
                     budgets=budgets,
                     budget_store=budget_store,
+                    content=content,
+                    security=security,
+                    attribution_to_provider=attribution_to_provider,
                 )
             )
         elif not _handle._enforces(budgets):  # noqa: SLF001
@@ -149,6 +162,9 @@ def _start(
     meter_provider: MeterProvider | None,
     logger_provider: LoggerProvider | None,
     logs: bool | None,
+    content: Content | str | None = None,
+    security: bool | None = None,
+    attribution_to_provider: bool = False,
     globally: bool = True,
     budgets: tuple[Budget, ...] = (),
     budget_store: RedisStore | None = None,
@@ -165,6 +181,9 @@ def _start(
             meter_provider=meter_provider,
             logger_provider=logger_provider,
             logs=logs,
+            content=content,
+            security=security,
+            attribution_to_provider=attribution_to_provider,
             globally=globally,
             enforcement=enforcement,
         )

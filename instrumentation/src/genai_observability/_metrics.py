@@ -58,11 +58,11 @@ class Metrics:
         _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
         _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
         _observe(meter, signals.QUOTA_USED, self._quotas.observe_used)
-        _observe(
-            meter,
-            signals.PRICES_AGE,
-            lambda _: [Observation(age)] if (age := prices_age()) is not None else [],
-        )
+        self._prices_age = prices_age
+        self._priced = False
+        _observe(meter, signals.PRICES_AGE, self._observe_prices_age)
+        self._findings = _counter(meter, signals.SECURITY_FINDINGS)
+        self._finding_labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
         )
@@ -82,6 +82,12 @@ class Metrics:
         names = (label.name for label in signals.EVALUATIONS.labels)
         labels = {name: str(attributes[name]) for name in names if name in attributes}
         self._scores.record(score, self._labels.bound(labels), context)
+
+    def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
+        """Count a call with a sign of an attack or a leak."""
+        names = (label.name for label in signals.SECURITY_FINDINGS.labels)
+        labels = {name: str(attributes[name]) for name in names if name in attributes}
+        self._findings.add(1, self._finding_labels.bound(labels).values, context)
 
     def record_feedback(self, sign: Sign, attributes: Mapping[str, Value]) -> None:
         """Record what a user said, by its kind and by its weight."""
@@ -134,6 +140,7 @@ class Metrics:
                 self._add(self._tokens_detail, amount, labels, context, ((signals.TOKEN_TYPE.name, kind),))
 
     def _record_price(self, price: Price, labels: Labels, context: Context) -> None:
+        self._priced = True
         if price.amount is not None:
             self._add(self._cost, float(price.amount), labels, context)
         if price.unpriced:
@@ -158,6 +165,11 @@ class Metrics:
         else:
             found.amount += amount
             found.context = context
+
+    def _observe_prices_age(self, _options: CallbackOptions) -> Iterable[Observation]:
+        """Once there are calls to price: a process without any has nothing to export."""
+        age = self._prices_age() if self._priced else None
+        return [] if age is None else [Observation(age)]
 
     def _observe_in_flight(self, _options: CallbackOptions) -> Iterable[Observation]:
         names = (signals.PROVIDER.name, signals.REQUEST_MODEL.name)

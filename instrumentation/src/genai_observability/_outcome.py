@@ -4,6 +4,7 @@ import re
 from typing import Final
 
 from genai_observability._call import Outcome, StreamEnd
+from genai_observability._content.detection import find, replace
 
 # Class names, whatever package they come from: openai.RateLimitError, anthropic.RateLimitError, builtins.TimeoutError.
 _BY_ERROR: Final[dict[str, Outcome]] = {
@@ -27,8 +28,10 @@ _ABANDONED: Final = "abandoned stream"  # how the upstream stream wrappers descr
 
 _LONGEST_MESSAGE: Final = 200
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
+# More than detection takes for a key: providers quote keys with their middle replaced by asterisks.
 _SECRET: Final = re.compile(r"\b(?:sk|pk|rk|key)-[\w\-*.]*[\w*]|\bBearer\s+\S+", re.IGNORECASE)
 _EMAIL: Final = re.compile(r"[^\s@<>]+@[^\s@<>]+\.\w+")
+_KEPT: Final = ("ip",)  # of a server that does not answer: whoever is on call needs it
 
 
 def outcome(
@@ -58,11 +61,12 @@ def stream_end(
 
 
 def scrubbed(message: str | None) -> str | None:
-    """An error message without what it may quote from the request: quoted text, keys, e-mail addresses; cut short."""
+    """An error message without what it may quote from the request: quoted text, keys, personal data; cut short."""
     if not message:
         return None
     message = message[: _LONGEST_MESSAGE * 10]  # bounds the work on a provider's giant error page
     message = _QUOTED.sub("'…'", message)
     message = _SECRET.sub("[key]", message)
     message = _EMAIL.sub("[e-mail]", message)
+    message = replace(message, [match for match in find(message) if match.kind not in _KEPT])
     return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"

@@ -81,6 +81,7 @@ def providers(
     logger_provider: LoggerProvider | None,
     processor: Callable[[SpanProcessor | None], SpanProcessor],
     globally: bool,
+    spans_an_export: int | None = None,
 ) -> Providers:
     """Find or make the three providers, and put the span processor on the tracer provider.
 
@@ -92,6 +93,7 @@ def providers(
         processor: Makes our span processor. Its argument is the processor that exports finished spans; ``None`` where
             the tracer provider is the application's, with processors of its own.
         globally: Whether those that are made become the process's, for the application to use too.
+        spans_an_export: At most; ``None`` for what the environment says.
     """
     existing_tracer = tracer_provider or _existing(trace.get_tracer_provider())
     existing_meter = meter_provider or _existing(metrics.get_meter_provider())
@@ -104,7 +106,7 @@ def providers(
     resource = _resource(service_name)
     owned: list[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider] = []
     if existing_tracer is None:
-        existing_tracer = _tracer_provider(resource, processor)
+        existing_tracer = _tracer_provider(resource, processor, spans_an_export)
         if globally and trace.get_tracer_provider() not in _ended:
             trace.set_tracer_provider(existing_tracer)
         owned.append(existing_tracer)
@@ -190,12 +192,13 @@ def _count_from_zero(provider: SDKMeterProvider) -> None:
 
 
 def _tracer_provider(
-    resource: Resource, processor: Callable[[SpanProcessor | None], SpanProcessor]
+    resource: Resource, processor: Callable[[SpanProcessor | None], SpanProcessor], spans_an_export: int | None
 ) -> SDKTracerProvider:
     provider = SDKTracerProvider(resource=resource, shutdown_on_exit=False)
     provider.sampler = CallsRecorded(provider.sampler, MODEL_OPERATIONS)  # the environment chose the inner one
     exporter = _exporters.span_exporter()
-    provider.add_span_processor(processor(BatchSpanProcessor(exporter) if exporter else None))
+    batches = BatchSpanProcessor(exporter, max_export_batch_size=spans_an_export) if exporter else None
+    provider.add_span_processor(processor(batches))
     return provider
 
 

@@ -21,6 +21,9 @@ from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._children import deliver_at_end
 from genai_observability._clients import SCOPES, wrap_clients
+from genai_observability._content.recorded import SPANS_AN_EXPORT
+from genai_observability._content.settings import Content, chosen
+from genai_observability._content.watch import ContentWatch
 from genai_observability._duplicates import Duplicates
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._feedback import FEEDBACK, Sign
@@ -29,8 +32,8 @@ from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._pricing import Prices
 from genai_observability._providers import Providers, providers
 from genai_observability._receipt import Answer
-from genai_observability._request_log import RequestLog, derived_attributes
-from genai_observability._spans import GenAISpanProcessor, context_of, enriched, read_call
+from genai_observability._request_log import RequestLog, derived_attributes, finding_fields
+from genai_observability._spans import GenAISpanProcessor, context_of, enriched, is_model_call, read_call
 from genai_observability._worker import Worker
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
@@ -51,6 +54,9 @@ class Recorder:
         meter_provider: MeterProvider | None,
         logger_provider: LoggerProvider | None,
         logs: bool | None,
+        content: Content | str | None = None,
+        security: bool | None = None,
+        attribution_to_provider: bool = False,
         globally: bool = True,
         enforcement: Enforcement | None = None,
     ) -> None:
@@ -62,6 +68,7 @@ class Recorder:
         self._open_calls = OpenCalls(SCOPES)
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
+        asked = chosen(content, security=security)
         self._providers: Providers = providers(
             service_name=service_name,
             tracer_provider=tracer_provider,
@@ -69,7 +76,14 @@ class Recorder:
             logger_provider=logger_provider,
             processor=self._make_processor,
             globally=globally,
+            spans_an_export=SPANS_AN_EXPORT if asked.form else None,
         )
+        if asked.form and not self._processor.exports:
+            _logger.warning(
+                "Content is not recorded: the application's own tracer provider exports its spans before they could "
+                "be redacted."
+            )
+            asked = replace(asked, form=None)
         self._metrics = Metrics(
             self._providers.meter.get_meter(_SCOPE), open_calls=self._open_calls, prices_age=self._prices.age
         )
@@ -85,7 +99,18 @@ class Recorder:
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
-        self._unwrap = wrap_clients(self._providers.tracer, self._open_calls, self._batches.fetched)
+        self._content = ContentWatch(
+            asked, is_call=is_model_call, on_forgotten=lambda: self._metrics.dropped.update(("content",))
+        )
+        self._unwrap = wrap_clients(
+            self._providers.tracer,
+            lambda module, tracers: module.watch(
+                self._open_calls,
+                tracers,
+                fetched=self._batches.fetched,
+                attribution_to_provider=attribution_to_provider,
+            ),
+        )
         self._end_checks: Callable[[], None] | None = None
         if enforcement is not None:
             enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))
@@ -109,6 +134,7 @@ class Recorder:
         if self._end_checks is not None:
             self._end_checks()
         self._unwrap()
+        self._content.close()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
         self._batches.wait()
@@ -169,6 +195,7 @@ class Recorder:
             submit=self._worker.submit,
             on_end=self._recent.remember,
             on_call=self._record,
+            on_content=lambda span: self._content.attributes(span),
             on_dropped=self._count_dropped,
             exporter=exporter,
         )
@@ -176,9 +203,16 @@ class Recorder:
 
     def _record(self, span: ReadableSpan, noted: OpenCall | None) -> ReadableSpan:
         call = read_call(span, noted)
+        content, threats = self._content.look(span)
         if (scope := self._duplicates.counted_by(call, span, noted)) is not None:
-            return enriched(span, call, {signals.DUPLICATE_OF.name: scope})
-        return enriched(span, call, self._account(call, context_of(span.context)))
+            return enriched(span, call, {**content, signals.DUPLICATE_OF.name: scope})
+        context = context_of(span.context)
+        derived = self._account(call, context)
+        for threat in threats:
+            attributes = finding_fields(call, threat)
+            self._metrics.record_finding(attributes, context)
+            self._request_log.write_finding(attributes, context)
+        return enriched(span, call, {**derived, **content})
 
     def _account(self, call: Call, context: Context) -> dict[str, Value]:
         """Price, count and log a call; returns what its span gets of that."""
@@ -207,6 +241,7 @@ class Recorder:
             self._open_calls.forget()
             self._metrics.forget()
             self._batches.forget()
+            self._content.after_fork()
             self._providers.after_fork()
             deliver_at_end(self, forked=True)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""The request log: one structured record a model call, and one a score, never with content."""
+"""The request log: one structured record a model call, a score or a sign of an attack, never with content."""
 
 import time
 from collections.abc import Mapping
@@ -11,6 +11,7 @@ from opentelemetry.sdk._logs import LogRecordLimits, ReadWriteLogRecord
 
 from genai_observability import signals
 from genai_observability._call import Call, Price, Value
+from genai_observability._content.threats import Finding
 
 _Fields = dict[str, Value | tuple[str, ...]]
 
@@ -23,11 +24,10 @@ class RequestLog:
         self._logger = logger
 
     def write_call(self, call: Call, price: Price, derived: Mapping[str, Value], context: Context) -> None:
-        """One record for one call: INFO, or ERROR where the call failed. ``derived`` are its derived attributes."""
-        failed = call.outcome not in ("success", "cancelled")
+        """One record for one call; ``derived`` are its derived attributes."""
         self._write(
             timestamp=int((call.started.timestamp() + call.duration) * 1e9),
-            severity=SeverityNumber.ERROR if failed else SeverityNumber.INFO,
+            severity=_severity(call),
             body=_sentence(call, price),
             fields={**call_fields(call), **derived},
             context=context,
@@ -41,6 +41,20 @@ class RequestLog:
             body=f"score of {attributes[signals.EVALUATION_NAME.name]}",
             # An attribute besides the record's own field: Loki drops the field.
             fields={signals.EVENT_NAME.name: signals.EVALUATION_EVENT, **attributes},
+            context=context,
+        )
+
+    def write_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
+        """One record for one sign of an attack or a leak: a WARN."""
+        kind, detail, source = (
+            attributes[attribute.name]
+            for attribute in (signals.SECURITY_KIND, signals.SECURITY_DETAIL, signals.SECURITY_SOURCE)
+        )
+        self._write(
+            timestamp=time.time_ns(),
+            severity=SeverityNumber.WARN,
+            body=f"{kind} ({detail}) in {source}",
+            fields={signals.EVENT_NAME.name: signals.SECURITY_EVENT, **attributes},
             context=context,
         )
 
@@ -69,6 +83,13 @@ class _CleanRecord(ReadWriteLogRecord):
 
     def __post_init__(self) -> None:
         pass
+
+
+def _severity(call: Call) -> SeverityNumber:
+    """ERROR for a call that failed, WARN for one that had to be tried again, INFO for all others."""
+    if call.outcome not in ("success", "cancelled"):
+        return SeverityNumber.ERROR
+    return SeverityNumber.WARN if call.exchange.retries else SeverityNumber.INFO
 
 
 def call_fields(call: Call) -> _Fields:
@@ -101,6 +122,20 @@ def call_fields(call: Call) -> _Fields:
         **call.usage,
         **call.attribution,
     }
+
+
+def finding_fields(call: Call, found: Finding) -> dict[str, Value]:
+    """The fields of the record of a sign of an attack or a leak."""
+    fields: dict[signals.Attribute, Value | None] = {
+        signals.SECURITY_KIND: found.kind,
+        signals.SECURITY_DETAIL: found.detail,
+        signals.SECURITY_SOURCE: found.source,
+        signals.SECURITY_COUNT: found.times,
+        signals.RESPONSE_ID: call.response_id,
+        signals.REQUEST_MODEL: call.request_model,
+    }
+    known = {attribute.name: value for attribute, value in fields.items() if value is not None}
+    return {**known, **call.attribution}
 
 
 def derived_attributes(call: Call, price: Price) -> dict[str, Value]:

@@ -13,9 +13,12 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
+from opentelemetry.util.types import AttributeValue
 
 from genai_observability import _attribution, signals
 from genai_observability._call import Call, Estimate, Exchange, StreamEnd, Tokens, Value, utc
+from genai_observability._content.recorded import is_content
+from genai_observability._content.watch import without_content
 from genai_observability._exchange import read_exchange
 from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._outcome import outcome, scrubbed, stream_end
@@ -34,6 +37,9 @@ _USAGE: Final = {
     attribute.name: (int,) if attribute.type == "int" else (int, float) for attribute in signals.USAGE
 }  # fmt: skip
 _PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
+_CONTENT_EVENTS: Final = (  # until semantic conventions 1.36
+    "gen_ai.content.", "gen_ai.system.", "gen_ai.user.", "gen_ai.assistant.", "gen_ai.tool.", "gen_ai.choice",
+)  # fmt: skip
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
 _BYTES_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
 
@@ -46,6 +52,7 @@ class GenAISpanProcessor(SpanProcessor):
         submit: Queues a task for later and says whether there was room.
         on_end: Told of a call's span that has ended, and of the call's attribution, on the caller's thread.
         on_call: Records a finished call's span and returns the span to export.
+        on_content: The attributes to export of a span that is no model call but carries content, such as a tool's.
         on_dropped: Called where there was no room: the call is exported as it is, but not recorded.
         exporter: The processor that finished spans go to next. ``None`` where the application's own provider has its
             own processors: it keeps its spans as they are.
@@ -58,6 +65,7 @@ class GenAISpanProcessor(SpanProcessor):
         submit: Callable[[Callable[[], object]], bool],
         on_end: Callable[[ReadableSpan, Mapping[str, Value]], None],
         on_call: Callable[[ReadableSpan, OpenCall | None], ReadableSpan],
+        on_content: Callable[[ReadableSpan], Mapping[str, AttributeValue]],
         on_dropped: Callable[[], None],
         exporter: SpanProcessor | None,
     ) -> None:
@@ -65,6 +73,7 @@ class GenAISpanProcessor(SpanProcessor):
         self._submit = submit
         self._on_end = on_end
         self._on_call = on_call
+        self._on_content = on_content
         self._on_dropped = on_dropped
         self._exporter = exporter
         self.active = True
@@ -92,7 +101,10 @@ class GenAISpanProcessor(SpanProcessor):
             if self._submit(lambda: self._finish(span, call)):
                 return
             self._on_dropped()
-        self._export(span)
+        if self._exporter is None or not carries_content(span):
+            self._export(span)
+        elif not self._submit(lambda: self._export(with_attributes(span, self._on_content(span)))):
+            self._export(with_attributes(span, without_content(span.attributes or {})))
 
     def _finish(self, span: ReadableSpan, call: OpenCall | None) -> None:
         finished = span
@@ -111,6 +123,11 @@ class GenAISpanProcessor(SpanProcessor):
         if self._exporter is not None:
             self._exporter.shutdown()
 
+    @property
+    def exports(self) -> bool:
+        """Whether finished spans go through here to their exporter."""
+        return self._exporter is not None
+
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Export what was handed on so far; for queued calls too, use the handle's ``force_flush``."""
         return self._exporter is None or self._exporter.force_flush(timeout_millis)
@@ -120,6 +137,12 @@ def is_model_call(span: ReadableSpan) -> bool:
     """Whether a span is the call of a model, by any instrumentation that follows the conventions."""
     attributes = span.attributes
     return attributes is not None and attributes.get(signals.OPERATION.name) in MODEL_OPERATIONS
+
+
+def carries_content(span: ReadableSpan) -> bool:
+    """Whether a span of a GenAI instrumentation has attributes that carry content."""
+    attributes = span.attributes
+    return attributes is not None and signals.OPERATION.name in attributes and any(map(is_content, attributes))
 
 
 def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
@@ -204,16 +227,24 @@ def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, Value]) -> Re
     status = span.status
     if status.description:
         status = Status(status.status_code, call.error_message)
+    kept = without_content(_copy(span.attributes))
+    return with_attributes(span, {**kept, signals.PROVIDER.name: call.provider, **call.attribution, **derived}, status)
+
+
+def with_attributes(
+    span: ReadableSpan, attributes: Mapping[str, AttributeValue], status: Status | None = None
+) -> ReadableSpan:
+    """A copy of a span with other attributes, without the events in which content used to be put."""
     return ReadableSpan(
         name=span.name,
         context=span.context,
         parent=span.parent,
         resource=span.resource,
-        attributes={**_copy(span.attributes), signals.PROVIDER.name: call.provider, **call.attribution, **derived},
-        events=span.events,
+        attributes=attributes,
+        events=[event for event in span.events if not event.name.startswith(_CONTENT_EVENTS)],
         links=span.links,
         kind=span.kind,
-        status=status,
+        status=status or span.status,
         start_time=span.start_time,
         end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,

@@ -444,6 +444,51 @@ FEEDBACK_CATEGORY: Final = Attribute(
     meaning="What is wrong with the answer, in the application's words",
 )
 
+# --- Content, where the application asks for it, and security --------------------------------------------------------
+
+INPUT_MESSAGES: Final = Attribute(
+    name="gen_ai.input.messages", type="string", meaning="What was asked, as JSON; redacted and cut, or hashed"
+)
+OUTPUT_MESSAGES: Final = Attribute(name="gen_ai.output.messages", type="string", meaning="What was answered, likewise")
+SYSTEM_INSTRUCTIONS: Final = Attribute(
+    name="gen_ai.system_instructions", type="string", meaning="The instructions apart from the messages, likewise"
+)
+TOOL_DEFINITIONS: Final = Attribute(
+    name="gen_ai.tool.definitions", type="string", meaning="The tools that the model was offered, likewise"
+)
+CONTENT: Final = (INPUT_MESSAGES, OUTPUT_MESSAGES, SYSTEM_INSTRUCTIONS, TOOL_DEFINITIONS)
+"""What a span carries with ``instrument(content=...)``, and else never."""
+
+SECURITY_KIND: Final = Attribute(
+    name="genai_observability.security.kind",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="prompt_injection, pii or system_prompt_leak",
+)
+SECURITY_DETAIL: Final = Attribute(
+    name="genai_observability.security.detail",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Of pii, what: e-mail, phone, ssn, card, ip, key, or a name of the user's; of prompt_injection, how: "
+    "override, reveal, jailbreak or markup; of a leak: verbatim",
+)
+SECURITY_SOURCE: Final = Attribute(
+    name="genai_observability.security.source",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="Where it was: input (the user's), tool (what a tool returned) or output",
+)
+SECURITY_COUNT: Final = Attribute(
+    name="genai_observability.security.count",
+    type="int",
+    unit="{match}",
+    status="own",
+    meaning="How often it was there in this call",
+)
+
 # --- The log records -----------------------------------------------------------------------------------------------
 
 EVENT_NAME: Final = Attribute(
@@ -453,6 +498,9 @@ CALL_EVENT: Final = "genai_observability.call"
 """``event.name`` of the request log: one record a model call, without content."""
 EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
 """``event.name`` of a score or of a user's feedback."""
+
+SECURITY_EVENT: Final = "genai_observability.security"
+"""``event.name`` of a sign of an attack or a leak in a call, without content."""
 
 CALL_FIELDS: Final = (
     EVENT_NAME, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS, STREAM,
@@ -473,6 +521,11 @@ EVALUATION_FIELDS: Final = (
     EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, FEEDBACK_CATEGORY,
     RESPONSE_ID,
     REQUEST_MODEL, *ATTRIBUTION,
+)  # fmt: skip
+
+SECURITY_FIELDS: Final = (
+    EVENT_NAME, SECURITY_KIND, SECURITY_DETAIL, SECURITY_SOURCE, SECURITY_COUNT, RESPONSE_ID, REQUEST_MODEL,
+    *ATTRIBUTION,
 )  # fmt: skip
 
 # --- Metrics -------------------------------------------------------------------------------------------------------
@@ -682,6 +735,14 @@ BUDGET_USED: Final = Metric(
     meaning="Share of a budget that is spent or reserved; not of users' budgets, which are too many. "
     "With a store every process reports that of all: take the maximum, not the sum",
 )
+SECURITY_FINDINGS: Final = Metric(
+    name="genai_observability.security.findings",
+    kind="counter",
+    unit="{call}",
+    labels=(SECURITY_KIND, SECURITY_DETAIL, SECURITY_SOURCE, FEATURE, TEAM, TENANT, REQUEST_MODEL),
+    status="own",
+    meaning="Calls with a sign of an attack or a leak, by kind; a call with several counts for each",
+)
 DROPPED: Final = Metric(
     name="genai_observability.dropped",
     kind="counter",
@@ -692,7 +753,8 @@ DROPPED: Final = Metric(
             type="string",
             bounded=True,
             status="own",
-            meaning="span (the queue was full) or label (a label had too many values; they are counted as _other)",
+            meaning="span (the queue was full), label (a label had too many values; they are counted as _other) or "
+            "content (too much of it waited: the call is recorded without)",
         ),
     ),
     status="own",
@@ -703,12 +765,15 @@ METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
     CALL_ESTIMATED_COST, CALLS_UNPRICED, BATCH_CALLS, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT,
     QUOTA_LIMIT, QUOTA_REMAINING, QUOTA_USED, PRICES_AGE, EVALUATIONS, FEEDBACK, FEEDBACK_WEIGHT,
-    FEEDBACK_SATISFACTION, BUDGET_EXCEEDED, BUDGET_UNCHECKED, BUDGET_USED, DROPPED,
+    FEEDBACK_SATISFACTION, BUDGET_EXCEEDED, BUDGET_UNCHECKED, BUDGET_USED, SECURITY_FINDINGS, DROPPED,
 )  # fmt: skip
 
 
 def attributes() -> tuple[Attribute, ...]:
     """Every attribute of the catalogue, once, ordered by name."""
     labels: Iterable[Attribute] = (label for metric in METRICS for label in metric.labels)
-    found = {attribute.name: attribute for attribute in (*CALL_FIELDS, *SPAN_FIELDS, *EVALUATION_FIELDS, *labels)}
+    found = {
+        attribute.name: attribute
+        for attribute in (*CALL_FIELDS, *SPAN_FIELDS, *EVALUATION_FIELDS, *SECURITY_FIELDS, *CONTENT, *labels)
+    }
     return tuple(found[name] for name in sorted(found))

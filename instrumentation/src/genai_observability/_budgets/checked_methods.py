@@ -13,6 +13,14 @@ METHODS: Final = (
     ("openai.resources.responses.responses", "Responses", "create"),
     ("openai.resources.responses.responses", "Responses", "parse"),
     ("openai.resources.embeddings", "Embeddings", "create"),
+    ("openai.resources.completions", "Completions", "create"),
+    ("openai.resources.images", "Images", "generate"),
+    ("openai.resources.images", "Images", "edit"),
+    ("openai.resources.images", "Images", "create_variation"),
+    ("openai.resources.audio.speech", "Speech", "create"),
+    ("openai.resources.audio.transcriptions", "Transcriptions", "create"),
+    ("openai.resources.audio.translations", "Translations", "create"),
+    ("openai.resources.moderations", "Moderations", "create"),
 )
 """Module, class and method of every call that is recorded; each has an ``Async`` class beside it."""
 

@@ -15,6 +15,7 @@ from opentelemetry.trace import TracerProvider
 
 from genai_observability._batches import Results
 from genai_observability._open_calls import OpenCalls
+from genai_observability._openai import disclosure
 
 _LOST: Final = {
     "requests": "retries, quotas, request ids and the phases of calls",
@@ -27,11 +28,23 @@ _logger = logging.getLogger("genai_observability")
 
 
 def watch(
-    open_calls: OpenCalls, tracer_provider: TracerProvider, fetched: Callable[[Results], None]
+    open_calls: OpenCalls,
+    tracer_provider: TracerProvider,
+    *,
+    fetched: Callable[[Results], None],
+    attribution_to_provider: bool,
 ) -> Callable[[], None]:
-    """Watch the client from now on; returns what ends that. ``fetched`` is given the results of batches."""
+    """Watch the client from now on; returns what ends that.
+
+    Args:
+        open_calls: The calls that have begun and not ended.
+        tracer_provider: Where the spans of the APIs go that the wrapper leaves out.
+        fetched: Gets the results of batches.
+        attribution_to_provider: Whether OpenAI is told of the attribution.
+    """
+    attribute = disclosure.attributed if attribution_to_provider else None
     undo = [
-        *_start("requests", open_calls),
+        *_start("requests", open_calls, attribute=attribute),
         *_start("streams"),
         *_start("apis", tracer_provider),
         *_start("batches", fetched),
@@ -45,9 +58,9 @@ def watch(
     return end
 
 
-def _start(part: str, *arguments: Any) -> list[Callable[[], None]]:
+def _start(part: str, *arguments: Any, **more: Any) -> list[Callable[[], None]]:
     try:
-        started: list[Callable[[], None]] = importlib.import_module(f"{__name__}.{part}").watch(*arguments)
+        started: list[Callable[[], None]] = importlib.import_module(f"{__name__}.{part}").watch(*arguments, **more)
     except Exception as error:  # whatever another version brings
         if part in _LOST:
             _logger.warning(

@@ -19,15 +19,26 @@ KEY: Final = "genai_observability"
 """Under this name a response carries its open call, for the stream that is made from it."""
 
 
-def watch(open_calls: OpenCalls) -> list[Callable[[], None]]:
-    """Note the requests of each open call; returns what ends that."""
+def watch(
+    open_calls: OpenCalls, *, attribute: Callable[[Any, Any, OpenCall], Any] | None = None
+) -> list[Callable[[], None]]:
+    """Note the requests of each open call; returns what ends that.
+
+    Args:
+        open_calls: The calls that have begun.
+        attribute: Makes the options of a request from the client, its options and the call, where the provider is to
+            be told of the attribution.
+    """
 
     def build_request(original: Callable[..., Any]) -> Callable[..., Any]:
         def build(self: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
             call = open_calls.current()
             if call is None:
                 return original(self, options, *args, **kwargs)
-            request = original(self, asking_for_usage(self, options, call), *args, **kwargs)
+            options = asking_for_usage(self, options, call)
+            if attribute is not None:
+                options = attribute(self, options, call)
+            request = original(self, options, *args, **kwargs)
             if call.streams:
                 _note_size(call, request)
             call.sent.append(time_ns())

@@ -1,0 +1,156 @@
+"""What an application asks for: which form of the content to record, and whether to watch for threats."""
+
+import logging
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, get_args
+
+_logger = logging.getLogger("genai_observability")
+
+VARIABLE: Final = "GENAI_OBSERVABILITY_CONTENT"
+PATTERN_VARIABLE: Final = "GENAI_OBSERVABILITY_REDACT"
+SECURITY_VARIABLE: Final = "GENAI_OBSERVABILITY_SECURITY"
+UPSTREAM_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+
+Form = Literal["full", "preview", "hash"]
+_FORMS: Final = get_args(Form)
+_OFF: Final = ("", "off", "none", "false", "0")
+_UPSTREAM_ON: Final = ("span_only", "event_only", "span_and_event")
+_LENGTHS: Final[Mapping[Form, int]] = {"full": 10_000, "preview": 200, "hash": 0}
+_LONGEST: Final = 30_000
+_NAMED_BY_VARIABLE: Final = "redacted"  # the marker of what the variable's pattern finds
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    r"""What is recorded of questions and answers, after redaction: for ``instrument(content=Content(...))``.
+
+    Args:
+        form: ``"preview"`` records the beginning of each text, ``"full"`` all of it up to a bound, ``"hash"`` a keyed
+            hash in its place, which tells equal texts without telling what they say.
+        longest: Characters recorded of each text, from 1 to 30,000; by default 200 of a preview, 10,000 in full.
+        redact: Regular expressions of what else must not leave the process, by the name that takes its place:
+            ``{"order": r"ORD-\\d{6}"}`` makes ``[order]`` of an order's number.
+    """
+
+    form: Form = "preview"
+    longest: int | None = None
+    redact: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What is in force, checked."""
+
+    form: Form | None = None
+    longest: int = 0
+    patterns: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    security: bool = False
+
+
+def chosen(content: Content | str | None, *, security: bool | None) -> Chosen:
+    """What the arguments of ``instrument()`` and the environment ask for.
+
+    An argument goes before the environment, but that can always switch content off. What cannot be done as asked is
+    not done, with a warning: in doubt nothing is recorded.
+    """
+    watching = _flag(SECURITY_VARIABLE) if security is None else bool(security)
+    try:
+        wanted = _wanted(content)
+        if wanted is None and not watching:
+            return Chosen()
+        patterns = dict(wanted.redact if wanted else {})
+        if own := os.environ.get(PATTERN_VARIABLE):
+            patterns[_NAMED_BY_VARIABLE] = own
+        checked = {_name(name): _pattern(name, pattern) for name, pattern in patterns.items()}
+        if wanted is None:
+            return Chosen(patterns=checked, security=watching)
+        return Chosen(wanted.form, _length(wanted), checked, watching)
+    except (ValueError, TypeError, AttributeError) as error:
+        _logger.warning("Content is not recorded: %s", error)
+        return Chosen(security=watching)
+
+
+def _wanted(content: Content | str | None) -> Content | None:
+    environment = os.environ.get(VARIABLE, "").strip().lower()
+    if environment and environment in _OFF:
+        return None
+    asked: object = content if content is not None else environment or _upstream()
+    if asked is False or asked in _OFF:
+        return None
+    wanted = asked if isinstance(asked, Content) else Content(asked)  # type: ignore[arg-type]
+    if wanted.form not in _FORMS:
+        raise ValueError(f"{wanted.form!r:.50} is not one of: {', '.join(_FORMS)}, off.")
+    return wanted
+
+
+def _upstream() -> str:
+    """The standard variable asks for content as such; here it is redacted all the same."""
+    return "full" if os.environ.get(UPSTREAM_VARIABLE, "").strip().lower() in _UPSTREAM_ON else ""
+
+
+def _flag(variable: str) -> bool:
+    value = os.environ.get(variable, "").strip().lower()
+    if value not in (*_OFF, "true", "1", "on"):
+        _logger.warning("%s=%.50s is neither true nor false: threats are not looked for.", variable, value)
+    return value in ("true", "1", "on")
+
+
+def _length(content: Content) -> int:
+    if content.longest is None:
+        return _LENGTHS[content.form]
+    if isinstance(content.longest, int) and 0 < content.longest <= _LONGEST:
+        return content.longest
+    raise ValueError(f"longest is {content.longest!r:.50}, but must be a number from 1 to {_LONGEST:,}.")
+
+
+def _name(name: object) -> str:
+    if isinstance(name, str) and re.fullmatch(r"[\w .\-]{1,40}", name):
+        return name
+    raise ValueError(f"the name {name!r:.50} of a pattern is not 1 to 40 letters, digits, spaces, dots or hyphens.")
+
+
+def _pattern(name: str, pattern: object) -> re.Pattern[str]:
+    try:
+        compiled: re.Pattern[str] = re.compile(pattern)  # type: ignore[call-overload]
+        problem = _danger(compiled)
+    except (re.error, TypeError, OverflowError, RecursionError, ImportError) as error:
+        problem = str(error)
+    if problem:
+        raise ValueError(f"the pattern {name!r}, {pattern!r:.80}, cannot be used: {problem}.")
+    return compiled
+
+
+def _danger(pattern: re.Pattern[Any]) -> str | None:
+    """What is wrong with a valid pattern.
+
+    One that repeats without a limit what itself repeats or has alternatives can take time exponential in the length of
+    the text, during which no thread of the process would run.
+    """
+    if not isinstance(pattern.pattern, str):
+        return "it is of bytes, not of text"
+    if pattern.match(""):
+        return "it matches where there is nothing"
+    from re import _parser  # type: ignore[attr-defined]  # private to Python
+
+    repeats = (item for item in _items(_parser.parse(pattern.pattern, pattern.flags)) if _unlimited(item))
+    if any(_unlimited(inner) or str(inner[0]) == "BRANCH" for repeat in repeats for inner in _items(repeat[1])):
+        return "it repeats without a limit what itself repeats or has alternatives; write {0,20} for the outer * or +"
+    return None
+
+
+def _unlimited(item: tuple[Any, Any]) -> bool:
+    return str(item[0]) in ("MAX_REPEAT", "MIN_REPEAT") and str(item[1][1]) == "MAXREPEAT"
+
+
+def _items(parsed: Any) -> Iterator[tuple[Any, Any]]:
+    """Every operation of a parsed pattern, inner ones too."""
+    if hasattr(parsed, "data"):
+        for item in parsed.data:
+            yield item
+            yield from _items(item[1])
+    elif isinstance(parsed, (tuple, list)):
+        for part in parsed:
+            yield from _items(part)
