@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Final
 
 import genai_observability
@@ -325,3 +327,19 @@ def test_a_process_that_ends_right_after_fetching_thousands_of_results_loses_non
         (instance,) = collector.metrics_by_instance(signals.BATCH_CALLS.name).values()
         (point,) = instance[0].sum.data_points
         assert point.as_int == 6_000
+
+
+def test_the_guides_program_costs_half_for_whom_it_was_submitted(
+    run: Run, capture: Capture, foreign_provider: str
+) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "batches.md").read_text()
+    (program,) = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    done = run(
+        sys.executable, "app.py", program=program, OPENAI_API_KEY="test", OPENAI_BASE_URL=f"{foreign_provider}/v1"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    submission, answer = (values(record.attributes) for record in capture.records)
+    assert submission[signals.OPERATION.name] == "batch"
+    assert answer[signals.BATCH.name] == submission[signals.RESPONSE_ID.name]
+    assert (answer[signals.FEATURE.name], answer[signals.TEAM.name]) == ("descriptions", "shop")
+    assert answer[signals.COST.name] == pytest.approx((0.15 + 0.60) / 2 / 1e6)

@@ -1,16 +1,19 @@
 """Other instrumentations in the process: what they see is recorded too, and what both see is counted once."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 from genai_observability import signals
 from genai_observability._call import Call, Tokens, utc
 from genai_observability._duplicates import Duplicates
+from genai_observability._open_calls import OpenCalls
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
@@ -20,6 +23,9 @@ from instrumentation.tests.otlp_capture import Capture, values
 from tests.environments import environment
 
 CLIENTS: Final = "instrumentation/tests/clients"
+(GUIDES_PROGRAM,) = re.findall(
+    r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "clients.md").read_text(), re.DOTALL
+)
 OURS: Final = "opentelemetry.instrumentation.genai.openai"
 OPENLLMETRY: Final = "opentelemetry.instrumentation.openai.v1"
 LANGCHAIN: Final = "opentelemetry.instrumentation.langchain"
@@ -37,10 +43,13 @@ class Run:
 
 def run(name: str, url: str) -> Run:
     folder = environment("others", ["-r", f"{CLIENTS}/others.txt", "./instrumentation[openai]"])
+    program = ["-c", GUIDES_PROGRAM] if name == "guide" else [f"{CLIENTS}/others.py", name, f"{url}/v1"]
     with Capture() as capture:
         ended = subprocess.run(
-            [folder / "python", f"{CLIENTS}/others.py", name, f"{url}/v1"],
-            env=os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "GENAI_OBSERVABILITY_STREAM_USAGE": "always"},
+            [folder / "python", *program],
+            env=os.environ
+            | {"OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "GENAI_OBSERVABILITY_STREAM_USAGE": "always"}
+            | {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "test"},
             capture_output=True,
             text=True,
             check=True,
@@ -69,13 +78,13 @@ def _costs(capture: Capture) -> float:
 def runs(provider: str) -> Iterator[dict[str, Run]]:
     """One run with each other instrumentation, side by side."""
     with aimock() as foreign_provider, ThreadPoolExecutor(3) as threads:
-        names = ("inside", "around", "openinference", "langchain", "anthropic")
+        names = ("inside", "around", "openinference", "langchain", "guide")
         urls = [provider] * 4 + [foreign_provider]
         yield dict(zip(names, threads.map(run, names, urls), strict=True))
 
 
 def test_the_calls_of_another_client_are_attributed_priced_and_logged(runs: dict[str, Run]) -> None:
-    seen = runs["anthropic"]
+    seen = runs["guide"]
     (call,) = seen.calls
     (span,) = (span for span in seen.spans if signals.DUPLICATE_OF.name not in span)
     assert call[signals.PROVIDER.name] == "anthropic"
@@ -83,7 +92,7 @@ def test_the_calls_of_another_client_are_attributed_priced_and_logged(runs: dict
     # claude-sonnet-4-5: $3 a million tokens of input, $15 of output
     assert call[signals.COST.name] == span[signals.COST.name] == pytest.approx((3 * 1000 + 15 * 200) / 1e6)
     assert seen.costs == pytest.approx(call[signals.COST.name])
-    assert call[signals.FEATURE.name] == span[signals.FEATURE.name] == "anthropic"
+    assert call[signals.FEATURE.name] == span[signals.FEATURE.name] == "greeting"
     assert call[signals.OUTCOME.name] == "success"
 
 
@@ -93,7 +102,7 @@ def test_the_calls_of_another_client_are_attributed_priced_and_logged(runs: dict
         ("inside", OURS, OPENLLMETRY, 5),
         ("around", OURS, OPENLLMETRY, 5),
         ("langchain", OURS, LANGCHAIN, 6),  # its instrumentation makes no span of embeddings
-        ("anthropic", "com.anthropic.sdk.python", "opentelemetry.instrumentation.anthropic", 1),  # the client's own
+        ("guide", "com.anthropic.sdk.python", "opentelemetry.instrumentation.anthropic", 1),  # the client's own
     ],
 )
 def test_what_two_instrumentations_see_is_counted_once_and_said_once(
@@ -105,7 +114,7 @@ def test_what_two_instrumentations_see_is_counted_once_and_said_once(
     assert len(seen.calls) == len(counted) == calls
     assert len(duplicates) == min(calls, 5)
     assert {span[signals.DUPLICATE_OF.name] for span in duplicates} == {counted_by}
-    assert all(signals.COST.name not in span and span[signals.FEATURE.name] == name for span in duplicates)
+    assert all(signals.COST.name not in span and signals.FEATURE.name in span for span in duplicates)
     assert seen.costs == pytest.approx(sum(call.get(signals.COST.name, 0) for call in seen.calls))
     assert seen.complaints == (
         f"Two instrumentations see the same calls: {counted_by} and {other}. Each call is counted once, by the former; "
@@ -222,3 +231,20 @@ def test_what_is_remembered_of_calls_is_bounded() -> None:
     for span in range(2, 20_000):
         trace.ended("client", span, response_id=f"chatcmpl-{span}")
     assert len(trace._duplicates._places) == 5_000
+
+
+def test_a_call_that_two_instrumentations_see_is_in_flight_once() -> None:
+    for outer, inner in ((OURS, OPENLLMETRY), (OPENLLMETRY, OURS)):
+        open_calls = OpenCalls(frozenset({OURS}))
+        for scope, span, parent in ((outer, 1, None), (inner, 2, 1)):
+            open_calls.begin(
+                ReadableSpan(
+                    "chat",
+                    context=SpanContext(1, span, is_remote=False),
+                    parent=SpanContext(1, parent, is_remote=False) if parent else None,
+                    attributes={signals.PROVIDER.name: "openai", signals.REQUEST_MODEL.name: "gpt-4o"},
+                    instrumentation_scope=InstrumentationScope(scope),
+                ),
+                {},
+            )
+        assert open_calls.by_model() == {("openai", "gpt-4o"): 1}

@@ -93,9 +93,13 @@ class OpenCalls:
         return self._calls.pop(span.context.span_id, None) if span.context is not None else None
 
     def by_model(self) -> Counter[tuple[str, str]]:
-        """How many calls are open, by provider and requested model."""
+        """How many calls are open, by provider and requested model; those around others are seen in these."""
         found: Counter[tuple[str, str]] = Counter()
-        for call in set(self._calls.values()):
+        calls = set(self._calls.values())
+        around = {call.span.parent.span_id for call in calls if call.span.parent}
+        for call in calls:
+            if call.span.context is not None and call.span.context.span_id in around:
+                continue
             attributes: Mapping[str, Any] = call.span.attributes or {}
             found[provider_name(attributes), str(attributes.get(signals.REQUEST_MODEL.name, ""))] += 1
         return found

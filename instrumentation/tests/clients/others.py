@@ -54,13 +54,6 @@ def of_langchain(url: str) -> None:
         langchain.ChatOpenAI(**options, default_headers=REFUSED).invoke(TEXT)
 
 
-def of_anthropic(url: str) -> None:
-    """One call of Anthropic's client."""
-    client = importlib.import_module("anthropic").Anthropic(base_url=url.removesuffix("/v1"), api_key="test")
-    messages = [{"role": "user", "content": "greet me"}]
-    client.messages.create(model="claude-sonnet-4-5", max_tokens=100, messages=messages)
-
-
 OPENLLMETRY = ("opentelemetry.instrumentation.openai", "OpenAIInstrumentor")
 
 
@@ -81,9 +74,6 @@ def main(name: str, url: str) -> None:
         elif name == "langchain":
             instrument("opentelemetry.instrumentation.langchain", "LangchainInstrumentor")
             of_langchain(url)
-        elif name == "anthropic":
-            instrument("opentelemetry.instrumentation.anthropic", "AnthropicInstrumentor")
-            of_anthropic(url)
 
 
 if __name__ == "__main__":
