@@ -15,6 +15,7 @@ import pytest
 from genai_observability import signals
 from openai._base_client import BaseClient
 
+from instrumentation.tests.aimock_process import aimock
 from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.recording import QUESTION, Recording
 from tests.environments import environment
@@ -23,6 +24,7 @@ CLIENTS: Final = "instrumentation/tests/clients"
 OLDER: Final = ("openai-1.26", "openai-1.109", "openai-2.54")
 OLDER_WRAPPER: Final = "openai-v2"
 NEWEST: Final = "the newest"
+OTHER_APIS: Final = ("image", "moderation", "speech", "transcription", "batch")
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,10 @@ def python_of(name: str) -> str:
     return str(folder / "python")
 
 
-def run(name: str, provider: str) -> Run:
+def run(name: str, *providers: str) -> Run:
     with Capture() as capture:
         ended = subprocess.run(
-            [python_of(name), Path(CLIENTS) / "program.py", f"{provider}/v1"],
+            [python_of(name), Path(CLIENTS) / "program.py", *(f"{url}/v1" for url in providers)],
             env=os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "GENAI_OBSERVABILITY_STREAM_USAGE": "always"},
             capture_output=True,
             text=True,
@@ -59,7 +61,9 @@ def run(name: str, provider: str) -> Run:
         return Run(
             answer=ended.stdout,
             complaints=ended.stderr,
-            calls={call[signals.FEATURE.name]: call for call in calls},
+            calls={
+                call[signals.FEATURE.name] + (" result" if signals.BATCH.name in call else ""): call for call in calls
+            },
             spans=[values(span.attributes) for span in capture.spans],
         )
 
@@ -68,8 +72,8 @@ def run(name: str, provider: str) -> Run:
 def runs(provider: str) -> Iterator[dict[str, Run]]:
     """One run in each environment, side by side."""
     names = (NEWEST, *OLDER, OLDER_WRAPPER)
-    with ThreadPoolExecutor() as threads:
-        yield dict(zip(names, threads.map(lambda name: run(name, provider), names), strict=True))
+    with aimock() as second, ThreadPoolExecutor() as threads:
+        yield dict(zip(names, threads.map(lambda name: run(name, provider, second), names), strict=True))
 
 
 @pytest.mark.parametrize("version", OLDER)
@@ -79,12 +83,16 @@ def test_an_older_client_is_recorded_as_the_newest_is(version: str, runs: dict[s
     assert {feature: set(call) for feature, call in older.calls.items()} == {
         feature: set(call) for feature, call in newest.calls.items()
     }
-    assert len(older.spans) == len(newest.spans) == len(newest.calls)
+    assert len(older.spans) == len(newest.spans) == len(newest.calls) - 1  # the result of the batch has none
 
 
 @pytest.mark.parametrize("version", [NEWEST, *OLDER, OLDER_WRAPPER])
 def test_what_happened_to_each_call_is_known_with_every_client(version: str, runs: dict[str, Run]) -> None:
-    calls = runs[version].calls
+    calls = dict(runs[version].calls)
+    if version != OLDER_WRAPPER:
+        others = {feature: calls.pop(feature)[signals.OUTCOME.name] for feature in OTHER_APIS}
+        assert set(others.values()) == {"success"}
+    assert calls.pop("batch result")[signals.COST.name] == pytest.approx((0.15 + 0.60) / 2 / 1e6)
     assert {feature: call[signals.OUTCOME.name] for feature, call in calls.items()} == {
         "plain": "success",
         "raw": "success",
@@ -127,12 +135,12 @@ def test_what_the_older_wrapper_lacks_is_said_and_nothing_else_is_lost(runs: dic
     ]
     assert all("gen_ai.system" in span for span in older.spans)
     assert {call[signals.PROVIDER.name] for call in older.calls.values()} == {"openai"}
-    lost = {feature: set(call) - set(older.calls[feature]) for feature, call in newest.calls.items()}
+    assert set(newest.calls) - set(older.calls) == set(OTHER_APIS)
+    lost = {feature: set(newest.calls[feature]) - set(call) for feature, call in older.calls.items()}
+    assert lost.pop("batch result") == set()
     address, reasons = signals.SERVER_ADDRESS.name, signals.FINISH_REASONS.name
     complete_streams = ("stream", "async stream")
-    assert lost == {
-        feature: {address, reasons} if feature in complete_streams else {address} for feature in newest.calls
-    }
+    assert lost == {feature: {address, reasons} if feature in complete_streams else {address} for feature in lost}
 
 
 def test_a_method_that_a_later_client_lacks_costs_what_it_tells(

@@ -1,6 +1,7 @@
-"""An application that calls the provider at the given address in every way, each under a feature that names it.
+"""An application that calls the providers at two addresses in every way, each under a feature that names it.
 
-It uses only what every supported version of the client has, and says what its stream was given.
+It uses only what every supported version of the client has, and says what its stream was given. The first provider
+knows chat and embeddings, the second one the other APIs.
 """
 
 import asyncio
@@ -58,13 +59,35 @@ async def asynchronous_calls(client: openai.AsyncOpenAI) -> None:
     await client.close()
 
 
-def main(url: str) -> None:
+def calls_of_other_apis(client: openai.OpenAI) -> None:
+    """Images, audio, moderations, and a batch with its result."""
+    with genai_observability.attributed_to(feature="image"):
+        client.images.generate(model="gpt-image-1", prompt="a cat")
+    with genai_observability.attributed_to(feature="moderation"):
+        client.moderations.create(input=TEXT)
+    with genai_observability.attributed_to(feature="speech"):
+        client.audio.speech.create(model="tts-1", voice="alloy", input=TEXT)
+    with genai_observability.attributed_to(feature="transcription"):
+        client.audio.transcriptions.create(model="whisper-1", file=("speech.wav", b"RIFF0000"))
+    body = {"model": MODEL, "messages": QUESTION}
+    request = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    with genai_observability.attributed_to(feature="batch"):
+        file = client.files.create(file=("requests.jsonl", json.dumps(request).encode()), purpose="batch")
+        batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+        while batch.status != "completed":
+            batch = client.batches.retrieve(batch.id)
+        client.files.content(str(batch.output_file_id))
+
+
+def main(first: str, second: str) -> None:
     """Record the calls with nothing set up but the environment."""
     genai_observability.instrument(service_name="clients")
-    with openai.OpenAI(base_url=url, api_key="test", max_retries=1) as client:
+    with openai.OpenAI(base_url=first, api_key="test", max_retries=1) as client:
         calls(client)
-    asyncio.run(asynchronous_calls(openai.AsyncOpenAI(base_url=url, api_key="test", max_retries=1)))
+    with openai.OpenAI(base_url=second, api_key="test") as client:
+        calls_of_other_apis(client)
+    asyncio.run(asynchronous_calls(openai.AsyncOpenAI(base_url=first, api_key="test", max_retries=1)))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])
