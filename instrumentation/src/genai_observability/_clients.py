@@ -69,8 +69,10 @@ CLIENTS: Final = (
     ),
 )
 
-SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {"genai_observability"}
-"""The instrumentation scopes of the wrappers, and of the wrapping that this package does itself."""
+OWN_SCOPE: Final = "genai_observability.clients"
+"""The instrumentation scope of the APIs that this package wraps itself."""
+SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {OWN_SCOPE}
+"""The instrumentation scopes of all wrappers."""
 
 Watch = Callable[[ModuleType, TracerProvider], Callable[[], None]]
 """Has a module of this package watch its client, with this tracer provider; returns what ends that."""

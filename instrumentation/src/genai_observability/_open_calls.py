@@ -80,7 +80,7 @@ class OpenCalls:
         if span.context is None:
             return
         outer = self._calls.get(span.parent.span_id) if span.parent else None
-        if outer is None or outer.scope not in self._wrappers:
+        if outer is None or outer.scope not in self._wrappers or outer.scope == scope_of(span):
             outer = OpenCall(span, attribution)
         self._calls[span.context.span_id] = outer
 
@@ -95,7 +95,7 @@ class OpenCalls:
     def by_model(self) -> Counter[tuple[str, str]]:
         """How many calls are open, by provider and requested model; those around others are seen in these."""
         found: Counter[tuple[str, str]] = Counter()
-        calls = set(self._calls.values())
+        calls = set(list(self._calls.values()))  # noqa: C414 - a list is made in one go, while other threads add calls
         around = {call.span.parent.span_id for call in calls if call.span.parent}
         for call in calls:
             if call.span.context is not None and call.span.context.span_id in around:

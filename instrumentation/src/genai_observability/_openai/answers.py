@@ -60,7 +60,6 @@ def moderation(invocation: InferenceInvocation, arguments: dict[str, Any], answe
 def batch(invocation: InferenceInvocation, arguments: dict[str, Any], answer: Any) -> None:
     """https://platform.openai.com/docs/api-reference/batch/create: the submission, whose results come later."""
     del arguments
-    invocation.output_type = "json"
     _identity(invocation, answer)
 
 
