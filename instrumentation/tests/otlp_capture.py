@@ -29,10 +29,11 @@ def values(attributes: Iterable[Any]) -> dict[str, Any]:
 class Capture:
     """Keeps the raw bodies by path, and decodes them on demand; takes ``delay`` seconds for each."""
 
-    def __init__(self, *, delay: float = 0.0) -> None:
+    def __init__(self, port: int = 0, *, delay: float = 0.0) -> None:
+        """Listen on a port of the loopback interface, by default any that is free."""
         self._delay = delay
         self.bodies: dict[str, list[bytes]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
     @property

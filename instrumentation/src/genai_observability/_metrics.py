@@ -1,6 +1,5 @@
 """The metrics of a call, by the semantic conventions and with the attribution as labels."""
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +13,7 @@ from genai_observability._call import Call, Price, Value
 from genai_observability._feedback import Sign
 from genai_observability._histograms import More, QuickHistogram
 from genai_observability._labels import LabelBudget, Labels
+from genai_observability._losses import Losses
 from genai_observability._open_calls import OpenCalls
 from genai_observability._quotas import Quotas
 
@@ -32,12 +32,14 @@ _MOST_SUMS: Final = 500
 class Metrics:
     """Records finished calls and scores. ``context`` is that of the call's span: exemplars lead to its trace."""
 
-    def __init__(self, meter: Meter, *, open_calls: OpenCalls, prices_age: Callable[[], float | None]) -> None:
+    def __init__(
+        self, meter: Meter, *, losses: Losses, open_calls: OpenCalls, prices_age: Callable[[], float | None]
+    ) -> None:
         """Create the catalogue's instruments on the meter; ``prices_age`` is read at each export."""
-        self.dropped: Counter[str] = Counter()
+        self._losses = losses
         self._open_calls = open_calls
         self._quotas = Quotas()
-        self._labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
+        self._labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
         self._sums: dict[tuple[CounterInstrument, Labels, More], _Sum] = {}
         self._duration = _histogram(meter, signals.CALL_DURATION)
         self._time_to_first_token = _histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
@@ -62,7 +64,7 @@ class Metrics:
         self._priced = False
         _observe(meter, signals.PRICES_AGE, self._observe_prices_age)
         self._findings = _counter(meter, signals.SECURITY_FINDINGS)
-        self._finding_labels = LabelBudget(on_overflow=lambda: self.dropped.update(("label",)))
+        self._finding_labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
         )
@@ -106,7 +108,7 @@ class Metrics:
 
     def forget(self) -> None:
         """In a child made by fork: what was counted is the parent's."""
-        self.dropped.clear()
+        self._losses.clear()
         self._sums.clear()
 
     def _record_times(self, call: Call, labels: Labels, context: Context) -> None:
@@ -179,7 +181,7 @@ class Metrics:
         ]
 
     def _observe_dropped(self, _options: CallbackOptions) -> Iterable[Observation]:
-        return [Observation(count, {_DROPPED_KIND: kind}) for kind, count in self.dropped.items()]
+        return [Observation(count, {_DROPPED_KIND: kind}) for kind, count in list(self._losses.items())]
 
 
 @dataclass(slots=True)

@@ -26,6 +26,7 @@ from opentelemetry.trace import TracerProvider
 
 from genai_observability import _exporters
 from genai_observability._instance import forget_parent, instance_id
+from genai_observability._losses import CountedExporter, Losses, count_overflow
 from genai_observability._sampling import CallsRecorded
 from genai_observability._spans import MODEL_OPERATIONS
 from genai_observability._start_times import RecentStartTimes
@@ -81,6 +82,7 @@ def providers(
     logger_provider: LoggerProvider | None,
     processor: Callable[[SpanProcessor | None], SpanProcessor],
     globally: bool,
+    losses: Losses,
     spans_an_export: int | None = None,
 ) -> Providers:
     """Find or make the three providers, and put the span processor on the tracer provider.
@@ -93,6 +95,7 @@ def providers(
         processor: Makes our span processor. Its argument is the processor that exports finished spans; ``None`` where
             the tracer provider is the application's, with processors of its own.
         globally: Whether those that are made become the process's, for the application to use too.
+        losses: Counts what our exporters lose.
         spans_an_export: At most; ``None`` for what the environment says.
     """
     existing_tracer = tracer_provider or _existing(trace.get_tracer_provider())
@@ -106,7 +109,7 @@ def providers(
     resource = _resource(service_name)
     owned: list[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider] = []
     if existing_tracer is None:
-        existing_tracer = _tracer_provider(resource, processor, spans_an_export)
+        existing_tracer = _tracer_provider(resource, processor, losses, spans_an_export)
         if globally and trace.get_tracer_provider() not in _ended:
             trace.set_tracer_provider(existing_tracer)
         owned.append(existing_tracer)
@@ -116,7 +119,7 @@ def providers(
             metrics.set_meter_provider(existing_meter)
         owned.append(existing_meter)
     if existing_logger is None:
-        existing_logger = _logger_provider(resource)
+        existing_logger = _logger_provider(resource, losses)
         if globally and get_logger_provider() not in _ended:
             set_logger_provider(existing_logger)
         owned.append(existing_logger)
@@ -192,12 +195,19 @@ def _count_from_zero(provider: SDKMeterProvider) -> None:
 
 
 def _tracer_provider(
-    resource: Resource, processor: Callable[[SpanProcessor | None], SpanProcessor], spans_an_export: int | None
+    resource: Resource,
+    processor: Callable[[SpanProcessor | None], SpanProcessor],
+    losses: Losses,
+    spans_an_export: int | None,
 ) -> SDKTracerProvider:
     provider = SDKTracerProvider(resource=resource, shutdown_on_exit=False)
     provider.sampler = CallsRecorded(provider.sampler, MODEL_OPERATIONS)  # the environment chose the inner one
     exporter = _exporters.span_exporter()
-    batches = BatchSpanProcessor(exporter, max_export_batch_size=spans_an_export) if exporter else None
+    batches = None
+    if exporter:
+        counted = CountedExporter(exporter, "span", losses)
+        batches = BatchSpanProcessor(counted, max_export_batch_size=spans_an_export)  # type: ignore[arg-type]
+        count_overflow(batches, "span", losses)
     provider.add_span_processor(processor(batches))
     return provider
 
@@ -211,8 +221,10 @@ def _meter_provider(resource: Resource) -> SDKMeterProvider:
     return SDKMeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
 
 
-def _logger_provider(resource: Resource) -> SDKLoggerProvider:
+def _logger_provider(resource: Resource, losses: Losses) -> SDKLoggerProvider:
     provider = SDKLoggerProvider(resource=resource, shutdown_on_exit=False)
     if exporter := _exporters.log_exporter():
-        provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+        batches = BatchLogRecordProcessor(CountedExporter(exporter, "log", losses))  # type: ignore[arg-type]
+        count_overflow(batches, "log", losses)
+        provider.add_log_record_processor(batches)
     return provider

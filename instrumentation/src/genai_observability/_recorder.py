@@ -3,6 +3,7 @@
 import logging
 import os
 import weakref
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -27,6 +28,7 @@ from genai_observability._content.watch import ContentWatch
 from genai_observability._duplicates import Duplicates
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._feedback import FEEDBACK, Sign
+from genai_observability._losses import Losses
 from genai_observability._metrics import Metrics
 from genai_observability._open_calls import OpenCall, OpenCalls
 from genai_observability._pricing import Prices
@@ -66,6 +68,7 @@ class Recorder:
         self._recent = RecentCalls()
         self._duplicates = Duplicates()
         self._open_calls = OpenCalls(SCOPES)
+        self._losses: Losses = Counter()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
         asked = chosen(content, security=security)
@@ -76,6 +79,7 @@ class Recorder:
             logger_provider=logger_provider,
             processor=self._make_processor,
             globally=globally,
+            losses=self._losses,
             spans_an_export=SPANS_AN_EXPORT if asked.form else None,
         )
         if asked.form and not self._processor.exports:
@@ -85,7 +89,10 @@ class Recorder:
             )
             asked = replace(asked, form=None)
         self._metrics = Metrics(
-            self._providers.meter.get_meter(_SCOPE), open_calls=self._open_calls, prices_age=self._prices.age
+            self._providers.meter.get_meter(_SCOPE),
+            losses=self._losses,
+            open_calls=self._open_calls,
+            prices_age=self._prices.age,
         )
         self._worker.settle = self._metrics.settle
         self._batches = Batches(
@@ -93,14 +100,14 @@ class Recorder:
             submission=self._recent.find,
             record=self._account,
             send=self._providers.send_logs,
-            on_dropped=self._count_dropped,
+            on_dropped=lambda: self._losses.update(("batch",)),
         )
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
             self._log_handler = _application_logs.send(self._providers.logger)
         self._content = ContentWatch(
-            asked, is_call=is_model_call, on_forgotten=lambda: self._metrics.dropped.update(("content",))
+            asked, is_call=is_model_call, on_forgotten=lambda: self._losses.update(("content",))
         )
         self._unwrap = wrap_clients(
             self._providers.tracer,
@@ -232,7 +239,7 @@ class Recorder:
         return replace(price, estimated=self._prices.price(replace(call, tokens=tokens)).amount)
 
     def _count_dropped(self) -> None:
-        self._metrics.dropped["span"] += 1
+        self._losses["call"] += 1
 
     def _after_fork(self) -> None:
         if not self._processor.active:

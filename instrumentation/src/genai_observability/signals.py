@@ -753,8 +753,10 @@ DROPPED: Final = Metric(
             type="string",
             bounded=True,
             status="own",
-            meaning="span (the queue was full), label (a label had too many values; they are counted as _other) or "
-            "content (too much of it waited: the call is recorded without)",
+            meaning="call (too many waited: not counted, only traced), span and log (no room was left for them, or "
+            "the Collector did not take them), label (it had too many values; they are counted as _other), content "
+            "(too much of it waited: the call is recorded without) or batch (a file of results, for which there was no "
+            "room)",
         ),
     ),
     status="own",
