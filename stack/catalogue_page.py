@@ -47,7 +47,8 @@ Spans and log records have the name of the first column; in Prometheus and Loki 
 **Bounded** values are few, so that they may be labels of a metric. The unbounded ones (users, sessions, ids) are on
 spans and in the log alone.
 **On** says which signal carries it: `span`, `log` (the request log, `event.name` = `{call}`),
-`score` (the log of scores and feedback, `event.name` = `{evaluation}`), `metric`.
+`score` (the log of scores and feedback, `event.name` = `{evaluation}`),
+`finding` (the log of signs of attacks and leaks, `event.name` = `{security}`), `metric`.
 """
 
 _METADATA: Final = """\
@@ -92,7 +93,9 @@ def page() -> str:
             _LABELS.format(labels=_names(signals.CALL_LABELS)),
             _table(("metric", "labels"), map(_labels, signals.METRICS)),
             "## Attributes and log fields\n",
-            _ATTRIBUTES.format(call=signals.CALL_EVENT, evaluation=signals.EVALUATION_EVENT),
+            _ATTRIBUTES.format(
+                call=signals.CALL_EVENT, evaluation=signals.EVALUATION_EVENT, security=signals.SECURITY_EVENT
+            ),
             _table(attributes, map(_attribute, signals.attributes())),
             _METADATA.format(prefix=signals.METADATA_PREFIX),
         ]
@@ -128,9 +131,10 @@ def _attribute(attribute: Attribute) -> tuple[str, ...]:
 
 def _carriers(attribute: Attribute) -> list[str]:
     carried = {
-        "span": attribute in {*signals.CALL_FIELDS, *signals.SPAN_FIELDS} - _NOT_ON_SPANS,
+        "span": attribute in {*signals.CALL_FIELDS, *signals.SPAN_FIELDS, *signals.CONTENT} - _NOT_ON_SPANS,
         "log": attribute in signals.CALL_FIELDS,
         "score": attribute in signals.EVALUATION_FIELDS,
+        "finding": attribute in signals.SECURITY_FIELDS,
         "metric": any(attribute in metric.labels for metric in signals.METRICS),
     }
     return [carrier for carrier, carries in carried.items() if carries]

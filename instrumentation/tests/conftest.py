@@ -7,6 +7,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from genai_observability import _identity
 
 from instrumentation.tests.otlp_capture import Capture
 from instrumentation.tests.programs import Run
@@ -16,6 +17,8 @@ from instrumentation.tests.recording import Recording
 @pytest.fixture(autouse=True)
 def _user_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENAI_OBSERVABILITY_USER_KEY", "the key of the tests")
+    _identity._key.cache_clear()
+    _identity.user_hash.cache_clear()
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 
+import openai
 import pytest
 from genai_observability import signals
 from genai_observability._call import Price
@@ -187,7 +188,9 @@ def test_a_failed_fetch_is_tried_again_and_a_good_one_is_renewed_in_time(mirror:
     assert mirror.requests == 3
 
 
-def test_the_age_of_the_table_is_a_metric(recording: Recording) -> None:
+def test_the_age_of_the_table_is_a_metric_once_there_are_calls(client: openai.OpenAI, recording: Recording) -> None:
+    assert recording.points(signals.PRICES_AGE.name) == []
+    client.embeddings.create(model="text-embedding-3-small", input="a")
     (point,) = recording.points(signals.PRICES_AGE.name)
     newest = max(
         day

@@ -25,8 +25,8 @@ def test_every_metric_and_every_attribute_has_a_row_of_whole_cells() -> None:
 
 
 def test_users_are_on_spans_and_in_the_logs_and_features_on_metrics_too() -> None:
-    assert row("user.hash")[3:5] == ["no", "span, log, score"]
-    assert row("app.feature")[3:5] == ["yes", "span, log, score, metric"]
+    assert row("user.hash")[3:5] == ["no", "span, log, score, finding"]
+    assert row("app.feature")[3:5] == ["yes", "span, log, score, finding, metric"]
     assert row("genai_observability.duration")[4] == "log"
     assert row("gen_ai.token.type")[4] == "metric"
 

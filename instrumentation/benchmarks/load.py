@@ -1,0 +1,228 @@
+"""Many calls at a time, for long, and with the Collector away: ``python -m instrumentation.benchmarks.load``.
+
+- Throughput of 64 threads, and of 1,000 streams at a time in one event loop, against a provider that waits 50 ms:
+  without instrumentation, with OpenTelemetry's own, and with this package. Each in a process of its own, in turns.
+- Memory after 100,000 calls, and with a Collector that is away while 20,000 are made.
+
+It takes about four minutes.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import multiprocessing
+import os
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import httpx2
+import openai
+import psutil
+
+VARIANTS: Final = ("none", "upstream", "ours")
+_WAIT: Final = 0.05
+_THREADS: Final = 64
+_STREAMS: Final = 1_000
+_CHUNKS: Final = 20
+_ROUNDS: Final = 3
+_QUESTION: Final[Any] = [{"role": "user", "content": "?"}]
+_ANSWER: Final = json.dumps(
+    {
+        "id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini-2024-07-18",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "word " * 50}}],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 50, "total_tokens": 59},
+    }
+).encode()  # fmt: skip
+
+
+def main() -> None:
+    """Measure and print; in a worker, do one measurement."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        what, variant = arguments.worker
+        print(json.dumps(_WORK[what](variant)))
+        return
+    provider = multiprocessing.get_context("spawn").Process(target=_provide, args=(port := _free_port(),), daemon=True)
+    provider.start()
+    os.environ["BENCHMARK_PROVIDER"] = f"http://127.0.0.1:{port}"
+    try:
+        for what, described in (("threads", f"{_THREADS} threads"), ("streams", f"{_STREAMS} streams at a time")):
+            _compare(what, described)
+        for what, described in (("calls", "after 100,000 calls"), ("outage", "20,000 calls with no Collector")):
+            print(f"\nmemory, {described}: {_run(what, 'ours')}")
+    finally:
+        provider.terminate()
+
+
+def _compare(what: str, described: str) -> None:
+    rates: dict[str, list[float]] = {variant: [] for variant in VARIANTS}
+    for _ in range(_ROUNDS):
+        for variant, found in rates.items():
+            found.append(_run(what, variant)["calls_per_second"])
+    base = statistics.median(rates["none"])
+    print(f"\n{described}, calls a second, medians of {_ROUNDS} turns")
+    for variant, found in rates.items():
+        median = statistics.median(found)
+        print(f"  {variant:<10}{median:>8.0f}{median / base:>8.0%}", flush=True)
+
+
+def _run(what: str, variant: str) -> dict[str, Any]:
+    worker = [sys.executable, "-m", "instrumentation.benchmarks.load", "--worker", what, variant]
+    environment = os.environ | {"GENAI_OBSERVABILITY_USER_KEY": "benchmark"}
+    done = subprocess.run(worker, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def _instrument(variant: str) -> None:
+    if variant == "none":
+        return
+    os.environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", os.environ["BENCHMARK_PROVIDER"])  # it takes anything
+    if variant == "ours":
+        import genai_observability
+
+        genai_observability.instrument(service_name="benchmark")
+        return
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    OpenAIInstrumentor().instrument(tracer_provider=provider)
+
+
+def _threads(variant: str) -> dict[str, float]:
+    _instrument(variant)
+    limits = httpx2.Limits(max_connections=_THREADS, max_keepalive_connections=_THREADS)
+    client = openai.OpenAI(base_url=_base(), api_key="none", http_client=httpx2.Client(limits=limits), max_retries=0)
+    done = [0] * _THREADS
+    end = time.perf_counter() + 8
+
+    def work(number: int) -> None:
+        while time.perf_counter() < end:
+            client.chat.completions.create(model="gpt-4o-mini", messages=_QUESTION)
+            done[number] += 1
+
+    began = time.perf_counter()
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(_THREADS)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return {"calls_per_second": sum(done) / (time.perf_counter() - began)}
+
+
+def _streams(variant: str) -> dict[str, float]:
+    _instrument(variant)
+
+    async def read(client: openai.AsyncOpenAI) -> None:
+        stream = await client.chat.completions.create(model="gpt-4o-mini", messages=_QUESTION, stream=True)
+        async for _ in stream:
+            pass
+
+    async def all_of_them() -> float:
+        limits = httpx2.Limits(max_connections=_STREAMS, max_keepalive_connections=_STREAMS)
+        transport = httpx2.AsyncClient(limits=limits, timeout=120)
+        async with openai.AsyncOpenAI(base_url=_base(), api_key="none", http_client=transport, max_retries=0) as client:
+            await read(client)
+            began = time.perf_counter()
+            for _ in range(2):
+                await asyncio.gather(*(read(client) for _ in range(_STREAMS)))
+            return 2 * _STREAMS / (time.perf_counter() - began)
+
+    return {"calls_per_second": asyncio.run(all_of_them())}
+
+
+def _calls(variant: str) -> dict[str, Any]:
+    return _memory(variant, 100_000)
+
+
+def _outage(variant: str) -> dict[str, Any]:
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{_free_port()}"
+    return _memory(variant, 20_000)
+
+
+def _memory(variant: str, calls: int) -> dict[str, Any]:
+    """Megabytes after a tenth of the calls, and after all of them."""
+    _instrument(variant)
+    transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=_ANSWER, headers=_JSON))
+    client = openai.OpenAI(api_key="none", http_client=httpx2.Client(transport=transport), max_retries=0)
+    process, sizes = psutil.Process(), []
+    for number in range(calls):
+        client.chat.completions.create(model="gpt-4o-mini", messages=_QUESTION, user=f"user-{number}")
+        if (number + 1) in (calls // 10, calls):
+            time.sleep(6)
+            gc.collect()
+            sizes.append(round(process.memory_info().rss / 1e6))
+    return {"MB after a tenth": sizes[0], "MB after all": sizes[1]}
+
+
+_WORK: Final[dict[str, Callable[[str], dict[str, Any]]]] = {
+    "threads": _threads,
+    "streams": _streams,
+    "calls": _calls,
+    "outage": _outage,
+}
+_JSON: Final = {"content-type": "application/json"}
+
+
+def _base() -> str:
+    return os.environ["BENCHMARK_PROVIDER"] + "/v1"
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+def _provide(port: int) -> None:
+    """A provider that costs next to nothing: it waits, and answers every request alike."""
+    chunk = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini-2024-07-18"}
+    events = [
+        json.dumps(chunk | {"choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]})
+        for _ in range(_CHUNKS)
+    ]
+    stream = "".join(f"data: {event}\n\n" for event in [*events, "[DONE]"]).encode()
+
+    def framed(body: bytes, kind: str) -> bytes:
+        return f"HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
+
+    plain, streamed = framed(_ANSWER, "application/json"), framed(stream, "text/event-stream")
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            length = next(
+                (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
+            )
+            body = await reader.readexactly(length)
+            if b"/chat/completions" in head:
+                await asyncio.sleep(_WAIT)
+            writer.write(streamed if b'"stream":true' in body else plain)
+
+    async def listen() -> None:
+        async def quietly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await serve(reader, writer)
+            except (asyncio.IncompleteReadError, ConnectionError):
+                writer.close()
+
+        server = await asyncio.start_server(quietly, "127.0.0.1", port, backlog=2_000)
+        await server.serve_forever()
+
+    asyncio.run(listen())
+
+
+if __name__ == "__main__":
+    main()
