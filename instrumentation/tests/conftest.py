@@ -9,6 +9,7 @@ import openai
 import pytest
 from genai_observability import _identity
 
+from instrumentation.tests.aimock_process import aimock
 from instrumentation.tests.otlp_capture import Capture
 from instrumentation.tests.programs import Run
 from instrumentation.tests.recording import Recording
@@ -71,3 +72,10 @@ def run(environment: dict[str, str], tmp_path: Path) -> Run:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def other_provider() -> Iterator[str]:
+    """The address of a provider that was written elsewhere."""
+    with aimock() as url:
+        yield url

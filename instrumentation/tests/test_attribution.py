@@ -137,7 +137,9 @@ def fresh_key(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def _forget_the_key_afterwards() -> None:
+def _forget_the_key() -> Iterator[None]:
+    _forget()
+    yield
     _forget()
 
 

@@ -49,7 +49,8 @@ class Exchange:
 
     ``phases`` are where the time went, in seconds: ``preparing``, ``retrying`` (all attempts but the last, and the
     waits between), then ``network`` and ``provider``, or ``waiting`` where the provider does not tell them apart, and
-    ``reading`` the answer. ``refusals`` are the HTTP statuses of attempts that were tried again.
+    ``reading`` the answer. ``refusals`` are the HTTP statuses of attempts that were tried again. ``cost`` is what a
+    proxy says in a header of the answer that the call cost, in US dollars.
     """
 
     request_id: str | None = None
@@ -57,6 +58,7 @@ class Exchange:
     refusals: tuple[int, ...] = ()
     phases: Mapping[str, float] = field(default_factory=dict)
     quotas: tuple[Quota, ...] = ()
+    cost: Decimal | None = None
 
 
 StreamEnd = Literal["complete", "abandoned", "unread", "broken", "cancelled"]
@@ -78,7 +80,8 @@ class Call:
     ``usage`` is what else was used and is priced, by the names of ``signals.USAGE``. ``service_tier`` is the one that
     served the call, such as ``"flex"`` or ``"batch"``. ``reported_cost`` is what the provider itself says that it
     charged, in US dollars. ``batch`` is the id of the batch whose result the call is: it began when the batch was
-    created, and its duration is the wait until the result was fetched.
+    created, and its duration is the wait until the result was fetched. ``background`` calls submitted
+    work whose usage a later call reports.
     """
 
     operation: str
@@ -90,6 +93,8 @@ class Call:
     response_model: str | None = None
     response_id: str | None = None
     finish_reasons: tuple[str, ...] = ()
+    refused: bool = False
+    background: bool = False
     streamed: bool = False
     time_to_first_token: float | None = None
     server_address: str | None = None

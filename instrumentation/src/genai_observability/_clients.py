@@ -15,7 +15,7 @@ from opentelemetry.trace import TracerProvider
 from genai_observability._content.settings import UPSTREAM_VARIABLE
 from genai_observability._providers import no_logs, no_metrics
 from genai_observability._sampling import AllCallsProvider
-from genai_observability._spans import MODEL_OPERATIONS
+from genai_observability._spans import RECORDED_OPERATIONS
 
 _logger = logging.getLogger("genai_observability")
 
@@ -100,7 +100,7 @@ def _wrap(client: Client, tracer_provider: TracerProvider, watch: Watch) -> Iter
             "Calls of %s are not seen: its wrapper is missing. Install it with: %s.", client.library, client.missing
         )
         return
-    tracers = AllCallsProvider(tracer_provider, MODEL_OPERATIONS)
+    tracers = AllCallsProvider(tracer_provider, RECORDED_OPERATIONS)
     yield watch(importlib.import_module(client.watch), tracers)
     instrumentor = getattr(importlib.import_module(wrapper.module), wrapper.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:

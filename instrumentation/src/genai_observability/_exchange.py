@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Final
 
 from genai_observability._call import Exchange, Quota
@@ -31,16 +32,19 @@ def read_exchange(call: OpenCall, *, started: int, ended: int) -> Exchange:
         refusals=tuple(call.refusals),
         phases=phases,
         quotas=_quotas(headers),
+        cost=_cost(headers),
     )
 
 
 _REQUEST_ID: Final = ("x-request-id", "request-id", "apim-request-id")
 _PROCESSING: Final = "openai-processing-ms"
+_COST: Final = "x-litellm-response-cost"
 _QUOTA_KINDS: Final = ("requests", "tokens")
 _WANTED: Final = frozenset(
     (
         *_REQUEST_ID,
         _PROCESSING,
+        _COST,
         *(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in _QUOTA_KINDS),
     )
 )
@@ -72,6 +76,15 @@ def _processing(headers: Mapping[str, str]) -> float | None:
     """Seconds that the provider says it worked: https://platform.openai.com/docs/api-reference/debugging-requests."""
     milliseconds = _number(headers.get(_PROCESSING))
     return None if milliseconds is None or milliseconds > _LONGEST_PROCESSING else milliseconds / 1000
+
+
+def _cost(headers: Mapping[str, str]) -> Decimal | None:
+    """Dollars, as the LiteLLM proxy reports them; 0 is what it says where it does not know, as of a stream's cost."""
+    text = headers.get(_COST, "")
+    return Decimal(text) or None if _AMOUNT.fullmatch(text) else None
+
+
+_AMOUNT: Final = re.compile(r"\d{1,6}(\.\d{1,24})?([eE]-\d{1,2})?")
 
 
 def _quotas(headers: Mapping[str, str]) -> tuple[Quota, ...]:

@@ -29,6 +29,7 @@ class OpenCall:
         "headers",
         "prompt_bytes",
         "refusals",
+        "refused",
         "scope",
         "sent",
         "span",
@@ -58,6 +59,8 @@ class OpenCall:
         """Chunks that carried something of the answer."""
         self.complete = False
         """Whether the stream was read to its end."""
+        self.refused = False
+        """Whether that first chunk brought a refusal."""
         self.usage_is_ours = False
         """Whether the stream's usage was asked for here, and not by the application."""
 
@@ -91,6 +94,10 @@ class OpenCalls:
     def end(self, span: ReadableSpan) -> OpenCall | None:
         """What was learned of the call of a span that has ended; ``span`` of it may be another one of the same call."""
         return self._calls.pop(span.context.span_id, None) if span.context is not None else None
+
+    def streams(self) -> list[OpenCall]:
+        """The calls whose answer has begun and is being streamed."""
+        return [call for call in list(self._calls.values()) if call.streams and call.answered is not None]
 
     def by_model(self) -> Counter[tuple[str, str]]:
         """How many calls are open, by provider and requested model; those around others are seen in these."""

@@ -24,7 +24,8 @@ _BY_ERROR: Final[dict[str, Outcome]] = {
     "GeneratorExit": "cancelled",
     "KeyboardInterrupt": "cancelled",
 }
-_ABANDONED: Final = "abandoned stream"  # how the upstream stream wrappers describe a stream nobody read to its end
+ABANDONED: Final = "abandoned stream"
+"""How the upstream stream wrappers describe a stream that nobody read to its end."""
 
 _LONGEST_MESSAGE: Final = 200
 _QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
@@ -44,7 +45,7 @@ def outcome(
     """
     if error_type is None:
         return "cancelled" if streamed and not finish_reasons and not complete else "success"
-    if message == _ABANDONED:
+    if message == ABANDONED:
         return "cancelled"
     return _BY_ERROR.get(error_type.rsplit(".", 1)[-1], "error")
 
@@ -55,7 +56,7 @@ def stream_end(
     """How a streamed answer ended; ``begun`` says whether any of it was read."""
     if outcome == "success" or finish_reasons or complete:
         return "complete"
-    if outcome == "cancelled" and message in (None, _ABANDONED):
+    if outcome == "cancelled" and message in (None, ABANDONED):
         return "abandoned" if begun else "unread"
     return "cancelled" if outcome == "cancelled" else "broken"
 

@@ -28,7 +28,7 @@ from genai_observability import _exporters
 from genai_observability._instance import forget_parent, instance_id
 from genai_observability._losses import CountedExporter, Losses, count_overflow
 from genai_observability._sampling import CallsRecorded
-from genai_observability._spans import MODEL_OPERATIONS
+from genai_observability._spans import RECORDED_OPERATIONS
 from genai_observability._start_times import RecentStartTimes
 
 _logger = logging.getLogger("genai_observability")
@@ -201,7 +201,7 @@ def _tracer_provider(
     spans_an_export: int | None,
 ) -> SDKTracerProvider:
     provider = SDKTracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.sampler = CallsRecorded(provider.sampler, MODEL_OPERATIONS)  # the environment chose the inner one
+    provider.sampler = CallsRecorded(provider.sampler, RECORDED_OPERATIONS)  # the environment chose the inner one
     exporter = _exporters.span_exporter()
     batches = None
     if exporter:

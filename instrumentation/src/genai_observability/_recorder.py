@@ -255,7 +255,7 @@ class Recorder:
             _logger.warning("What this forked process records may not be its own: %s: %s.", type(error).__name__, error)
 
     def _finish(self) -> None:
-        self._processor.active = False
+        self._processor.abandon_streams()
         self._providers.force_flush()
         if self._enforcement is not None:
             self._enforcement.stop(END)

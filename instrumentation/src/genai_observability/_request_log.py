@@ -143,6 +143,8 @@ def derived_attributes(call: Call, price: Price) -> dict[str, Value]:
     estimate, exchange = call.estimate, call.exchange
     fields = (
         (signals.OUTCOME.name, call.outcome),
+        (signals.REFUSED.name, call.refused or None),
+        (signals.BACKGROUND.name, call.background or None),
         (signals.COST.name, None if price.amount is None else float(price.amount)),
         (signals.COST_CURRENCY.name, None if price.amount is None else "USD"),
         (signals.COST_SOURCE.name, None if price.amount is None else price.source),

@@ -7,6 +7,7 @@ added by handing the next processor a copy of the span.
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from time import time_ns
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -21,7 +22,7 @@ from genai_observability._content.recorded import is_content
 from genai_observability._content.watch import without_content
 from genai_observability._exchange import read_exchange
 from genai_observability._open_calls import OpenCall, OpenCalls
-from genai_observability._outcome import outcome, scrubbed, stream_end
+from genai_observability._outcome import ABANDONED, outcome, scrubbed, stream_end
 from genai_observability._provider_names import provider_name
 
 MODEL_OPERATIONS: Final = frozenset(
@@ -30,6 +31,9 @@ MODEL_OPERATIONS: Final = frozenset(
     | {"batch"}  # the submission of one
 )
 """``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
+_FETCH: Final = "fetch_response"
+RECORDED_OPERATIONS: Final = MODEL_OPERATIONS | {_FETCH}
+"""Those of the spans that may turn out to be, and so are recorded whatever share of the traces is kept."""
 
 _OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
 _OLDER_SERVICE_TIER: Final = "gen_ai.openai.response.service_tier"
@@ -41,6 +45,9 @@ _CONTENT_EVENTS: Final = (  # until semantic conventions 1.36
     "gen_ai.content.", "gen_ai.system.", "gen_ai.user.", "gen_ai.assistant.", "gen_ai.tool.", "gen_ai.choice",
 )  # fmt: skip
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
+_FILTERED: Final = frozenset({"content_filter", "refusal"})
+_MOST: Final = 10**15
+"""A count beyond this is nonsense, and would spoil every sum that it is added to."""
 _BYTES_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
 
 
@@ -95,16 +102,26 @@ class GenAISpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a finished model call; hand on every other span at once."""
-        if self.active and is_model_call(span):
+        if is_model_call(span):
             call = self._open_calls.end(span)
-            self._on_end(span, call.attribution if call else {})
-            if self._submit(lambda: self._finish(span, call)):
-                return
-            self._on_dropped()
+            if not self.active and call is None:
+                return  # recorded by abandon_streams()
+            if self.active:
+                self._on_end(span, call.attribution if call else {})
+                if self._submit(lambda: self._finish(span, call)):
+                    return
+                self._on_dropped()
         if self._exporter is None or not carries_content(span):
             self._export(span)
         elif not self._submit(lambda: self._export(with_attributes(span, self._on_content(span)))):
             self._export(with_attributes(span, without_content(span.attributes or {})))
+
+    def abandon_streams(self) -> None:
+        """Stop recording; the streams that are still open are recorded as they are, whatever will be read of them."""
+        self.active = False
+        for call in self._open_calls.streams():
+            if self._open_calls.end(call.span) is not None:
+                self._finish(_abandoned(call.span), call)
 
     def _finish(self, span: ReadableSpan, call: OpenCall | None) -> None:
         finished = span
@@ -136,7 +153,11 @@ class GenAISpanProcessor(SpanProcessor):
 def is_model_call(span: ReadableSpan) -> bool:
     """Whether a span is the call of a model, by any instrumentation that follows the conventions."""
     attributes = span.attributes
-    return attributes is not None and attributes.get(signals.OPERATION.name) in MODEL_OPERATIONS
+    if attributes is None:
+        return False
+    operation = attributes.get(signals.OPERATION.name)
+    # A fetched response is only told of with its usage where that has not been recorded before.
+    return operation in MODEL_OPERATIONS or (operation == _FETCH and signals.INPUT_TOKENS.name in attributes)
 
 
 def carries_content(span: ReadableSpan) -> bool:
@@ -172,6 +193,8 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
     if streamed:
         begun = first_chunk is not None or bool(noted and noted.chunks)
         end = stream_end(ending, message, finish_reasons=finish_reasons, complete=complete, begun=begun)
+    exchange = read_exchange(noted, started=started, ended=ended) if noted else _NO_EXCHANGE
+    reported_cost = attributes.reported_cost()
     return Call(
         operation=attributes.text(signals.OPERATION.name) or "chat",
         provider=provider_name(values),
@@ -182,6 +205,10 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
         response_model=attributes.text(signals.RESPONSE_MODEL.name),
         response_id=attributes.text(signals.RESPONSE_ID.name),
         finish_reasons=finish_reasons,
+        background=values.get(signals.BACKGROUND.name) is True,
+        refused=bool(
+            values.get(signals.REFUSED.name) is True or (noted and noted.refused) or _FILTERED & {*finish_reasons}
+        ),
         streamed=streamed,
         time_to_first_token=_first_token(noted, started) or first_chunk,
         server_address=attributes.text(signals.SERVER_ADDRESS.name),
@@ -189,11 +216,11 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
         tokens=tokens,
         usage=attributes.usage(),
         service_tier=attributes.text(signals.SERVICE_TIER.name) or attributes.text(_OLDER_SERVICE_TIER),
-        reported_cost=attributes.reported_cost(),
+        reported_cost=exchange.cost if reported_cost is None else reported_cost,
         error_type=error_type,
         error_message=scrubbed(message),
         attribution=_attribution_of(values, noted),
-        exchange=read_exchange(noted, started=started, ended=ended) if noted else _NO_EXCHANGE,
+        exchange=exchange,
         stream_end=end,
         estimate=_estimate(noted) if streamed and not tokens.reported else None,
     )
@@ -227,12 +254,15 @@ def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, Value]) -> Re
     status = span.status
     if status.description:
         status = Status(status.status_code, call.error_message)
-    kept = without_content(_copy(span.attributes))
+    kept = _encodable(without_content(_copy(span.attributes)))
     return with_attributes(span, {**kept, signals.PROVIDER.name: call.provider, **call.attribution, **derived}, status)
 
 
 def with_attributes(
-    span: ReadableSpan, attributes: Mapping[str, AttributeValue], status: Status | None = None
+    span: ReadableSpan,
+    attributes: Mapping[str, AttributeValue],
+    status: Status | None = None,
+    end_time: int | None = None,
 ) -> ReadableSpan:
     """A copy of a span with other attributes, without the events in which content used to be put."""
     return ReadableSpan(
@@ -246,7 +276,7 @@ def with_attributes(
         kind=span.kind,
         status=status or span.status,
         start_time=span.start_time,
-        end_time=span.end_time,
+        end_time=end_time or span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )
 
@@ -254,6 +284,23 @@ def with_attributes(
 def context_of(span: SpanContext | None) -> Context:
     """A context whose current span is a finished one: without it a metric gets no exemplar, a log no trace id."""
     return set_span_in_context(NonRecordingSpan(span), Context()) if span else Context()
+
+
+def _abandoned(span: ReadableSpan) -> ReadableSpan:
+    """An open stream's span as its wrapper would end it now, had its reader walked away."""
+    attributes = {**_copy(span.attributes), signals.STREAM.name: True, signals.ERROR_TYPE.name: "_OTHER"}
+    return with_attributes(span, attributes, Status(StatusCode.ERROR, ABANDONED), time_ns())
+
+
+def _encodable(attributes: dict[str, Any]) -> dict[str, Any]:
+    """Without the numbers that are longer than OTLP's 64 bits."""
+    giants = [name for name, value in attributes.items() if type(value) is int and value.bit_length() > _OTLP_BITS]
+    for name in giants:
+        del attributes[name]
+    return attributes
+
+
+_OTLP_BITS: Final = 63  # and the sign
 
 
 def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -281,7 +328,7 @@ class _Attributes:
 
     def count(self, name: str) -> int | None:
         value = self._get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
 
     def seconds(self, name: str) -> float | None:
         value = self._get(name)
@@ -291,7 +338,7 @@ class _Attributes:
         return {
             name: value
             for name, value in self._values.items()
-            if name in _USAGE and type(value) in _USAGE[name] and 0 < value < math.inf
+            if name in _USAGE and type(value) in _USAGE[name] and 0 < value <= _MOST
         }
 
     def reported_cost(self) -> Decimal | None:

@@ -127,6 +127,18 @@ RESPONSE_ID: Final = Attribute(name="gen_ai.response.id", type="string", meaning
 FINISH_REASONS: Final = Attribute(
     name="gen_ai.response.finish_reasons", type="string[]", meaning="Why each choice ended: stop, length, …"
 )
+REFUSED: Final = Attribute(
+    name="genai_observability.refused",
+    type="boolean",
+    status="own",
+    meaning="Whether the model declined to answer, or a content filter ended the answer; absent for no",
+)
+BACKGROUND: Final = Attribute(
+    name="genai_observability.background",
+    type="boolean",
+    status="own",
+    meaning="Whether the call submitted work for the background, which is counted when it is fetched; absent for no",
+)
 STREAM: Final = Attribute(name="gen_ai.request.stream", type="boolean", meaning="Whether the answer was streamed")
 TEMPERATURE: Final = Attribute(name="gen_ai.request.temperature", type="double", meaning="Requested temperature")
 TOP_P: Final = Attribute(name="gen_ai.request.top_p", type="double", meaning="Requested nucleus sampling")
@@ -503,8 +515,8 @@ SECURITY_EVENT: Final = "genai_observability.security"
 """``event.name`` of a sign of an attack or a leak in a call, without content."""
 
 CALL_FIELDS: Final = (
-    EVENT_NAME, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS, STREAM,
-    TEMPERATURE, TOP_P, MAX_TOKENS, SERVER_ADDRESS,
+    EVENT_NAME, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS,
+    REFUSED, BACKGROUND, STREAM, TEMPERATURE, TOP_P, MAX_TOKENS, SERVER_ADDRESS,
     INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS,
     *USAGE, SERVICE_TIER,
     COST, COST_CURRENCY, COST_SOURCE, UNPRICED, ESTIMATED_INPUT, ESTIMATED_OUTPUT, ESTIMATED_COST,

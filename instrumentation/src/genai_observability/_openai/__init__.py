@@ -1,9 +1,9 @@
 """What OpenTelemetry's wrappers of the OpenAI client do not look at.
 
 The requests of each call and their headers (``requests``), the chunks of streams (``streams``), the APIs that they
-leave out (``apis``), and the results of batches (``batches``); ``lean`` has them do less for each chunk. Each part
-stands for itself: a version of the client or of the wrapper that one of them does not know costs what that part would
-have told.
+leave out (``apis``), and the results of batches (``batches``). ``wrapper`` reads more of the answers and keeps its
+faults from the application; ``lean`` has it do less for each chunk. Each part stands for itself: a version of the
+client or of the wrapper that one of them does not know costs what that part would have told.
 """
 
 import importlib
@@ -48,6 +48,7 @@ def watch(
         *_start("streams"),
         *_start("apis", tracer_provider),
         *_start("batches", fetched),
+        *_start("wrapper"),
         *_start("lean"),
     ]
 

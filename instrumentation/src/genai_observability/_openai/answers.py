@@ -1,14 +1,68 @@
-"""What the answers of images, audio, moderations and legacy completions tell of their calls.
+"""What the answers of each API tell of their calls, beyond what OpenTelemetry's wrapper reads.
 
-Each function gets the call's invocation, the arguments and the answer, which is a chunk where it is streamed, and
-nothing where it was not parsed. Answers are read with care: compatible servers leave out what they like.
+Each function gets the call's invocation and the answer; those of images, audio, moderations and legacy completions, of
+which the wrapper reads nothing, also the arguments, and a chunk where the answer is streamed, and nothing where it was
+not parsed. Answers are read with care: compatible servers leave out what they like.
 """
 
 from typing import Any
 
+from openai._legacy_response import LegacyAPIResponse
+from opentelemetry.instrumentation.genai.openai.response_extractors import _parse_raw_response
+from opentelemetry.instrumentation.genai.openai.utils import set_chat_usage
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
 from genai_observability import signals
+from genai_observability._openai.reported_cost import cost_attributes
+
+
+def chat(invocation: InferenceInvocation, answer: Any) -> None:
+    """https://platform.openai.com/docs/api-reference/chat/object."""
+    if isinstance(answer, LegacyAPIResponse):
+        answer = answer.parse()
+    if invocation.input_tokens is None and (usage := getattr(answer, "usage", None)):
+        _identity(invocation, answer)  # something before it was malformed, and nothing of the answer has been read
+        set_chat_usage(invocation=invocation, usage=usage)
+        reported_cost(invocation, usage)
+    if any(choice.message.refusal for choice in answer.choices):
+        invocation.attributes[signals.REFUSED.name] = True
+
+
+def response(invocation: InferenceInvocation, answer: Any) -> None:
+    """https://platform.openai.com/docs/api-reference/responses/object."""
+    invocation.attributes.update(response_attributes(parsed_response(answer)))
+
+
+def parsed_response(answer: Any) -> Any:
+    """A response, also where a raw answer was asked for."""
+    return _parse_raw_response(answer, None) if isinstance(answer, LegacyAPIResponse) else answer
+
+
+def response_attributes(answer: Any) -> dict[str, Any]:
+    """What a response says besides its tokens: searches, a refusal, its cost.
+
+    Tools that run at the provider are billed by the call; of those on the web, only the searches are:
+    https://platform.openai.com/docs/pricing#built-in-tools.
+    """
+    items = [item for item in getattr(answer, "output", None) or () if item is not None]
+    searches = [_get(_get(item, "action"), "type") for item in items if _get(item, "type") == "web_search_call"]
+    parts = [part for item in items for part in _get(item, "content") or ()]
+    found = {
+        signals.WEB_SEARCHES.name: sum(1 for action in searches if action in (None, "search")),
+        signals.FILE_SEARCHES.name: sum(1 for item in items if _get(item, "type") == "file_search_call"),
+        signals.REFUSED.name: any(_get(part, "type") == "refusal" for part in parts),
+    }
+    return {**{name: value for name, value in found.items() if value}, **cost_attributes(_get(answer, "usage"))}
+
+
+def reported_cost(invocation: InferenceInvocation, usage: Any) -> None:
+    """What a router says that it charged, in US dollars: https://openrouter.ai/docs/use-cases/usage-accounting."""
+    invocation.attributes.update(cost_attributes(usage))
+
+
+def _get(value: Any, name: str) -> Any:
+    """A field of an answer, or of one that was left as plain data."""
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
 
 
 def images(invocation: InferenceInvocation, arguments: dict[str, Any], answer: Any) -> None:
@@ -20,6 +74,7 @@ def images(invocation: InferenceInvocation, arguments: dict[str, Any], answer: A
         invocation.attributes[signals.IMAGES.name] = len(data)
     elif str(getattr(answer, "type", "")).endswith(".completed"):
         invocation.attributes[signals.IMAGES.name] = 1
+        invocation.finish_reasons = ["stop"]
     if (usage := getattr(answer, "usage", None)) is not None:
         _tokens(invocation, usage)
         written = getattr(usage, "output_tokens_details", None)
@@ -42,6 +97,8 @@ def transcription(invocation: InferenceInvocation, arguments: dict[str, Any], an
     """https://platform.openai.com/docs/api-reference/audio/createTranscription, and of translations."""
     del arguments
     invocation.output_type = "text"
+    if getattr(answer, "type", None) == "transcript.text.done":
+        invocation.finish_reasons = ["stop"]
     usage = getattr(answer, "usage", None)
     if getattr(usage, "type", None) == "tokens" or hasattr(usage, "input_tokens"):
         _tokens(invocation, usage)

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 from openai import AsyncStream, Stream
 from openai._legacy_response import LegacyAPIResponse
+from openai._response import BaseAPIResponse
+from opentelemetry.instrumentation.genai.openai._raw_response import wrap_stream_result
 from opentelemetry.instrumentation.genai.openai.utils import get_server_address_and_port
 from opentelemetry.trace import TracerProvider
 from opentelemetry.util.genai.handler import TelemetryHandler
@@ -136,10 +138,10 @@ class _Calls:
             return None
 
     def _end(self, invocation: InferenceInvocation, arguments: dict[str, Any], answer: Any) -> Any:
-        if isinstance(answer, Stream):
-            return _Chunks(answer, invocation, partial(self._note, invocation, arguments))
-        if isinstance(answer, AsyncStream):
-            return _AsyncChunks(answer, invocation, partial(self._note, invocation, arguments))
+        if arguments.get("stream") and isinstance(answer, (Stream, AsyncStream, BaseAPIResponse, LegacyAPIResponse)):
+            note = partial(self._note, invocation, arguments)
+            raw: Any = answer
+            return wrap_stream_result(partial(_chunks, note), raw, invocation, capture_content=False)
         self._note(invocation, arguments, _parsed(answer))
         invocation.stop()
         return answer
@@ -153,6 +155,10 @@ def _parsed(answer: Any) -> Any:
         return answer.parse()
     except Exception:  # the application, which asked for the raw answer, will see why
         return None
+
+
+def _chunks(note: Callable[[Any], None], stream: Any, invocation: InferenceInvocation, _content: bool) -> Any:  # noqa: FBT001
+    return (_AsyncChunks if isinstance(stream, AsyncStream) else _Chunks)(stream, invocation, note)
 
 
 class _Noting:

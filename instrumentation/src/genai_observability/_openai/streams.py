@@ -52,6 +52,7 @@ def _is_for_application(chunk: Any, call: OpenCall) -> bool:
             if carries_token(chunk):
                 call.first_token = time_ns()
                 call.chunks = 1
+                call.refused = _refuses(chunk)
         else:
             call.chunks += 1
         return not call.usage_is_ours or not _is_usage(chunk, call)
@@ -80,6 +81,12 @@ def carries_token(chunk: Any) -> bool:
         ):
             return True
     return False
+
+
+def _refuses(chunk: Any) -> bool:
+    if isinstance(kind := getattr(chunk, "type", None), str):
+        return kind == "response.refusal.delta"
+    return any(getattr(getattr(choice, "delta", None), "refusal", None) for choice in chunk.choices)
 
 
 def _is_usage(chunk: Any, call: OpenCall) -> bool:

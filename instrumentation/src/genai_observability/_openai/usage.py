@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from genai_observability import signals
 from genai_observability._open_calls import OpenCall
+from genai_observability._openai.reported_cost import cost_attributes
 
 _VARIABLE: Final = "GENAI_OBSERVABILITY_STREAM_USAGE"
 _RAW_RESPONSE: Final = "x-stainless-raw-response"
@@ -58,7 +59,7 @@ def _may_ask(client: Any) -> bool:
     return False
 
 
-def usage_attributes(usage: Any) -> dict[str, int]:
+def usage_attributes(usage: Any) -> dict[str, int | float | str]:
     """Span attributes of the usage that a chat answer reports."""
     asked, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
     counts = {
@@ -68,4 +69,5 @@ def usage_attributes(usage: Any) -> dict[str, int]:
         signals.CACHE_WRITE_TOKENS: getattr(asked, "cache_write_tokens", None),
         signals.REASONING_TOKENS: getattr(answered, "reasoning_tokens", None),
     }
-    return {attribute.name: count for attribute, count in counts.items() if isinstance(count, int)}
+    reported = {attribute.name: count for attribute, count in counts.items() if isinstance(count, int)}
+    return {**reported, **cost_attributes(usage)}
