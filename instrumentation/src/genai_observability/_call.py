@@ -80,8 +80,8 @@ class Call:
     ``usage`` is what else was used and is priced, by the names of ``signals.USAGE``. ``service_tier`` is the one that
     served the call, such as ``"flex"`` or ``"batch"``. ``reported_cost`` is what the provider itself says that it
     charged, in US dollars. ``batch`` is the id of the batch whose result the call is: it began when the batch was
-    created, and its duration is the wait until the result was fetched. ``background`` calls submitted
-    work whose usage a later call reports.
+    created, and its duration is the wait until the result was fetched. ``background`` calls submitted work whose usage
+    a later call reports.
     """
 
     operation: str
