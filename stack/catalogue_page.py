@@ -57,8 +57,8 @@ _METADATA: Final = """\
 `{prefix}*` is the free metadata of `attributed_to(metadata=…)`: unbounded, on spans and in both logs.
 """
 
-_NOT_ON_SPANS: Final = {signals.EVENT_NAME, signals.ERROR_MESSAGE, signals.DURATION}
-"""Fields of the request log that a span has no attribute for: its status and its times say them."""
+_NOT_ON_SPANS: Final = {signals.EVENT_NAME, signals.ERROR_MESSAGE, signals.DURATION, signals.BATCH}
+"""Fields of the request log that a span has no attribute for: its status and its times say them, or it is not made."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,7 +136,7 @@ def _attribute(attribute: Attribute) -> tuple[str, ...]:
 
 def _carriers(attribute: Attribute) -> list[str]:
     carried = {
-        "span": attribute in (*signals.CALL_FIELDS, *signals.CONTENT) and attribute not in _NOT_ON_SPANS,
+        "span": attribute in {*signals.CALL_FIELDS, *signals.SPAN_FIELDS, *signals.CONTENT} - _NOT_ON_SPANS,
         "step": attribute in signals.STEP_FIELDS,
         "log": attribute in signals.CALL_FIELDS,
         "score": attribute in signals.EVALUATION_FIELDS,

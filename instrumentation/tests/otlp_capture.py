@@ -3,6 +3,7 @@
 import gzip
 import socket
 import threading
+import time
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -26,10 +27,11 @@ def values(attributes: Iterable[Any]) -> dict[str, Any]:
 
 
 class Capture:
-    """Keeps the raw bodies by path, and decodes them on demand."""
+    """Keeps the raw bodies by path, and decodes them on demand; takes ``delay`` seconds for each."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, *, delay: float = 0.0) -> None:
         """Listen on a port of the loopback interface, by default any that is free."""
+        self._delay = delay
         self.bodies: dict[str, list[bytes]] = {}
         self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
@@ -78,13 +80,14 @@ class Capture:
         return [group for request in requests for group in request.resource_spans]
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
-        bodies = self.bodies
+        bodies, delay = self.bodies, self._delay
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":
                     body = gzip.decompress(body)
+                time.sleep(delay)
                 bodies.setdefault(self.path, []).append(body)
                 self.send_response(200)
                 self.send_header("content-type", "application/x-protobuf")

@@ -79,7 +79,9 @@ class Call:
 
     ``usage`` is what else was used and is priced, by the names of ``signals.USAGE``. ``service_tier`` is the one that
     served the call, such as ``"flex"`` or ``"batch"``. ``reported_cost`` is what the provider itself says that it
-    charged, in US dollars. ``background`` calls submitted work whose usage a later call reports.
+    charged, in US dollars. ``batch`` is the id of the batch whose result the call is: it began when the batch was
+    created, and its duration is the wait until the result was fetched. ``background`` calls submitted work whose usage
+    a later call reports.
     """
 
     operation: str
@@ -107,15 +109,16 @@ class Call:
     exchange: Exchange = field(default_factory=Exchange)
     stream_end: StreamEnd | None = None
     estimate: Estimate | None = None
+    batch: str | None = None
 
     @property
     def output_tokens_per_second(self) -> float | None:
         """Output tokens over the time in which they were written.
 
         That time is what follows the first chunk where the answer was streamed, else the whole call. ``None`` without
-        output, or where the time is too short to divide by.
+        output, for a batch, or where the time is too short to divide by.
         """
-        if not self.tokens.output:
+        if not self.tokens.output or self.batch:
             return None
         writing = self.duration - (self.time_to_first_token or 0.0)
         return self.tokens.output / writing if writing > _SHORTEST_WRITING else None

@@ -1,4 +1,4 @@
-"""The client libraries whose calls are recorded, each through the wrapper that OpenTelemetry maintains for it."""
+"""The client libraries whose calls are recorded, each through a wrapper that OpenTelemetry maintains for it."""
 
 import importlib
 import logging
@@ -21,27 +21,58 @@ _logger = logging.getLogger("genai_observability")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Client:
-    """A client library, the instrumentor class that wraps it, and what this package watches of it besides."""
+class Wrapper:
+    """An instrumentor class that wraps a client library, and the extra of this package that brings it."""
 
-    library: str
     extra: str
     module: str
     instrumentor: str
-    watch: str | None = None
-    """Module of this package whose ``watch()`` sees to what the instrumentor leaves out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A client library, its wrappers in the order of preference, and what this package watches of it besides."""
+
+    library: str
+    wrappers: tuple[Wrapper, ...]
+    watch: str
+    """Module of this package whose ``watch()`` sees to what they leave out."""
+
+    @property
+    def wrapper(self) -> Wrapper | None:
+        """The wrapper that is installed."""
+        return next((wrapper for wrapper in self.wrappers if is_installed(wrapper.module)), None)
+
+    @property
+    def missing(self) -> str:
+        """What to do where none is."""
+        default, *others = (f"'genai-observability[{wrapper.extra}]'" for wrapper in self.wrappers)
+        return f"pip install {default}" + "".join(f" (or {other})" for other in others)
 
 
 CLIENTS: Final = (
     Client(
         library="openai",
-        extra="openai",
-        module="opentelemetry.instrumentation.genai.openai",
-        instrumentor="OpenAIInstrumentor",
+        wrappers=(
+            Wrapper(
+                extra="openai",
+                module="opentelemetry.instrumentation.genai.openai",
+                instrumentor="OpenAIInstrumentor",
+            ),
+            Wrapper(
+                extra="openai-v2",
+                module="opentelemetry.instrumentation.openai_v2",
+                instrumentor="OpenAIInstrumentor",
+            ),
+        ),
         watch="genai_observability._openai",
     ),
 )
 
+OWN_SCOPE: Final = "genai_observability.clients"
+"""The instrumentation scope of the APIs that this package wraps itself."""
+SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {OWN_SCOPE}
+"""The instrumentation scopes of all wrappers."""
 
 Watch = Callable[[ModuleType, TracerProvider], Callable[[], None]]
 """Has a module of this package watch its client, with this tracer provider; returns what ends that."""
@@ -63,32 +94,20 @@ def wrap_clients(tracer_provider: TracerProvider, watch: Watch) -> Callable[[], 
 
 
 def _wrap(client: Client, tracer_provider: TracerProvider, watch: Watch) -> Iterator[Callable[[], None]]:
-    if not is_installed(client.module):
+    wrapper = client.wrapper
+    if wrapper is None:
         _logger.warning(
-            "Calls of %s are not seen: its wrapper is missing. Install it with: pip install 'genai-observability[%s]'.",
-            client.library, client.extra,
-        )  # fmt: skip
+            "Calls of %s are not seen: its wrapper is missing. Install it with: %s.", client.library, client.missing
+        )
         return
     tracers = AllCallsProvider(tracer_provider, RECORDED_OPERATIONS)
-    if client.watch is not None:
-        yield _watched(client, client.watch, watch, tracers)
-    instrumentor = getattr(importlib.import_module(client.module), client.instrumentor)()
+    yield watch(importlib.import_module(client.watch), tracers)
+    instrumentor = getattr(importlib.import_module(wrapper.module), wrapper.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider
     with _without_content():
         instrumentor.instrument(tracer_provider=tracers, meter_provider=no_metrics(), logger_provider=no_logs())
     yield instrumentor.uninstrument
-
-
-def _watched(client: Client, module: str, watch: Watch, tracers: TracerProvider) -> Callable[[], None]:
-    try:
-        return watch(importlib.import_module(module), tracers)
-    except (ImportError, AttributeError) as error:
-        _logger.warning(
-            "Of the calls of %s only the main ones are recorded, without retries and quotas: this version is not "
-            "known (%s).", client.library, error,
-        )  # fmt: skip
-        return lambda: None
 
 
 @contextmanager

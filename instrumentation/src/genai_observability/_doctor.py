@@ -50,8 +50,8 @@ def _clients() -> list[Finding]:
     for client in CLIENTS:
         if not is_installed(client.library):
             found, right = "not installed in this Python: no call of it can be recorded", False
-        elif not is_installed(client.module):
-            found, right = f"its wrapper is missing: pip install 'genai-observability[{client.extra}]'", False
+        elif client.wrapper is None:
+            found, right = f"its wrapper is missing: {client.missing}", False
         else:
             found, right = f"{_version(client.library)}, its calls are recorded", True
         findings.append(Finding(client.library, found, right))

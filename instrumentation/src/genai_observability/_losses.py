@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-Kind = Literal["call", "span", "log", "label", "content"]
+Kind = Literal["call", "span", "log", "label", "content", "batch"]
 """What can be lost: see ``signals.DROPPED``."""
 
 Losses = Counter[Kind]

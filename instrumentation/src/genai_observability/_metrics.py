@@ -49,6 +49,7 @@ class Metrics:
         self._cost = _counter(meter, signals.CALL_COST)
         self._estimated_cost = _counter(meter, signals.CALL_ESTIMATED_COST)
         self._unpriced = _counter(meter, signals.CALLS_UNPRICED)
+        self._batch_calls = _counter(meter, signals.BATCH_CALLS)
         self._phases = _counter(meter, signals.CALL_PHASES)
         self._retries = _counter(meter, signals.CALL_RETRIES)
         self._scores = _histogram(meter, signals.EVALUATIONS)
@@ -115,6 +116,9 @@ class Metrics:
         if call.error_type:
             error = signals.ERROR_TYPE.name
             ended = (*ended, (error, self._labels.bound_value(error, call.error_type)))
+        if call.batch:
+            self._add(self._batch_calls, 1, labels, context, ended)
+            return
         self._duration.record(call.duration, labels, context, ended)
         if call.time_to_first_token is not None:
             self._time_to_first_token.record(call.time_to_first_token, labels, context)

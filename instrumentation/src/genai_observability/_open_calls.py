@@ -30,11 +30,13 @@ class OpenCall:
         "answered",
         "attribution",
         "chunks",
+        "complete",
         "first_token",
         "headers",
         "prompt_bytes",
         "refusals",
         "refused",
+        "scope",
         "sent",
         "span",
         "streams",
@@ -43,6 +45,7 @@ class OpenCall:
 
     def __init__(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
         self.span = span
+        self.scope = scope_of(span)
         self.attribution = attribution
         self.sent: list[int] = []
         """When each attempt left: the first one, and each retry of the client library."""
@@ -60,6 +63,8 @@ class OpenCall:
         """When the first chunk came that carried something of the answer."""
         self.chunks = 0
         """Chunks that carried something of the answer."""
+        self.complete = False
+        """Whether the stream was read to its end."""
         self.refused = False
         """Whether that first chunk brought a refusal."""
         self.usage_is_ours = False
@@ -67,17 +72,26 @@ class OpenCall:
 
 
 class OpenCalls:
-    """The calls that have begun and not ended."""
+    """The calls that have begun and not ended.
 
-    def __init__(self) -> None:
+    ``wrappers`` are the scopes of the instrumentations whose calls contain no other: a call that begins within one of
+    theirs is the same one, seen by another instrumentation.
+    """
+
+    def __init__(self, wrappers: frozenset[str] = frozenset()) -> None:
+        self._wrappers = wrappers
         self._calls: dict[int, OpenCall] = {}
 
     def begin(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
         """A span has started that is the call of a model."""
         if len(self._calls) >= _MOST:
             self._calls.pop(next(iter(self._calls)), None)
-        if span.context is not None:
-            self._calls[span.context.span_id] = OpenCall(span, attribution)
+        if span.context is None:
+            return
+        outer = self._calls.get(span.parent.span_id) if span.parent else None
+        if outer is None or outer.scope not in self._wrappers or outer.scope == scope_of(span):
+            outer = OpenCall(span, attribution)
+        self._calls[span.context.span_id] = outer
 
     def current(self) -> OpenCall | None:
         """The call whose span is the current one."""
@@ -93,7 +107,7 @@ class OpenCalls:
         return any(each in self._calls for each in ids)
 
     def end(self, span: ReadableSpan) -> OpenCall | None:
-        """What was learned of the call of a span that has ended."""
+        """What was learned of the call of a span that has ended; ``span`` of it may be another one of the same call."""
         return self._calls.pop(span.context.span_id, None) if span.context is not None else None
 
     def streams(self) -> list[OpenCall]:
@@ -101,9 +115,13 @@ class OpenCalls:
         return [call for call in list(self._calls.values()) if call.streams and call.answered is not None]
 
     def by_model(self) -> Counter[tuple[str, str]]:
-        """How many calls are open, by provider and requested model."""
+        """How many calls are open, by provider and requested model; those around others are seen in these."""
         found: Counter[tuple[str, str]] = Counter()
-        for call in list(self._calls.values()):
+        calls = set(list(self._calls.values()))  # noqa: C414 - a list is made in one go, while other threads add calls
+        around = {call.span.parent.span_id for call in calls if call.span.parent}
+        for call in calls:
+            if call.span.context is not None and call.span.context.span_id in around:
+                continue
             attributes: Mapping[str, Any] = call.span.attributes or {}
             found[provider_name(attributes), str(attributes.get(signals.REQUEST_MODEL.name, ""))] += 1
         return found
@@ -111,3 +129,8 @@ class OpenCalls:
     def forget(self) -> None:
         """In a child made by fork: the open calls are the parent's."""
         self._calls.clear()
+
+
+def scope_of(span: ReadableSpan) -> str:
+    """The name of the instrumentation that made a span."""
+    return span.instrumentation_scope.name if span.instrumentation_scope else ""

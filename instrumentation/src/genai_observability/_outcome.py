@@ -36,24 +36,25 @@ _KEPT: Final = ("ip",)  # of a server that does not answer: whoever is on call n
 
 
 def outcome(
-    error_type: str | None, message: str | None, *, streamed: bool, finish_reasons: tuple[str, ...], usage: bool
+    error_type: str | None, message: str | None, *, streamed: bool, finish_reasons: tuple[str, ...], complete: bool
 ) -> Outcome:
     """Classify a finished call.
 
-    A stream that its reader closed early ends without error, finish reason or usage: it was cancelled.
+    A stream that its reader closed early ends without error and finish reason: it was cancelled. ``complete`` says that
+    its end was seen, by its usage or otherwise.
     """
     if error_type is None:
-        return "cancelled" if streamed and not finish_reasons and not usage else "success"
+        return "cancelled" if streamed and not finish_reasons and not complete else "success"
     if message == ABANDONED:
         return "cancelled"
     return _BY_ERROR.get(error_type.rsplit(".", 1)[-1], "error")
 
 
 def stream_end(
-    outcome: Outcome, message: str | None, *, finish_reasons: tuple[str, ...], usage: bool, begun: bool
+    outcome: Outcome, message: str | None, *, finish_reasons: tuple[str, ...], complete: bool, begun: bool
 ) -> StreamEnd:
     """How a streamed answer ended; ``begun`` says whether any of it was read."""
-    if outcome == "success" or finish_reasons or usage:
+    if outcome == "success" or finish_reasons or complete:
         return "complete"
     if outcome == "cancelled" and message in (None, ABANDONED):
         return "abandoned" if begun else "unread"

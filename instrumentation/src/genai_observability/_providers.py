@@ -53,6 +53,10 @@ class Providers:
         """Export what all three hold, ours or the application's."""
         _call_all((self.tracer, self.meter, self.logger), "force_flush")
 
+    def send_logs(self) -> None:
+        """Export the log records that wait."""
+        _call_all((self.logger,), "force_flush")
+
     def shutdown(self) -> None:
         """Export what the owned ones hold and end them; the application's go on."""
         _call_all(self.owned, "shutdown")

@@ -16,15 +16,17 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability import _application_logs, _attribution, _baggage, _gauges, _steps, _threads, signals
+from genai_observability._batches import Batches
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.checked_methods import check_first
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._children import deliver_at_end
-from genai_observability._clients import wrap_clients
+from genai_observability._clients import SCOPES, wrap_clients
 from genai_observability._content.recorded import SPANS_AN_EXPORT
 from genai_observability._content.settings import Content, chosen
 from genai_observability._content.watch import ContentWatch
+from genai_observability._duplicates import Duplicates
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._feedback import FEEDBACK, Sign
 from genai_observability._losses import Losses
@@ -84,7 +86,8 @@ class Recorder:
         self._enforcement = enforcement
         self._prices = Prices()
         self._recent = RecentCalls()
-        self._open_calls = OpenCalls()
+        self._duplicates = Duplicates()
+        self._open_calls = OpenCalls(SCOPES)
         self._losses: Losses = Counter()
         self.open_steps = OpenSteps()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
@@ -111,6 +114,13 @@ class Recorder:
         self._measures = Measures(meter, on_overflow=lambda: self._losses.update(("label",)))
         _gauges.observe(meter)
         self._worker.settle = self._metrics.settle
+        self._batches = Batches(
+            worker=self._worker,
+            submission=self._recent.find,
+            record=self._account,
+            send=self._providers.send_logs,
+            on_dropped=lambda: self._losses.update(("batch",)),
+        )
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=logs):
@@ -121,7 +131,10 @@ class Recorder:
         self._unwrap = wrap_clients(
             self._providers.tracer,
             lambda module, tracers: module.watch(
-                self._open_calls, tracers, attribution_to_provider=attribution_to_provider
+                self._open_calls,
+                tracers,
+                fetched=self._batches.fetched,
+                attribution_to_provider=attribution_to_provider,
             ),
         )
         self._end_checks: Callable[[], None] | None = None
@@ -146,6 +159,7 @@ class Recorder:
 
     def deliver(self, **_: Any) -> None:
         """Export everything at the end of the process, which waits for that ``END`` seconds at most."""
+        self._batches.wait()
         self.force_flush(END)
 
     def shutdown(self, timeout: float) -> bool:
@@ -158,6 +172,7 @@ class Recorder:
         self._stop_baggage()
         if self._log_handler is not None:
             logging.getLogger().removeHandler(self._log_handler)
+        self._batches.wait()
         return self._worker.run(self._finish, timeout=timeout)
 
     def enforces(self, budgets: tuple[Budget, ...]) -> bool:
@@ -247,16 +262,11 @@ class Recorder:
 
     def _record(self, span: ReadableSpan, noted: OpenCall | None, step: OpenStep | None) -> ReadableSpan:
         call = read_call(span, noted)
-        price = self._price(call)
-        derived = derived_attributes(call, price)
-        context = context_of(span.context)
-        if step is not None:
-            step.charge(price)
-        self._metrics.record_call(call, price, context)
-        if self._enforcement is not None:
-            self._enforcement.book(call, price)
-        self._request_log.write_call(call, price, derived, context)
         content, threats = self._content.look(span)
+        if (scope := self._duplicates.counted_by(call, span, noted)) is not None:
+            return enriched(span, call, {**content, signals.DUPLICATE_OF.name: scope})
+        context = context_of(span.context)
+        derived = self._account(call, context, step)
         for threat in threats:
             attributes = finding_fields(call, threat)
             self._metrics.record_finding(attributes, context)
@@ -270,6 +280,18 @@ class Recorder:
         open_step.on_late = lambda cost: self._measures.record(signals.STEP_COSTS, float(cost), labels, context)
         attributes = {**self._content.attributes(span), **_steps.derived_attributes(step)}
         return with_attributes(span, attributes, scrubbed_status(span))
+
+    def _account(self, call: Call, context: Context, step: OpenStep | None = None) -> dict[str, Value]:
+        """Price, count and log a call; returns what its span gets of that."""
+        price = self._price(call)
+        if step is not None:
+            step.charge(price)
+        derived = derived_attributes(call, price)
+        self._metrics.record_call(call, price, context)
+        if self._enforcement is not None:
+            self._enforcement.book(call, price)
+        self._request_log.write_call(call, price, derived, context)
+        return derived
 
     def _price(self, call: Call) -> Price:
         price = self._prices.price(call)
@@ -288,6 +310,7 @@ class Recorder:
             self._open_calls.forget()
             self.open_steps.forget()
             self._metrics.forget()
+            self._batches.forget()
             self._content.after_fork()
             self._providers.after_fork()
             deliver_at_end(self, forked=True)

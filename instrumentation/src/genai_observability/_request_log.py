@@ -118,7 +118,8 @@ def call_fields(call: Call) -> _Fields:
         (signals.SERVICE_TIER.name, call.service_tier),
         (signals.ERROR_TYPE.name, call.error_type),
         (signals.ERROR_MESSAGE.name, call.error_message),
-        (signals.DURATION.name, call.duration),
+        (signals.DURATION.name, None if call.batch else call.duration),
+        (signals.BATCH.name, call.batch),
     )
     return {
         **{name: value for name, value in fields if value is not None},
@@ -171,7 +172,7 @@ def derived_attributes(call: Call, price: Price) -> dict[str, Value]:
 
 def _sentence(call: Call, price: Price) -> str:
     parts = [f"{call.operation} {call.response_model or call.request_model or call.provider}: {call.outcome}"]
-    parts.append(f"{call.duration:.2f} s")
+    parts.append("of a batch" if call.batch else f"{call.duration:.2f} s")
     if call.tokens.reported:
         parts.append(f"{call.tokens.input or 0}+{call.tokens.output or 0} tokens")
     if price.amount is not None:

@@ -29,6 +29,7 @@ from genai_observability._steps import NAMED_BY, OpenStep, OpenSteps, Step, is_s
 MODEL_OPERATIONS: Final = frozenset(
     {"chat", "text_completion", "generate_content", "embeddings"}  # the conventions' names, and some of our own:
     | {"image_generation", "speech", "transcription", "translation", "moderation"}
+    | {"batch"}  # the submission of one
 )
 """``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
 _FETCH: Final = "fetch_response"
@@ -201,14 +202,15 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
         cache_write=attributes.count(signals.CACHE_WRITE_TOKENS.name) or attributes.count(_OLDER_CACHE_WRITE) or 0,
         reasoning=attributes.count(signals.REASONING_TOKENS.name) or 0,
     )
-    streamed = values.get(signals.STREAM.name) is True
+    streamed = values.get(signals.STREAM.name) is True or bool(noted and noted.chunks)
     finish_reasons = attributes.texts(signals.FINISH_REASONS.name)
-    ending = outcome(error_type, message, streamed=streamed, finish_reasons=finish_reasons, usage=tokens.reported)
+    complete = tokens.reported or bool(noted and noted.complete)
+    ending = outcome(error_type, message, streamed=streamed, finish_reasons=finish_reasons, complete=complete)
     first_chunk = attributes.seconds(signals.TIME_TO_FIRST_CHUNK.name)
     end: StreamEnd | None = None
     if streamed:
         begun = first_chunk is not None or bool(noted and noted.chunks)
-        end = stream_end(ending, message, finish_reasons=finish_reasons, usage=tokens.reported, begun=begun)
+        end = stream_end(ending, message, finish_reasons=finish_reasons, complete=complete, begun=begun)
     exchange = read_exchange(noted, started=started, ended=ended) if noted else _NO_EXCHANGE
     reported_cost = attributes.reported_cost()
     return Call(
@@ -277,7 +279,7 @@ def read_step(span: ReadableSpan, open_step: OpenStep) -> Step:
         kind=kind,
         name=attributes.text(NAMED_BY.get(kind, "")),
         duration=max((span.end_time or 0) - (span.start_time or 0), 0) / 1e9,
-        outcome=outcome(error_type, None, streamed=False, finish_reasons=(), usage=False),
+        outcome=outcome(error_type, None, streamed=False, finish_reasons=(), complete=True),
         error_type=error_type,
         documents=attributes.count(signals.DOCUMENT_COUNT.name),
         best_score=attributes.seconds(signals.BEST_SCORE.name),

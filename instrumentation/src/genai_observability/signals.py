@@ -420,6 +420,20 @@ OUTPUT_RATE: Final = Attribute(
     meaning="Output tokens over the time after the first chunk (streamed), or over the whole call",
 )
 
+BATCH: Final = Attribute(
+    name="genai_observability.batch.id",
+    type="string",
+    status="own",
+    meaning="The batch whose result the call is; such a call has a price, and no duration",
+)
+DUPLICATE_OF: Final = Attribute(
+    name="genai_observability.duplicate_of",
+    type="string",
+    bounded=True,
+    status="own",
+    meaning="On the span of a call that is counted by another span: the instrumentation (its scope) that made that one",
+)
+
 # --- Quality -------------------------------------------------------------------------------------------------------
 
 EVALUATION_NAME: Final = Attribute(
@@ -668,7 +682,7 @@ CALL_FIELDS: Final = (
     *USAGE, SERVICE_TIER,
     COST, COST_CURRENCY, COST_SOURCE, UNPRICED, ESTIMATED_INPUT, ESTIMATED_OUTPUT, ESTIMATED_COST,
     OUTCOME, ERROR_TYPE, ERROR_MESSAGE, DURATION, TIME_TO_FIRST_TOKEN, TIME_PER_TOKEN, OUTPUT_RATE,
-    STREAM_END, RETRIES, PROVIDER_REQUEST_ID, *PHASE_SECONDS.values(),
+    STREAM_END, RETRIES, PROVIDER_REQUEST_ID, BATCH, *PHASE_SECONDS.values(),
     *ATTRIBUTION,
 )  # fmt: skip
 """What a record of the request log carries, besides its trace id and span id; fields without a value are absent."""
@@ -676,6 +690,8 @@ CALL_FIELDS: Final = (
 FLAG_EVENT: Final = "feature_flag.evaluation"
 """``event.name`` of the evaluation of a feature flag."""
 FLAG_FIELDS: Final = (EVENT_NAME, FLAG_KEY, FLAG_VARIANT, FLAG_REASON, FLAG_PROVIDER, ERROR_TYPE, *ATTRIBUTION)
+SPAN_FIELDS: Final = (DUPLICATE_OF,)
+"""What only spans carry: the calls that they are of are not recorded."""
 
 EVALUATION_FIELDS: Final = (
     EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, FEEDBACK_CATEGORY,
@@ -818,6 +834,15 @@ CALLS_UNPRICED: Final = Metric(
     labels=(*CALL_LABELS, UNPRICED),
     status="own",
     meaning="Calls whose cost is not known; they are missing from the cost",
+)
+BATCH_CALLS: Final = Metric(
+    name="genai_observability.batch.calls",
+    kind="counter",
+    unit="{call}",
+    labels=(*CALL_LABELS, OUTCOME, ERROR_TYPE),
+    status="own",
+    meaning="Results of batches, when they are fetched; their cost and tokens are counted as of any call, but neither "
+    "they nor the hours that they took are in the durations of calls",
 )
 PRICES_AGE: Final = Metric(
     name="genai_observability.prices.age",
@@ -1028,8 +1053,9 @@ DROPPED: Final = Metric(
             bounded=True,
             status="own",
             meaning="call (too many waited: not counted, only traced), span and log (no room was left for them, or "
-            "the Collector did not take them), label (it had too many values; they are counted as _other) or content "
-            "(too much of it waited: the call is recorded without)",
+            "the Collector did not take them), label (it had too many values; they are counted as _other), content "
+            "(too much of it waited: the call is recorded without) or batch (a file of results, for which there was no "
+            "room)",
         ),
     ),
     status="own",
@@ -1038,12 +1064,15 @@ DROPPED: Final = Metric(
 
 METRICS: Final = (
     CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
-    CALL_ESTIMATED_COST, CALLS_UNPRICED, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT, QUOTA_REMAINING,
-    QUOTA_USED, PRICES_AGE, STEP_DURATION, STEP_COSTS, STEP_DOCUMENTS, STEP_SCORES, CACHE_REQUESTS, CACHE_SIMILARITY,
+    CALL_ESTIMATED_COST, CALLS_UNPRICED, BATCH_CALLS, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT,
+    QUOTA_REMAINING, QUOTA_USED, PRICES_AGE, STEP_DURATION, STEP_COSTS, STEP_DOCUMENTS, STEP_SCORES, CACHE_REQUESTS, CACHE_SIMILARITY,
     CACHE_AGE, CACHE_SAVED_COST, CACHE_SAVED_TIME, CACHE_EVICTIONS, CACHE_SIZE, FALLBACKS, BREAKERS, QUEUE_DEPTH,
     EVALUATIONS, FEEDBACK, FEEDBACK_WEIGHT, FEEDBACK_SATISFACTION, BUDGET_EXCEEDED, BUDGET_UNCHECKED, BUDGET_USED,
     SECURITY_FINDINGS, DROPPED,
 )  # fmt: skip
+
+
+_FIELDS: Final = (CALL_FIELDS, SPAN_FIELDS, STEP_FIELDS, EVALUATION_FIELDS, SECURITY_FIELDS, FLAG_FIELDS, CONTENT)
 
 
 def attributes() -> tuple[Attribute, ...]:
@@ -1051,7 +1080,16 @@ def attributes() -> tuple[Attribute, ...]:
     labels: Iterable[Attribute] = (label for metric in METRICS for label in metric.labels)
     found = {
         attribute.name: attribute
-        for fields in (CALL_FIELDS, STEP_FIELDS, EVALUATION_FIELDS, SECURITY_FIELDS, FLAG_FIELDS, CONTENT, labels)
+        for fields in (
+            CALL_FIELDS,
+            SPAN_FIELDS,
+            STEP_FIELDS,
+            EVALUATION_FIELDS,
+            SECURITY_FIELDS,
+            FLAG_FIELDS,
+            CONTENT,
+            labels,
+        )
         for attribute in fields
     }
     return tuple(found[name] for name in sorted(found))

@@ -1,30 +1,58 @@
-"""What OpenTelemetry's wrapper of the OpenAI client does not look at.
+"""What OpenTelemetry's wrappers of the OpenAI client do not look at.
 
-The requests of each call and their headers (``requests``), the chunks of streams (``streams``), and the APIs that it
-leaves out (``apis``). ``wrapper`` reads more of the answers and keeps its faults from the application; ``lean`` has it
-do less for each chunk; ``unmarked`` sees that the provider is told nothing of ours.
+The requests of each call and their headers (``requests``), the chunks of streams (``streams``), the APIs that they
+leave out (``apis``), and the results of batches (``batches``). ``wrapper`` reads more of the answers and keeps its
+faults from the application; ``lean`` has it do less for each chunk; ``unmarked`` sees that the provider is told nothing
+of ours. Each part stands for itself: a version of the client or of the wrapper that one of them does not know costs
+what that part would have done.
 """
 
+import importlib
+import logging
 from collections.abc import Callable
+from typing import Any, Final
 
 from opentelemetry.trace import TracerProvider
 
+from genai_observability._batches import Results
 from genai_observability._open_calls import OpenCalls
-from genai_observability._openai import apis, disclosure, lean, requests, streams, unmarked, wrapper
+from genai_observability._openai import disclosure
+
+_LOST: Final = {
+    "requests": "retries, quotas, request ids and the phases of calls are not recorded",
+    "streams": "the first tokens of streams are not recorded",
+    "apis": "calls for images, audio, moderations, legacy completions and submissions of batches are not recorded",
+    "batches": "the results of batches are not recorded",
+    "unmarked": "requests to the provider may carry the ids of traces",
+}
+
+_logger = logging.getLogger("genai_observability")
 
 
 def watch(
-    open_calls: OpenCalls, tracer_provider: TracerProvider, *, attribution_to_provider: bool
+    open_calls: OpenCalls,
+    tracer_provider: TracerProvider,
+    *,
+    fetched: Callable[[Results], None],
+    attribution_to_provider: bool,
 ) -> Callable[[], None]:
-    """Watch the client from now on; returns what ends that."""
+    """Watch the client from now on; returns what ends that.
+
+    Args:
+        open_calls: The calls that have begun and not ended.
+        tracer_provider: Where the spans of the APIs go that the wrapper leaves out.
+        fetched: Gets the results of batches.
+        attribution_to_provider: Whether OpenAI is told of the attribution.
+    """
     attribute = disclosure.attributed if attribution_to_provider else None
     undo = [
-        *requests.watch(open_calls, attribute=attribute),
-        *streams.watch(),
-        *apis.wrap(tracer_provider),
-        *wrapper.complete(),
-        *lean.shorten(),
-        *unmarked.watch(),
+        *_start("requests", open_calls, attribute=attribute),
+        *_start("streams"),
+        *_start("apis", tracer_provider),
+        *_start("batches", fetched),
+        *_start("wrapper"),
+        *_start("lean"),
+        *_start("unmarked"),
     ]
 
     def end() -> None:
@@ -32,3 +60,13 @@ def watch(
             each()
 
     return end
+
+
+def _start(part: str, *arguments: Any, **more: Any) -> list[Callable[[], None]]:
+    try:
+        started: list[Callable[[], None]] = importlib.import_module(f"{__name__}.{part}").watch(*arguments, **more)
+    except Exception as error:  # whatever another version brings
+        if part in _LOST:
+            _logger.warning("With these versions of openai and its wrapper %s: %s.", _LOST[part], error)
+        return []
+    return started

@@ -5,7 +5,7 @@ which the wrapper reads nothing, also the arguments, and a chunk where the answe
 not parsed. Answers are read with care: compatible servers leave out what they like.
 """
 
-from typing import Any, Final
+from typing import Any
 
 from openai._legacy_response import LegacyAPIResponse
 from opentelemetry.instrumentation.genai.openai.response_extractors import _parse_raw_response
@@ -13,6 +13,7 @@ from opentelemetry.instrumentation.genai.openai.utils import set_chat_usage
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
 from genai_observability import signals
+from genai_observability._openai.reported_cost import cost_attributes
 
 
 def chat(invocation: InferenceInvocation, answer: Any) -> None:
@@ -57,27 +58,6 @@ def response_attributes(answer: Any) -> dict[str, Any]:
 def reported_cost(invocation: InferenceInvocation, usage: Any) -> None:
     """What a router says that it charged, in US dollars: https://openrouter.ai/docs/use-cases/usage-accounting."""
     invocation.attributes.update(cost_attributes(usage))
-
-
-def cost_attributes(usage: Any) -> dict[str, str | float]:
-    """The same as span attributes; where the user pays the provider directly, its charge is in a field of its own."""
-    # Not by getattr: a field that is not there costs 3 µs.
-    fields = usage if isinstance(usage, dict) else getattr(usage, "model_extra", None) or {}
-    cost: Any = fields.get("cost")
-    if not _is_amount(cost):
-        return {}
-    if fields.get("is_byok") is True and _is_amount(
-        paid := _get(fields.get("cost_details"), "upstream_inference_cost")
-    ):
-        cost += paid
-    return {signals.COST.name: float(cost), signals.COST_SOURCE.name: "provider"}
-
-
-def _is_amount(value: Any) -> bool:
-    return type(value) in (int, float) and 0 <= value < _MOST_DOLLARS
-
-
-_MOST_DOLLARS: Final = 1e6  # what claims more is nonsense
 
 
 def _get(value: Any, name: str) -> Any:
@@ -131,6 +111,12 @@ def moderation(invocation: InferenceInvocation, arguments: dict[str, Any], answe
     """https://platform.openai.com/docs/api-reference/moderations."""
     del arguments
     invocation.output_type = "json"
+    _identity(invocation, answer)
+
+
+def batch(invocation: InferenceInvocation, arguments: dict[str, Any], answer: Any) -> None:
+    """https://platform.openai.com/docs/api-reference/batch/create: the submission, whose results come later."""
+    del arguments
     _identity(invocation, answer)
 
 

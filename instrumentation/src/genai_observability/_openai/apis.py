@@ -19,6 +19,7 @@ from opentelemetry.util.genai.handler import TelemetryHandler
 from opentelemetry.util.genai.invocation import InferenceInvocation
 from opentelemetry.util.genai.stream import AsyncStreamWrapper, SyncStreamWrapper
 
+from genai_observability._clients import OWN_SCOPE
 from genai_observability._openai import answers
 from genai_observability._openai.patching import harmless, replace
 from genai_observability._providers import no_logs, no_metrics
@@ -58,17 +59,18 @@ APIS: Final = (
         resource="audio.translations:Translations", method="create", operation="translation", note=answers.transcription
     ),
     Api(resource="moderations:Moderations", method="create", operation="moderation", note=answers.moderation),
+    Api(resource="batches:Batches", method="create", operation="batch", note=answers.batch),
     Api(resource="completions:Completions", method="create", operation="text_completion", note=answers.completion),
 )
 
 
-def wrap(tracer_provider: TracerProvider) -> list[Callable[[], None]]:
+def watch(tracer_provider: TracerProvider) -> list[Callable[[], None]]:
     """Wrap the methods of these APIs; returns what unwraps them."""
     handler = TelemetryHandler(
         tracer_provider=tracer_provider,
         meter_provider=no_metrics(),
         logger_provider=no_logs(),
-        instrumentation_scope_name="genai_observability",
+        instrumentation_scope_name=OWN_SCOPE,
     )
     active = [True]  # the client keeps methods for raw answers, with our functions in them, beyond their unwrapping
     undo: list[Callable[[], None]] = [active.clear]

@@ -16,7 +16,7 @@ from opentelemetry.util.genai.invocation import InferenceInvocation
 _AS_IT_IS: Final = contextlib.nullcontext()
 
 
-def shorten() -> list[Callable[[], None]]:
+def watch() -> list[Callable[[], None]]:
     """Take the short cuts; returns what ends that."""
     undo = [_override(InferenceInvocation, "_on_stream_chunk", _first_chunk_only)]
     for wrapper in (ChatStreamWrapper, AsyncChatStreamWrapper):

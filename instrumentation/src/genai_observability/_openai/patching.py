@@ -11,16 +11,21 @@ _logger = logging.getLogger("genai_observability")
 def replace(owner: object, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
     """Put a function in the place of a method; returns what puts the method back.
 
-    The method is left alone where this version of the client lacks it, and where somebody else has replaced it since.
+    The method is left alone where somebody else has replaced it since.
 
     Args:
-        owner: Class of the method, or module of the function.
+        owner: Class of the method, or module of the function; ``None`` for an API that this version does not have.
         name: Its name.
         noting: Makes the function from the method.
     """
-    original = vars(owner).get(name) if owner is not None else None
+    if owner is None:
+        return lambda: None
+    original = vars(owner).get(name)
     if not callable(original):
-        _logger.debug("%s of %s is not there: what it tells is not recorded.", name, owner)
+        _logger.warning(
+            "This version of openai has no %s.%s: what it tells of calls is not recorded.",
+            getattr(owner, "__name__", owner), name,
+        )  # fmt: skip
         return lambda: None
     replaced = functools.wraps(original)(noting(original))
     setattr(owner, name, replaced)

@@ -35,12 +35,14 @@ def _watched(chunks: Iterator[Any], call: OpenCall) -> Iterator[Any]:
     for chunk in chunks:
         if _is_for_application(chunk, call):
             yield chunk
+    call.complete = True
 
 
 async def _watched_async(chunks: AsyncIterator[Any], call: OpenCall) -> AsyncIterator[Any]:
     async for chunk in chunks:
         if _is_for_application(chunk, call):
             yield chunk
+    call.complete = True
 
 
 def _is_for_application(chunk: Any, call: OpenCall) -> bool:

@@ -11,13 +11,13 @@ variable ``GENAI_OBSERVABILITY_STREAM_USAGE`` says ``always`` for all of them, o
 import os
 from typing import Any, Final
 
-from openai._constants import RAW_RESPONSE_HEADER
-
 from genai_observability import signals
 from genai_observability._open_calls import OpenCall
-from genai_observability._openai.answers import cost_attributes
+from genai_observability._openai.reported_cost import cost_attributes
 
 _VARIABLE: Final = "GENAI_OBSERVABILITY_STREAM_USAGE"
+_RAW_RESPONSE: Final = "x-stainless-raw-response"
+"""The client's own header of calls for raw answers."""
 _AZURE_SINCE: Final = "2024-09-01"  # the first api-version of Azure that knows stream_options
 
 
@@ -42,7 +42,7 @@ def _is_silent_chat(options: Any) -> bool:
         options.url.endswith("/chat/completions")
         and not isinstance(body.get("stream_options"), dict)
         and "stream_options" not in (options.extra_json or {})
-        and RAW_RESPONSE_HEADER not in (options.headers or {})
+        and not any(name.lower() == _RAW_RESPONSE for name in options.headers or ())
     )
 
 

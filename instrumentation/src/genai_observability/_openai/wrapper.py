@@ -18,7 +18,7 @@ _MOST_PARTS: Final = 10_000
 """Choices, or tool calls, of an answer: the wrapper keeps a place for each number up to the highest."""
 
 
-def complete() -> list[Callable[[], None]]:
+def watch() -> list[Callable[[], None]]:
     """Read more, and take no harm; returns what ends that."""
     readings = (
         (patch, "_set_response_properties", (answers.chat,)),

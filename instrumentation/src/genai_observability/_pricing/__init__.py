@@ -83,6 +83,8 @@ def _half_reported(call: Call) -> bool:
 
 def _bought(call: Call) -> bool:
     """Whether the provider did anything for the call; what an error tells of usage was only asked for."""
+    if call.operation == "batch":  # the submission: its results have a price each
+        return False
     if call.background and not call.tokens.reported:
         return False  # not yet
     if call.outcome == "success" or call.response_id or call.tokens.reported:

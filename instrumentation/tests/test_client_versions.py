@@ -1,0 +1,193 @@
+"""The versions of the client that are supported: each in an environment of its own, with the same program."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import openai
+import pytest
+from genai_observability import signals
+from openai._base_client import BaseClient
+
+from instrumentation.tests.aimock_process import aimock
+from instrumentation.tests.otlp_capture import Capture, values
+from instrumentation.tests.recording import QUESTION, Recording
+from tests.environments import environment
+
+CLIENTS: Final = "instrumentation/tests/clients"
+OLDER: Final = ("openai-1.26", "openai-1.109", "openai-2.54")
+OLDER_WRAPPER: Final = "openai-v2"
+NEWEST: Final = "the newest"
+OTHER_APIS: Final = ("image", "moderation", "speech", "transcription", "batch")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of the program said and recorded."""
+
+    answer: str
+    complaints: str
+    calls: dict[str, dict[str, Any]]
+    """The fields of each call's record, by its feature."""
+    spans: list[dict[str, Any]]
+
+
+def python_of(name: str) -> str:
+    if name == NEWEST:
+        return sys.executable
+    extra = "openai-v2" if name == OLDER_WRAPPER else "openai"
+    folder = environment(name, ["-r", f"{CLIENTS}/{name}.txt", f"./instrumentation[{extra}]"])
+    return str(folder / "python")
+
+
+def run(name: str, *providers: str) -> Run:
+    with Capture() as capture:
+        ended = subprocess.run(
+            [python_of(name), Path(CLIENTS) / "program.py", *(f"{url}/v1" for url in providers)],
+            env=os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "GENAI_OBSERVABILITY_STREAM_USAGE": "always"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+        )
+        records = [values(record.attributes) for record in capture.records]
+        calls = [record for record in records if record.get(signals.EVENT_NAME.name) == signals.CALL_EVENT]
+        return Run(
+            answer=ended.stdout,
+            complaints=ended.stderr,
+            calls={
+                call[signals.FEATURE.name] + (" result" if signals.BATCH.name in call else ""): call for call in calls
+            },
+            spans=[values(span.attributes) for span in capture.spans],
+        )
+
+
+@pytest.fixture(scope="module")
+def runs(provider: str) -> Iterator[dict[str, Run]]:
+    """One run in each environment, side by side."""
+    names = (NEWEST, *OLDER, OLDER_WRAPPER)
+    with aimock() as second, ThreadPoolExecutor() as threads:
+        yield dict(zip(names, threads.map(lambda name: run(name, provider, second), names), strict=True))
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_an_older_client_is_recorded_as_the_newest_is(version: str, runs: dict[str, Run]) -> None:
+    newest, older = runs[NEWEST], runs[version]
+    assert older.complaints == ""
+    assert {feature: set(call) for feature, call in older.calls.items()} == {
+        feature: set(call) for feature, call in newest.calls.items()
+    }
+    assert len(older.spans) == len(newest.spans) == len(newest.calls) - 1  # the result of the batch has none
+
+
+@pytest.mark.parametrize("version", [NEWEST, *OLDER, OLDER_WRAPPER])
+def test_what_happened_to_each_call_is_known_with_every_client(version: str, runs: dict[str, Run]) -> None:
+    calls = dict(runs[version].calls)
+    if version != OLDER_WRAPPER:
+        others = {feature: calls.pop(feature)[signals.OUTCOME.name] for feature in OTHER_APIS}
+        assert set(others.values()) == {"success"}
+    assert calls.pop("batch result")[signals.COST.name] == pytest.approx((0.15 + 0.60) / 2 / 1e6)
+    assert {feature: call[signals.OUTCOME.name] for feature, call in calls.items()} == {
+        "plain": "success",
+        "raw": "success",
+        "embeddings": "success",
+        "stream": "success",
+        "abandoned stream": "cancelled",
+        "retried": "error",
+        "refused": "error",
+        "async plain": "success",
+        "async embeddings": "success",
+        "async stream": "success",
+        "async retried": "error",
+    }
+    assert {feature for feature, call in calls.items() if call.get(signals.RETRIES.name) == 1} == {
+        "retried",
+        "async retried",
+    }
+    for feature, call in calls.items():
+        assert call[signals.PROVIDER_REQUEST_ID.name].startswith("req_")
+        assert call[signals.PHASE_SECONDS["provider"].name] > 0
+        assert (signals.COST.name in call) == (call[signals.OUTCOME.name] == "success")
+        assert (signals.TIME_TO_FIRST_TOKEN.name in call) == ("stream" in feature)
+
+
+@pytest.mark.parametrize("version", [NEWEST, *OLDER, OLDER_WRAPPER])
+def test_the_application_never_sees_the_usage_that_was_asked_for_here(version: str, runs: dict[str, Run]) -> None:
+    chunks = json.loads(runs[version].answer)
+    assert len(chunks) > 2
+    assert all(chunk["choices"] and "usage" not in chunk for chunk in chunks)
+    assert runs[version].calls["stream"][signals.INPUT_TOKENS.name] > 0
+
+
+def test_what_the_older_wrapper_lacks_is_said_and_nothing_else_is_lost(runs: dict[str, Run]) -> None:
+    newest, older = runs[NEWEST], runs[OLDER_WRAPPER]
+    assert older.complaints.splitlines() == [
+        (
+            "With these versions of openai and its wrapper calls for images, audio, moderations, legacy completions "
+            "and submissions of batches are not recorded: No module named 'opentelemetry.instrumentation.genai'."
+        )
+    ]
+    assert all("gen_ai.system" in span for span in older.spans)
+    assert {call[signals.PROVIDER.name] for call in older.calls.values()} == {"openai"}
+    assert set(newest.calls) - set(older.calls) == set(OTHER_APIS)
+    lost = {feature: set(newest.calls[feature]) - set(call) for feature, call in older.calls.items()}
+    assert lost.pop("batch result") == set()
+    address, reasons = signals.SERVER_ADDRESS.name, signals.FINISH_REASONS.name
+    complete_streams = ("stream", "async stream")
+    assert lost == {feature: {address, reasons} if feature in complete_streams else {address} for feature in lost}
+
+
+def test_a_method_that_a_later_client_lacks_costs_what_it_tells(
+    provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delattr(BaseClient, "_make_status_error_from_response")
+    recording = Recording()
+    try:
+        with openai.OpenAI(base_url=f"{provider}/v1", api_key="test") as client:
+            client.chat.completions.create(model="gpt-4o-mini", messages=QUESTION)
+        assert recording.record[signals.PROVIDER_REQUEST_ID.name]
+    finally:
+        recording.close()
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        (
+            "This version of openai has no BaseClient._make_status_error_from_response: what it tells of calls is not "
+            "recorded."
+        )
+    ]
+
+
+def test_a_part_that_does_not_know_the_client_costs_no_other_part(
+    provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.delitem(sys.modules, "genai_observability._openai.apis", raising=False)
+    monkeypatch.setitem(sys.modules, "openai._legacy_response", None)
+    recording = Recording()
+    try:
+        with openai.OpenAI(base_url=f"{provider}/v1", api_key="test") as client:
+            client.chat.completions.create(model="gpt-4o-mini", messages=QUESTION)
+        assert recording.record[signals.PROVIDER_REQUEST_ID.name]
+    finally:
+        recording.close()
+    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.startswith(
+        "With these versions of openai and its wrapper calls for images, audio, moderations, legacy"
+    )
+
+
+def test_a_client_without_a_wrapper_is_named_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.genai.openai", None)
+    Recording().close()
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        (
+            "Calls of openai are not seen: its wrapper is missing. Install it with: "
+            "pip install 'genai-observability[openai]' (or 'genai-observability[openai-v2]')."
+        )
+    ]
