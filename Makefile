@@ -34,7 +34,7 @@ test: setup-dev ## Run every check and test, on the real servers
 	@$(RUN) -m stack.native build
 	@$(RUN) tests/system_packages.py
 	@$(MAKE) --no-print-directory check
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n auto --dist loadfile
 
 generate: setup ## Write rules, dashboards, alert routes and the catalogue's page anew from what they are made of
 	@$(RUN) -m stack.alerting

@@ -26,7 +26,10 @@ def programs(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
 
 
-WITH_TESTS_OF_THEIR_OWN = {ROOT / "docs" / name for name in ("budgets.md", "content.md", "cost.md")}
+WITH_TESTS_OF_THEIR_OWN = {
+    ROOT / "docs" / f"{name}.md"
+    for name in ("attribution", "batches", "budgets", "chains", "clients", "content", "cost")
+}
 PAGES = [README, ROOT / "instrumentation/README.md", *sorted({*ROOT.glob("docs/*.md")} - WITH_TESTS_OF_THEIR_OWN)]
 PROGRAMS = {
     f"{page.relative_to(ROOT).with_suffix('')}-{number}".replace("/", "-"): program
