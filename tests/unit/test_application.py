@@ -36,6 +36,11 @@ class Application:
         return int(models[model]["answers"]) if model in models else 0
 
 
+@pytest.fixture(autouse=True)
+def _user_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENAI_OBSERVABILITY_USER_KEY", "key")  # none is to be made and kept for this
+
+
 @pytest.fixture(scope="module")
 def running() -> Iterator[tuple[Provider, str]]:
     provider = Provider(seed=1, latency=0.0)
