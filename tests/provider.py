@@ -20,14 +20,15 @@ def running_provider(*, latency: float) -> Iterator[str]:
     environment = os.environ | {"PROVIDER_PORT": str(port), "PROVIDER_LATENCY": str(latency)}
     process = subprocess.Popen([sys.executable, "-m", "demo.provider"], env=environment)
     try:
-        _wait_until_healthy(process, f"{url}/healthz")
+        wait_until_answering(process, f"{url}/healthz", "The simulated provider")
         yield url
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str) -> None:
+def wait_until_answering(process: "subprocess.Popen[bytes]", url: str, name: str) -> None:
+    """Wait until the process answers at its address; RuntimeError where it ends, or does not within 20 seconds."""
     deadline = time.monotonic() + 20
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -35,4 +36,4 @@ def _wait_until_healthy(process: "subprocess.Popen[bytes]", url: str) -> None:
                 return
         except httpx.TransportError:
             time.sleep(0.05)
-    raise RuntimeError(f"The simulated provider did not answer at {url}.")
+    raise RuntimeError(f"{name} did not answer at {url}.")

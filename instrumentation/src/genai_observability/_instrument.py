@@ -236,9 +236,9 @@ def evaluation(
             this process made the call and has made fewer than 10,000 since.
         receipt: In place of it, what ``receipt()`` gave for the answer, in whatever process and however long ago.
     """
-    if (recorder := _recorder()) is not None:
-        answer = _answer(recorder, response_id, receipt)
-        recorder.evaluate(name, score=score, label=label, explanation=explanation, answer=answer)
+    if (recording := recorder()) is not None:
+        answer = _answer(recording, response_id, receipt)
+        recording.evaluate(name, score=score, label=label, explanation=explanation, answer=answer)
 
 
 def feedback(
@@ -270,13 +270,13 @@ def feedback(
         kinds = ", ".join((*SIGNS, "stars"))
         _logger.warning("Feedback is left out: %.50r with %.50r stars is none of: %s (1 to 5).", kind, stars, kinds)
         return False
-    if (recorder := _recorder()) is None:
+    if (recording := recorder()) is None:
         return False
-    answer = _answer(recorder, response_id, receipt)
+    answer = _answer(recording, response_id, receipt)
     if receipt is not None and answer is None:
         return False
     said = scrubbed(text(comment)) if comment is not None else None
-    recorder.feedback(kind, found, category=category, comment=said, answer=answer)
+    recording.feedback(kind, found, category=category, comment=said, answer=answer)
     return True
 
 
@@ -290,12 +290,8 @@ def receipt(response_id: str) -> str:
         response_id: ``response.id`` of the answer.
     """
     known = text(response_id)
-    recorder = _recorder()
-    return write(recorder.answer(known) if recorder else Answer(response_id=known, span=None, attributes={}))
-
-
-def _recorder() -> Recorder | None:
-    return _handle._recorder if _handle is not None else None  # noqa: SLF001 - of this module
+    recording = recorder()
+    return write(recording.answer(known) if recording else Answer(response_id=known, span=None, attributes={}))
 
 
 def _answer(recorder: Recorder, response_id: str | None, receipt: str | None) -> Answer | None:

@@ -27,8 +27,7 @@ class Measures:
         if not isinstance(amount, (int, float)) or not math.isfinite(amount) or amount < 0:
             return
         take, budget = self._instruments.get(metric.name) or self._instrument(metric)
-        known = {label.name: str(labels[label.name]) for label in metric.labels if label.name in labels}
-        take(amount, budget.bound(known).values, context)
+        take(amount, budget.bound(metric.labels_of(labels)).values, context)
 
     def record_step(self, step: Step, context: Context) -> None:
         """The time, outcome and documents of a step; its cost so far."""

@@ -81,20 +81,16 @@ class Metrics:
 
     def record_score(self, score: float, attributes: Mapping[str, Value], context: Context) -> None:
         """Record a score between 0 and 1."""
-        names = (label.name for label in signals.EVALUATIONS.labels)
-        labels = {name: str(attributes[name]) for name in names if name in attributes}
-        self._scores.record(score, self._labels.bound(labels), context)
+        self._scores.record(score, self._labels.bound(signals.EVALUATIONS.labels_of(attributes)), context)
 
     def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
         """Count a call with a sign of an attack or a leak."""
-        names = (label.name for label in signals.SECURITY_FINDINGS.labels)
-        labels = {name: str(attributes[name]) for name in names if name in attributes}
-        self._findings.add(1, self._finding_labels.bound(labels).values, context)
+        labels = self._finding_labels.bound(signals.SECURITY_FINDINGS.labels_of(attributes))
+        self._findings.add(1, labels.values, context)
 
     def record_feedback(self, sign: Sign, attributes: Mapping[str, Value]) -> None:
         """Record what a user said, by its kind and by its weight."""
-        names = [label.name for label in signals.FEEDBACK.labels if label.name in attributes]
-        values = self._labels.bound({name: str(attributes[name]) for name in names}).values
+        values = self._labels.bound(signals.FEEDBACK.labels_of(attributes)).values
         self._feedback.add(1, values)
         unkind = {name: value for name, value in values.items() if name != signals.EVALUATION_LABEL.name}
         self._feedback_weight.add(sign.weight, unkind)

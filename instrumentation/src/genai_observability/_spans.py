@@ -192,9 +192,7 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
     values = _copy(span.attributes)
     attributes = _Attributes(values)
     started, ended = span.start_time or 0, span.end_time or 0
-    error_type, message = attributes.text(signals.ERROR_TYPE.name), span.status.description
-    if error_type is None and span.status.status_code is StatusCode.ERROR:
-        error_type = "_OTHER"  # the conventions' word for an error of unknown type
+    error_type, message = _error_type(span, attributes), span.status.description
     tokens = Tokens(
         input=attributes.count(signals.INPUT_TOKENS.name),
         output=attributes.count(signals.OUTPUT_TOKENS.name),
@@ -247,6 +245,12 @@ def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
 _NO_EXCHANGE: Final = Exchange()
 
 
+def _error_type(span: ReadableSpan, attributes: "_Attributes") -> str | None:
+    """The class of the error; for one of unknown type the conventions' word for that."""
+    failed = span.status.status_code is StatusCode.ERROR
+    return attributes.text(signals.ERROR_TYPE.name) or ("_OTHER" if failed else None)
+
+
 def _first_token(noted: OpenCall | None, started: int) -> float | None:
     return max(noted.first_token - started, 0) / 1e9 if noted and noted.first_token else None
 
@@ -272,9 +276,7 @@ def read_step(span: ReadableSpan, open_step: OpenStep) -> Step:
     values = _copy(span.attributes)
     attributes = _Attributes(values)
     kind = attributes.text(signals.OPERATION.name) or ""
-    error_type = attributes.text(signals.ERROR_TYPE.name)
-    if error_type is None and span.status.status_code is StatusCode.ERROR:
-        error_type = "_OTHER"
+    error_type = _error_type(span, attributes)
     return Step(
         kind=kind,
         name=attributes.text(NAMED_BY.get(kind, "")),

@@ -9,7 +9,7 @@ Two sums that are easy to get wrong: ``gen_ai.usage.input_tokens`` already inclu
 ``gen_ai.usage.output_tokens`` already includes the reasoning tokens.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -63,6 +63,10 @@ class Metric:
         if self.kind == "counter":
             parts.append("total")
         return "_".join(parts)
+
+    def labels_of(self, attributes: Mapping[str, object]) -> dict[str, str]:
+        """Those of the attributes that are labels of this metric, as text."""
+        return {label.name: str(attributes[label.name]) for label in self.labels if label.name in attributes}
 
 
 _UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second", "1": "ratio"}
