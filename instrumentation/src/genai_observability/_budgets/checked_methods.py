@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, Final
 
+from genai_observability._openai.patching import replace
+
 METHODS: Final = (
     ("openai.resources.chat.completions", "Completions", "create"),
     ("openai.resources.chat.completions", "Completions", "parse"),
@@ -31,9 +33,9 @@ STREAMS: Final = (("openai.resources.responses.responses", "Responses", "stream"
 def check_first(check: Callable[[], None]) -> Callable[[], None]:
     """Call ``check`` before each of these methods, outside of what has wrapped them so far; returns what ends that."""
     undo = [
-        _replace(owner, method, _checked_stream(vars(owner)[method], vars(owner)["create"], check))
+        replace(owner, method, functools.partial(_checked_stream, create=vars(owner)["create"], check=check))
         for owner, method in _present(STREAMS)
-    ] + [_replace(owner, method, _checked(vars(owner)[method], check)) for owner, method in _present(METHODS)]
+    ] + [replace(owner, method, functools.partial(_checked, check=check)) for owner, method in _present(METHODS)]
 
     def end() -> None:
         for each in undo:
@@ -52,17 +54,6 @@ def _present(table: tuple[tuple[str, str, str], ...]) -> Iterator[tuple[type, st
         for owner in (resources.get(class_name), resources.get(f"Async{class_name}")):
             if isinstance(owner, type) and method in vars(owner):
                 yield owner, method
-
-
-def _replace(owner: type, method: str, replacement: Any) -> Callable[[], None]:
-    original = vars(owner)[method]
-    setattr(owner, method, replacement)
-
-    def undo() -> None:
-        if vars(owner).get(method) is replacement:  # else somebody has wrapped it since, and keeps what he wrapped
-            setattr(owner, method, original)
-
-    return undo
 
 
 def _checked(method: Any, check: Callable[[], None]) -> Any:
