@@ -81,7 +81,7 @@ def test_the_memory_for_feedback_forgets_the_oldest_calls() -> None:
     recent = RecentCalls(capacity=3)
     for number in range(10):
         span = SpanContext(trace_id=1, span_id=number + 1, is_remote=False)
-        recent.remember(ReadableSpan("chat", span, attributes={signals.RESPONSE_ID.name: str(number)}), {})
+        recent.remember(ReadableSpan("chat", span, attributes={signals.RESPONSE_ID.name: str(number)}), None)
     known = [recent.find(str(number)).span for number in range(10)]
     assert [span.span_id if span else None for span in known] == [None] * 7 + [8, 9, 10]
 
@@ -96,7 +96,7 @@ def test_the_memory_for_feedback_forgets_the_oldest_calls() -> None:
     ],
 )
 def test_a_span_with_values_of_wrong_types_is_still_a_call(attributes: dict[str, object]) -> None:
-    call = read_call(ReadableSpan("chat", attributes=attributes, start_time=2_000_000_000, end_time=1))  # type: ignore[arg-type]
+    call = read_call(ReadableSpan("chat", start_time=2_000_000_000, end_time=1), None, attributes)
     assert call.duration == 0
     assert call.started == utc(2_000_000_000)
     assert call.tokens.input is None
@@ -105,7 +105,7 @@ def test_a_span_with_values_of_wrong_types_is_still_a_call(attributes: dict[str,
 
 
 def test_the_older_name_of_the_provider_is_understood() -> None:
-    assert read_call(ReadableSpan("chat", attributes={"gen_ai.system": "anthropic"})).provider == "anthropic"
+    assert read_call(ReadableSpan("chat"), None, {"gen_ai.system": "anthropic"}).provider == "anthropic"
 
 
 def test_a_series_that_begins_late_starts_just_before_its_first_event_and_stays_there() -> None:

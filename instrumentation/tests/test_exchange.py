@@ -19,21 +19,21 @@ from instrumentation.tests.recording import QUESTION, Recording
 SECOND = 10**9
 
 
-def noted(*, sent: list[int], answered: int | None, headers: dict[str, str]) -> OpenCall:
+def noted(*, sent: tuple[int, ...], answered: int | None, headers: dict[str, str]) -> OpenCall:
     call = OpenCall(ReadableSpan("chat"), {})
     call.sent, call.answered, call.headers = sent, answered, headers
     return call
 
 
 def test_the_parts_of_a_call_add_up_to_its_duration() -> None:
-    call = noted(sent=[11 * SECOND, 13 * SECOND], answered=18 * SECOND, headers={"openai-processing-ms": "4000"})
+    call = noted(sent=(11 * SECOND, 13 * SECOND), answered=18 * SECOND, headers={"openai-processing-ms": "4000"})
     exchange = read_exchange(call, started=10 * SECOND, ended=20 * SECOND)
     assert exchange.phases == {"preparing": 1, "retrying": 2, "network": 1, "provider": 4, "reading": 2}
     assert exchange.retries == 1
 
 
 def test_without_the_providers_own_time_the_wait_is_not_split() -> None:
-    call = noted(sent=[11 * SECOND], answered=18 * SECOND, headers={})
+    call = noted(sent=(11 * SECOND,), answered=18 * SECOND, headers={})
     phases = read_exchange(call, started=10 * SECOND, ended=20 * SECOND).phases
     assert phases == {"preparing": 1, "waiting": 7, "reading": 2}
 
@@ -48,7 +48,7 @@ def test_headers_of_nonsense_are_left_out(nonsense: str) -> None:
         "x-ratelimit-remaining-tokens": "40",
         "x-ratelimit-reset-tokens": nonsense,
     }
-    exchange = read_exchange(noted(sent=[SECOND], answered=2 * SECOND, headers=headers), started=0, ended=3 * SECOND)
+    exchange = read_exchange(noted(sent=(SECOND,), answered=2 * SECOND, headers=headers), started=0, ended=3 * SECOND)
     assert exchange.phases == {"preparing": 1, "waiting": 1, "reading": 1}
     assert [quota for quota in exchange.quotas if quota.kind == "tokens"] == [
         Quota(kind="tokens", limit=100, remaining=40, reset=0)
@@ -64,7 +64,7 @@ def test_the_reset_of_a_quota_is_read_as_the_provider_writes_it(text: str, secon
         "x-ratelimit-remaining-tokens": "1",
         "x-ratelimit-reset-tokens": text,
     }
-    (quota,) = read_exchange(noted(sent=[], answered=None, headers=headers), started=0, ended=1).quotas
+    (quota,) = read_exchange(noted(sent=(), answered=None, headers=headers), started=0, ended=1).quotas
     assert quota.reset == pytest.approx(seconds)
 
 

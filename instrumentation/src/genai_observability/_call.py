@@ -1,6 +1,7 @@
 """One model call as plain values: what was asked, what came back, how long it took and for whom.
 
-Everything after the finished span works on a ``Call`` and can be tested without a span, an SDK or a provider.
+Everything after the finished span works on a ``Call`` and can be tested without a span, an SDK or a provider. Nothing
+here is ever changed; it is not frozen because making a frozen dataclass takes three times as long.
 """
 
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ Value = str | int | float | bool
 """What free metadata and request parameters may be."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Tokens:
     """Token counts as the provider reported them; ``None`` where it said nothing.
 
@@ -33,7 +34,7 @@ class Tokens:
         return self.input is not None or self.output is not None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Quota:
     """What is left of one of the provider's rate limits, as it said with an answer; ``reset`` is in seconds."""
 
@@ -43,7 +44,7 @@ class Quota:
     reset: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Exchange:
     """The requests of a call, where its client could be watched.
 
@@ -65,7 +66,7 @@ StreamEnd = Literal["complete", "abandoned", "unread", "broken", "cancelled"]
 """How a stream ended: read to its end, left by its reader, never read, broken by an error, or cancelled."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Estimate:
     """Tokens of an answer whose provider reported none, from its size: for want of better, and never added to those."""
 
@@ -73,7 +74,7 @@ class Estimate:
     output: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Call:
     """One call of a model, finished. Times are in seconds, ``started`` is UTC.
 
@@ -134,7 +135,7 @@ class Call:
 _SHORTEST_WRITING = 0.001  # seconds: below, a whole answer came in one piece and the quotient says nothing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Price:
     """What a call cost in US dollars, or why that is not known.
 

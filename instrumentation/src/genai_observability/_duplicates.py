@@ -10,7 +10,7 @@ same parent. Then nothing that both report may differ.
 """
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +24,7 @@ from genai_observability._open_calls import OpenCall, scope_of
 _MOST_PLACES: Final = 5_000
 _MOST_IN_PLACE: Final = 50  # calls; a call and its duplicate end one soon after the other
 _MOST_SCOPES: Final = 50
+_LATEST: Final = 100  # calls that are remembered while there is one instrumentation only
 
 _logger = logging.getLogger("genai_observability")
 
@@ -46,6 +47,7 @@ class Duplicates:
 
     def __init__(self) -> None:
         self._places: OrderedDict[Hashable, list[_Counted]] = OrderedDict()
+        self._latest: deque[_Counted] = deque(maxlen=_LATEST)
         self._scopes: set[str] = set()
         self._warned: set[frozenset[str]] = set()
 
@@ -59,8 +61,14 @@ class Duplicates:
             return noted.scope
         parent = span.parent.span_id if span.parent else None
         this = _Counted(scope, span.context.span_id, parent, span.start_time or 0, span.end_time or 0, call)
-        others = self._scopes - {scope}  # none, nearly always
-        same = self._same(this, others) if others else None
+        if len(self._scopes) < _MOST_SCOPES:
+            self._scopes.add(scope)
+        if len(self._scopes) == 1:  # nearly always
+            self._latest.append(this)
+            return None
+        while self._latest:
+            self._remember(self._latest.popleft())
+        same = self._same(this, self._scopes - {scope})
         if same is not None:
             same.found = True
             self._warn(same.scope, scope)
@@ -84,8 +92,6 @@ class Duplicates:
         return (other for scope in scopes for other in self._places.get((*place, scope), ()))
 
     def _remember(self, this: _Counted) -> None:
-        if len(self._scopes) < _MOST_SCOPES:
-            self._scopes.add(this.scope)
         places: list[tuple[str, Hashable]] = [("span", this.span), ("parent", this.parent)]
         if this.call.response_id:
             places.append(("response", this.call.response_id))

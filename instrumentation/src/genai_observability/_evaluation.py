@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext
+from opentelemetry.trace import SpanContext, TraceFlags
 
 from genai_observability import signals
 from genai_observability._attribution import text
 from genai_observability._call import Value
+from genai_observability._open_calls import OpenCall
 from genai_observability._receipt import Answer
 
 _LONGEST_EXPLANATION: Final = 500
@@ -22,23 +23,32 @@ class RecentCalls:
     def __init__(self, *, capacity: int = 10_000) -> None:
         """Remember at most ``capacity`` calls; the oldest are forgotten first."""
         self._capacity = capacity
-        self._calls: OrderedDict[str, tuple[Mapping[str, Value], object, SpanContext | None]] = OrderedDict()
+        self._calls: OrderedDict[str, _Remembered] = OrderedDict()
 
-    def remember(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
+    def remember(self, span: ReadableSpan, noted: OpenCall | None) -> None:
         """Remember a call that has just ended, where the provider gave its answer an id."""
         attributes = span.attributes or {}
-        response_id = attributes.get(signals.RESPONSE_ID.name)
+        response_id = noted.response_id if noted and noted.late else attributes.get(signals.RESPONSE_ID.name)
         if not isinstance(response_id, str):
             return
-        self._calls[response_id] = (attribution, attributes.get(signals.REQUEST_MODEL.name), span.context)
+        attribution = noted.attribution if noted else {}
+        model = attributes.get(signals.REQUEST_MODEL.name)
+        at = span.context
+        ids = (at.trace_id, at.span_id, int(at.trace_flags)) if at else None
+        self._calls[response_id] = (attribution, model if isinstance(model, str) else None, ids)
         if len(self._calls) > self._capacity:
             self._calls.popitem(last=False)
 
     def find(self, response_id: str) -> Answer:
         """What is known of an answer: of one that is not known here, its id."""
-        attribution, model, span = self._calls.get(response_id, ({}, None, None))
-        known = {**attribution, signals.REQUEST_MODEL.name: model} if isinstance(model, str) else attribution
+        attribution, model, ids = self._calls.get(response_id, ({}, None, None))
+        known = {**attribution, signals.REQUEST_MODEL.name: model} if model else attribution
+        span = SpanContext(ids[0], ids[1], is_remote=False, trace_flags=TraceFlags(ids[2])) if ids else None
         return Answer(response_id=response_id, span=span, attributes=known)
+
+
+_Remembered = tuple[Mapping[str, Value], str | None, tuple[int, int, int] | None]
+"""Attribution, model, and the span's ids and flags: plain values, which Python's garbage collector passes by."""
 
 
 def evaluation_attributes(
@@ -58,4 +68,7 @@ def evaluation_attributes(
 
 def finite(score: float | None) -> float | None:
     """The score as a finite number, else ``None``."""
-    return float(score) if isinstance(score, (int, float)) and math.isfinite(score) else None
+    try:
+        return float(score) if isinstance(score, (int, float)) and math.isfinite(score) else None
+    except OverflowError:  # an int beyond every float
+        return None

@@ -29,7 +29,7 @@ def read_exchange(call: OpenCall, *, started: int, ended: int) -> Exchange:
     return Exchange(
         request_id=next((headers[name][:_LONGEST_ID] for name in _REQUEST_ID if headers.get(name)), None),
         retries=max(len(call.sent) - 1, 0),
-        refusals=tuple(call.refusals),
+        refusals=call.refusals,
         phases=phases,
         quotas=_quotas(headers),
         cost=_cost(headers),

@@ -36,9 +36,10 @@ class _Series(NamedTuple):
 class QuickHistogram:
     """A histogram whose labels are plain text."""
 
-    def __init__(self, instrument: Histogram) -> None:
-        """Record in this one."""
+    def __init__(self, instrument: Histogram, *, exemplars: bool) -> None:
+        """Record in this one, with exemplars or without."""
         self._instrument: Any = instrument
+        self._exemplars = exemplars
 
     def record(self, value: float, labels: Labels, context: Context, more: More = ()) -> None:
         """Record a finite value; one below zero is left out."""
@@ -54,7 +55,8 @@ class QuickHistogram:
                 labels.kept[self, more] = _Series(values, found, storages)
             return
         now = time_ns()
-        sampled = consumer._sdk_config.exemplar_filter.should_sample(value, now, series.labels, context)  # noqa: SLF001
+        exemplars: Any = consumer._sdk_config.exemplar_filter  # noqa: SLF001 - there is no public way
+        sampled = self._exemplars and exemplars.should_sample(value, now, series.labels, context)
         measurement = Measurement(value, now, context, series.labels)
         for aggregation in series.aggregations:
             aggregation.aggregate(measurement, sampled)

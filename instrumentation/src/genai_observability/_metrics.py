@@ -43,8 +43,8 @@ class Metrics:
         self._sums: dict[tuple[CounterInstrument, Labels, More], _Sum] = {}
         self._duration = _histogram(meter, signals.CALL_DURATION)
         self._time_to_first_token = _histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
-        self._output_rate = _histogram(meter, signals.CALL_OUTPUT_RATE)
-        self._tokens = _histogram(meter, signals.CALL_TOKENS)
+        self._output_rate = _histogram(meter, signals.CALL_OUTPUT_RATE, exemplars=False)
+        self._tokens = _histogram(meter, signals.CALL_TOKENS, exemplars=False)
         self._tokens_detail = _counter(meter, signals.CALL_TOKENS_DETAIL)
         self._cost = _counter(meter, signals.CALL_COST)
         self._estimated_cost = _counter(meter, signals.CALL_ESTIMATED_COST)
@@ -206,11 +206,12 @@ _ATTRIBUTION_LABELS: Final = tuple(
 )
 
 
-def _histogram(meter: Meter, metric: signals.Metric) -> QuickHistogram:
+def _histogram(meter: Meter, metric: signals.Metric, *, exemplars: bool = True) -> QuickHistogram:
     return QuickHistogram(
         meter.create_histogram(
             metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
-        )
+        ),
+        exemplars=exemplars,
     )
 
 

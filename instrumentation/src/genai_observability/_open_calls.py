@@ -4,7 +4,7 @@ The caller's thread only notes times and references here; what follows from them
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -33,13 +33,16 @@ class OpenCall:
         "complete",
         "first_token",
         "headers",
+        "late",
         "prompt_bytes",
         "refusals",
         "refused",
+        "response_id",
         "scope",
         "sent",
         "span",
         "streams",
+        "told",
         "usage_is_ours",
     )
 
@@ -47,9 +50,9 @@ class OpenCall:
         self.span = span
         self.scope = scope_of(span)
         self.attribution = attribution
-        self.sent: list[int] = []
+        self.sent: tuple[int, ...] = ()
         """When each attempt left: the first one, and each retry of the client library."""
-        self.refusals: list[int] = []
+        self.refusals: tuple[int, ...] = ()
         """HTTP statuses of the attempts that were refused."""
         self.answered: int | None = None
         """When the answer was there; of a stream, its headers."""
@@ -67,6 +70,11 @@ class OpenCall:
         """Whether the stream was read to its end."""
         self.refused = False
         """Whether that first chunk brought a refusal."""
+        self.response_id: str | None = None
+        """Id of the answer, where ``late`` is set."""
+        self.late: Callable[[Any], Mapping[str, Any]] | None = None
+        """Reads, on the worker and from ``told``, attributes that the call's span has not been given."""
+        self.told: Any = None
         self.usage_is_ours = False
         """Whether the stream's usage was asked for here, and not by the application."""
 
@@ -93,6 +101,12 @@ class OpenCalls:
             outer = OpenCall(span, attribution)
         self._calls[span.context.span_id] = outer
 
+    def of(self, span: object) -> OpenCall | None:
+        """The call that this very span is of."""
+        context = getattr(span, "context", None)
+        call = self._calls.get(context.span_id) if context is not None else None
+        return call if call is not None and call.span is span else None
+
     def current(self) -> OpenCall | None:
         """The call whose span is the current one."""
         return self._calls.get(trace.get_current_span().get_span_context().span_id)
@@ -108,7 +122,10 @@ class OpenCalls:
 
     def end(self, span: ReadableSpan) -> OpenCall | None:
         """What was learned of the call of a span that has ended; ``span`` of it may be another one of the same call."""
-        return self._calls.pop(span.context.span_id, None) if span.context is not None else None
+        call = self._calls.pop(span.context.span_id, None) if span.context is not None else None
+        if call is not None and call.span.context is span.context:
+            call.span = span  # lets go of the one that could still be written to
+        return call
 
     def streams(self) -> list[OpenCall]:
         """The calls whose answer has begun and is being streamed."""

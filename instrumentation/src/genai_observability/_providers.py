@@ -15,7 +15,6 @@ from opentelemetry import metrics, trace
 from opentelemetry._logs import LoggerProvider, NoOpLoggerProvider, get_logger_provider, set_logger_provider
 from opentelemetry.metrics import MeterProvider, NoOpMeterProvider
 from opentelemetry.sdk._logs import LoggerProvider as SDKLoggerProvider
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider as SDKMeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -27,6 +26,7 @@ from opentelemetry.trace import TracerProvider
 from genai_observability import _exporters
 from genai_observability._instance import forget_parent, instance_id
 from genai_observability._losses import CountedExporter, Losses, count_overflow
+from genai_observability._request_log import RecordBatches
 from genai_observability._sampling import CallsRecorded
 from genai_observability._spans import RECORDED_OPERATIONS
 from genai_observability._start_times import RecentStartTimes
@@ -48,6 +48,10 @@ class Providers:
     logger: LoggerProvider
     owned: tuple[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider, ...]
     service: str = ""
+
+    def spans_are_unseen(self) -> bool:
+        """Whether a finished span goes to nobody but our own processor."""
+        return isinstance(self.tracer, _OwnTracerProvider) and self.tracer.processors == 1
 
     def force_flush(self) -> None:
         """Export what all three hold, ours or the application's."""
@@ -194,13 +198,23 @@ def _count_from_zero(provider: SDKMeterProvider) -> None:
         consumer.add_metric_reader(reader)  # replaces what it holds for this reader
 
 
+class _OwnTracerProvider(SDKTracerProvider):
+    """Knows whether the application has added span processors of its own to ours."""
+
+    processors = 0
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        self.processors += 1
+        super().add_span_processor(span_processor)
+
+
 def _tracer_provider(
     resource: Resource,
     processor: Callable[[SpanProcessor | None], SpanProcessor],
     losses: Losses,
     spans_an_export: int | None,
 ) -> SDKTracerProvider:
-    provider = SDKTracerProvider(resource=resource, shutdown_on_exit=False)
+    provider = _OwnTracerProvider(resource=resource, shutdown_on_exit=False)
     provider.sampler = CallsRecorded(provider.sampler, RECORDED_OPERATIONS)  # the environment chose the inner one
     exporter = _exporters.span_exporter()
     batches = None
@@ -224,7 +238,7 @@ def _meter_provider(resource: Resource) -> SDKMeterProvider:
 def _logger_provider(resource: Resource, losses: Losses) -> SDKLoggerProvider:
     provider = SDKLoggerProvider(resource=resource, shutdown_on_exit=False)
     if exporter := _exporters.log_exporter():
-        batches = BatchLogRecordProcessor(CountedExporter(exporter, "log", losses))  # type: ignore[arg-type]
+        batches = RecordBatches(CountedExporter(exporter, "log", losses))  # type: ignore[arg-type]
         count_overflow(batches, "log", losses)
         provider.add_log_record_processor(batches)
     return provider

@@ -20,31 +20,29 @@ from genai_observability._batches import Batches
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.checked_methods import check_first
 from genai_observability._budgets.enforcement import Enforcement
-from genai_observability._call import Call, Price, Tokens, Value
+from genai_observability._call import Value
 from genai_observability._children import deliver_at_end
 from genai_observability._clients import SCOPES, wrap_clients
 from genai_observability._content.recorded import SPANS_AN_EXPORT
 from genai_observability._content.settings import Content, chosen
 from genai_observability._content.watch import ContentWatch
-from genai_observability._duplicates import Duplicates
 from genai_observability._evaluation import RecentCalls, evaluation_attributes
 from genai_observability._feedback import FEEDBACK, Sign
 from genai_observability._losses import Losses
 from genai_observability._measures import Measures, step_labels
 from genai_observability._metrics import Metrics
-from genai_observability._open_calls import OpenCall, OpenCalls
+from genai_observability._open_calls import OpenCalls
+from genai_observability._pipeline import Pipeline
 from genai_observability._pricing import Prices
+from genai_observability._processor import GenAISpanProcessor
 from genai_observability._providers import Providers, no_logs, no_metrics, providers
 from genai_observability._receipt import Answer
-from genai_observability._request_log import RequestLog, derived_attributes, finding_fields
+from genai_observability._request_log import RequestLog
 from genai_observability._sampling import AllCallsProvider
 from genai_observability._spans import (
     RECORDED_OPERATIONS,
-    GenAISpanProcessor,
     context_of,
-    enriched,
     is_model_call,
-    read_call,
     read_step,
     scrubbed_status,
     with_attributes,
@@ -86,7 +84,6 @@ class Recorder:
         self._enforcement = enforcement
         self._prices = Prices()
         self._recent = RecentCalls()
-        self._duplicates = Duplicates()
         self._open_calls = OpenCalls(SCOPES)
         self._losses: Losses = Counter()
         self.open_steps = OpenSteps()
@@ -113,11 +110,11 @@ class Recorder:
         self._metrics = Metrics(meter, losses=self._losses, open_calls=self._open_calls, prices_age=self._prices.age)
         self._measures = Measures(meter, on_overflow=lambda: self._losses.update(("label",)))
         _gauges.observe(meter)
-        self._worker.settle = self._metrics.settle
+        self._worker.settle = self._settle
         self._batches = Batches(
             worker=self._worker,
             submission=self._recent.find,
-            record=self._account,
+            record=lambda call, context: self._pipeline.record_result(call, context),
             send=self._providers.send_logs,
             on_dropped=lambda: self._losses.update(("batch",)),
         )
@@ -128,12 +125,21 @@ class Recorder:
         self._content = ContentWatch(
             asked, is_call=is_model_call, on_forgotten=lambda: self._losses.update(("content",))
         )
+        self._pipeline = Pipeline(
+            content=self._content,
+            prices=self._prices,
+            metrics=self._metrics,
+            request_log=self._request_log,
+            enforcement=enforcement,
+            exports=self._processor.exports,
+        )
         self._unwrap = wrap_clients(
             self._providers.tracer,
             lambda module, tracers: module.watch(
                 self._open_calls,
                 tracers,
                 fetched=self._batches.fetched,
+                alone=self._providers.spans_are_unseen,
                 attribution_to_provider=attribution_to_provider,
             ),
         )
@@ -252,26 +258,13 @@ class Recorder:
             open_steps=self.open_steps,
             submit=self._worker.submit,
             on_end=self._recent.remember,
-            on_call=self._record,
+            on_calls=lambda batch: self._pipeline.record(batch),
             on_content=lambda span: self._content.attributes(span),
             on_step=self._record_step,
             on_dropped=self._count_dropped,
             exporter=exporter,
         )
         return self._processor
-
-    def _record(self, span: ReadableSpan, noted: OpenCall | None, step: OpenStep | None) -> ReadableSpan:
-        call = read_call(span, noted)
-        content, threats = self._content.look(span)
-        if (scope := self._duplicates.counted_by(call, span, noted)) is not None:
-            return enriched(span, call, {**content, signals.DUPLICATE_OF.name: scope})
-        context = context_of(span.context)
-        derived = self._account(call, context, step)
-        for threat in threats:
-            attributes = finding_fields(call, threat)
-            self._metrics.record_finding(attributes, context)
-            self._request_log.write_finding(attributes, context)
-        return enriched(span, call, {**derived, **content})
 
     def _record_step(self, span: ReadableSpan, open_step: OpenStep) -> ReadableSpan:
         step, context = read_step(span, open_step), context_of(span.context)
@@ -281,24 +274,10 @@ class Recorder:
         attributes = {**self._content.attributes(span), **_steps.derived_attributes(step)}
         return with_attributes(span, attributes, scrubbed_status(span))
 
-    def _account(self, call: Call, context: Context, step: OpenStep | None = None) -> dict[str, Value]:
-        """Price, count and log a call; returns what its span gets of that."""
-        price = self._price(call)
-        if step is not None:
-            step.charge(price)
-        derived = derived_attributes(call, price)
-        self._metrics.record_call(call, price, context)
-        if self._enforcement is not None:
-            self._enforcement.book(call, price)
-        self._request_log.write_call(call, price, derived, context)
-        return derived
-
-    def _price(self, call: Call) -> Price:
-        price = self._prices.price(call)
-        if call.estimate is None:
-            return price
-        tokens = Tokens(input=call.estimate.input, output=call.estimate.output)
-        return replace(price, estimated=self._prices.price(replace(call, tokens=tokens)).amount)
+    def _settle(self) -> None:
+        while self._processor.record_calls():  # those that the queue had no room to announce
+            pass
+        self._metrics.settle()
 
     def _count_dropped(self) -> None:
         self._losses["call"] += 1
@@ -308,6 +287,7 @@ class Recorder:
             return
         try:
             self._open_calls.forget()
+            self._processor.forget()
             self.open_steps.forget()
             self._metrics.forget()
             self._batches.forget()

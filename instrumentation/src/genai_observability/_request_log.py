@@ -7,7 +7,8 @@ from typing import Any, Final
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from opentelemetry.context import Context
 from opentelemetry.sdk._logs import Logger as SDKLogger
-from opentelemetry.sdk._logs import LogRecordLimits, ReadWriteLogRecord
+from opentelemetry.sdk._logs import LogRecordLimits, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 
 from genai_observability import signals
 from genai_observability._call import Call, Price, Value
@@ -88,6 +89,23 @@ class _CleanRecord(ReadWriteLogRecord):
 
     def __post_init__(self) -> None:
         pass
+
+
+class RecordBatches(BatchLogRecordProcessor):
+    """The SDK's, but records of ours are not copied: nobody else holds them, and their context is small."""
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Queue a record for export."""
+        if type(log_record) is _CleanRecord:
+            kept: Any = (
+                log_record.log_record,
+                log_record.resource,
+                log_record.instrumentation_scope,
+                log_record.limits,
+            )
+            self._batch_processor.emit(ReadableLogRecord(*kept))
+        else:
+            super().on_emit(log_record)
 
 
 def _severity(call: Call) -> SeverityNumber:

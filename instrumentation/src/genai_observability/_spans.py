@@ -4,27 +4,26 @@ A span's attributes can no longer be changed when it ends (not even in ``_on_end
 added by handing the next processor a copy of the span.
 """
 
+import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from time import time_ns
 from typing import Any, Final
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from genai_observability import _attribution, signals
+from genai_observability import signals
 from genai_observability._call import Call, Estimate, Exchange, StreamEnd, Tokens, Value, utc
 from genai_observability._content.recorded import is_content
-from genai_observability._content.watch import without_content
 from genai_observability._exchange import read_exchange
-from genai_observability._open_calls import OpenCall, OpenCalls
-from genai_observability._outcome import ABANDONED, outcome, scrubbed, stream_end
+from genai_observability._open_calls import OpenCall
+from genai_observability._outcome import outcome, scrubbed, stream_end
 from genai_observability._provider_names import provider_name
-from genai_observability._steps import NAMED_BY, OpenStep, OpenSteps, Step, is_step
+from genai_observability._steps import NAMED_BY, OpenStep, Step
 
 MODEL_OPERATIONS: Final = frozenset(
     {"chat", "text_completion", "generate_content", "embeddings"}  # the conventions' names, and some of our own:
@@ -52,122 +51,6 @@ _MOST: Final = 10**15
 _BYTES_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
 
 
-class GenAISpanProcessor(SpanProcessor):
-    """Gives every span its attribution, and finished model calls to ``on_call``, off the caller's thread.
-
-    Args:
-        open_calls: Where the calls are kept that have begun and not ended.
-        open_steps: Likewise the steps of chains.
-        submit: Queues a task for later and says whether there was room.
-        on_end: Told of a call's span that has ended, and of the call's attribution, on the caller's thread.
-        on_call: Records a finished call's span, made within a step or not, and returns the span to export.
-        on_step: Does so with a finished step of a chain.
-        on_content: The attributes to export of a span that is no model call but carries content, such as a tool's.
-        on_dropped: Called where there was no room: the call is exported as it is, but not recorded.
-        exporter: The processor that finished spans go to next. ``None`` where the application's own provider has its
-            own processors: it keeps its spans as they are.
-    """
-
-    def __init__(
-        self,
-        *,
-        open_calls: OpenCalls,
-        open_steps: OpenSteps,
-        submit: Callable[[Callable[[], object]], bool],
-        on_end: Callable[[ReadableSpan, Mapping[str, Value]], None],
-        on_call: Callable[[ReadableSpan, OpenCall | None, OpenStep | None], ReadableSpan],
-        on_step: Callable[[ReadableSpan, OpenStep], ReadableSpan],
-        on_content: Callable[[ReadableSpan], Mapping[str, AttributeValue]],
-        on_dropped: Callable[[], None],
-        exporter: SpanProcessor | None,
-    ) -> None:
-        self._open_calls = open_calls
-        self._open_steps = open_steps
-        self._submit = submit
-        self._on_end = on_end
-        self._on_call = on_call
-        self._on_step = on_step
-        self._on_content = on_content
-        self._on_dropped = on_dropped
-        self._exporter = exporter
-        self.active = True
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Set the attribution in force where the span starts.
-
-        That of a model call is only noted, as it is copied anyway before it is exported.
-        """
-        if not self.active:
-            return
-        attribution = _attribution.current()
-        is_call = is_model_call(span)
-        self._open_steps.begin(span, parent_context, is_call=is_call)
-        if is_call:
-            self._open_calls.begin(span, attribution)
-            if self._exporter is not None:
-                return
-        if attribution:
-            span.set_attributes(attribution)
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Queue a finished model call, step of a chain, or span with content; hand on every other span at once."""
-        step = self._open_steps.end(span)
-        if is_model_call(span):
-            call = self._open_calls.end(span)
-            if not self.active and call is None:
-                return  # recorded by abandon_streams()
-            if self.active:
-                self._on_end(span, call.attribution if call else {})
-                if self._submit(lambda: self._finish(span, lambda: self._on_call(span, call, step))):
-                    return
-                self._on_dropped()
-        elif self.active and step is not None and is_step(span):
-            if self._submit(lambda: self._finish(span, lambda: self._on_step(span, step))):
-                return
-            self._on_dropped()
-        if self._exporter is None or not carries_content(span):
-            self._export(span)
-        elif not self._submit(lambda: self._export(with_attributes(span, self._on_content(span)))):
-            self._export(with_attributes(span, without_content(span.attributes or {})))
-
-    def abandon_streams(self) -> None:
-        """Stop recording; the streams that are still open are recorded as they are, whatever will be read of them."""
-        self.active = False
-        for call in self._open_calls.streams():
-            if self._open_calls.end(call.span) is not None:
-                self._abandon(_abandoned(call.span), call)
-
-    def _abandon(self, span: ReadableSpan, call: OpenCall) -> None:
-        step = self._open_steps.end(span)
-        self._finish(span, lambda: self._on_call(span, call, step))
-
-    def _finish(self, span: ReadableSpan, record: Callable[[], ReadableSpan]) -> None:
-        finished = span
-        try:
-            finished = record()
-        finally:
-            self._export(finished)
-
-    def _export(self, span: ReadableSpan) -> None:
-        if self._exporter is not None:
-            self._exporter.on_end(span)
-
-    def shutdown(self) -> None:
-        """Record nothing more; end the exporter."""
-        self.active = False
-        if self._exporter is not None:
-            self._exporter.shutdown()
-
-    @property
-    def exports(self) -> bool:
-        """Whether finished spans go through here to their exporter."""
-        return self._exporter is not None
-
-    def force_flush(self, timeout_millis: int = 30000) -> bool:
-        """Export what was handed on so far; for queued calls too, use the handle's ``force_flush``."""
-        return self._exporter is None or self._exporter.force_flush(timeout_millis)
-
-
 def is_model_call(span: ReadableSpan) -> bool:
     """Whether a span is the call of a model, by any instrumentation that follows the conventions."""
     attributes = span.attributes
@@ -184,12 +67,11 @@ def carries_content(span: ReadableSpan) -> bool:
     return attributes is not None and signals.OPERATION.name in attributes and any(map(is_content, attributes))
 
 
-def read_call(span: ReadableSpan, noted: OpenCall | None = None) -> Call:
-    """The finished call that a span describes, with what was noted while it ran.
+def read_call(span: ReadableSpan, noted: OpenCall | None, values: Mapping[str, Any]) -> Call:
+    """The finished call that a span and its attributes describe, with what was noted while it ran.
 
     Values of a wrong type are left out, never an error.
     """
-    values = _copy(span.attributes)
     attributes = _Attributes(values)
     started, ended = span.start_time or 0, span.end_time or 0
     error_type, message = _error_type(span, attributes), span.status.description
@@ -263,9 +145,14 @@ def _estimate(noted: OpenCall | None) -> Estimate | None:
 
 
 def _attribution_of(values: Mapping[str, Any], noted: OpenCall | None) -> dict[str, Value]:
-    names = [name for name in values if name in _ATTRIBUTION or name.startswith(signals.METADATA_PREFIX)]
+    names = [name for name in values if _is_attribution(name)]
     found: dict[str, Value] = {name: values[name] for name in names if isinstance(values[name], _VALUES)}
     return {**found, **noted.attribution} if noted is not None else found
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_attribution(name: str) -> bool:
+    return name in _ATTRIBUTION or name.startswith(signals.METADATA_PREFIX)
 
 
 _VALUES: Final = (str, int, float, bool)
@@ -273,7 +160,7 @@ _VALUES: Final = (str, int, float, bool)
 
 def read_step(span: ReadableSpan, open_step: OpenStep) -> Step:
     """The finished step that a span describes, with what was spent inside it."""
-    values = _copy(span.attributes)
+    values = attributes_of(span)
     attributes = _Attributes(values)
     kind = attributes.text(signals.OPERATION.name) or ""
     error_type = _error_type(span, attributes)
@@ -292,9 +179,11 @@ def read_step(span: ReadableSpan, open_step: OpenStep) -> Step:
     )
 
 
-def enriched(span: ReadableSpan, call: Call, derived: Mapping[str, AttributeValue]) -> ReadableSpan:
+def enriched(
+    span: ReadableSpan, call: Call, values: Mapping[str, Any], derived: Mapping[str, AttributeValue]
+) -> ReadableSpan:
     """The span of a call to export: with what was derived from the call, and with its error message scrubbed."""
-    kept = _encodable(without_content(_copy(span.attributes)))
+    kept = {name: value for name, value in values.items() if not is_content(name) and _is_encodable(value)}
     attributes = {**kept, signals.PROVIDER.name: call.provider, **call.attribution, **derived}
     return with_attributes(span, attributes, scrubbed_status(span))
 
@@ -333,25 +222,17 @@ def context_of(span: SpanContext | None) -> Context:
     return set_span_in_context(NonRecordingSpan(span), Context()) if span else Context()
 
 
-def _abandoned(span: ReadableSpan) -> ReadableSpan:
-    """An open stream's span as its wrapper would end it now, had its reader walked away."""
-    attributes = {**_copy(span.attributes), signals.STREAM.name: True, signals.ERROR_TYPE.name: "_OTHER"}
-    return with_attributes(span, attributes, Status(StatusCode.ERROR, ABANDONED), time_ns())
+def _is_encodable(value: object) -> bool:
+    """Whether it is no number of more than OTLP's 64 bits."""
+    return type(value) is not int or -_OTLP_MOST <= value <= _OTLP_MOST
 
 
-def _encodable(attributes: dict[str, Any]) -> dict[str, Any]:
-    """Without the numbers that are longer than OTLP's 64 bits."""
-    giants = [name for name, value in attributes.items() if type(value) is int and value.bit_length() > _OTLP_BITS]
-    for name in giants:
-        del attributes[name]
-    return attributes
+_OTLP_MOST: Final = 2**63 - 1
 
 
-_OTLP_BITS: Final = 63  # and the sign
-
-
-def _copy(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     """A plain dictionary: reading the SDK's own, value by value, takes 20 times as long as its ``copy()``."""
+    attributes: Any = span.attributes
     copy = getattr(attributes, "copy", None)
     return copy() if copy else dict(attributes or {})
 

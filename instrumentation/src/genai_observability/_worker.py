@@ -14,7 +14,7 @@ from typing import Final
 _logger = logging.getLogger("genai_observability")
 
 _sleep: Final = time.sleep  # an application may put something else in its place
-_TURN: Final = 0.0005  # seconds of work after which the application may go first
+_TURN: Final = 0.002  # seconds of work after which the application may go first
 _PAUSE: Final = 0.2  # seconds between two looks at the queue: waking a thread for each call would cost the caller time
 
 

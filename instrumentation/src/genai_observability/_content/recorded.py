@@ -1,5 +1,6 @@
 """The attributes in which a span carries content: redacted, cut, and small enough for every store."""
 
+import functools
 import json
 import math
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ _CONTENT: Final = frozenset(
 _PROMPT: Final = (signals.PROMPT_NAME.name, signals.PROMPT_VERSION.name)
 
 
+@functools.lru_cache(maxsize=1024)
 def is_content(name: str) -> bool:
     """Whether a span attribute of this name carries content, by the conventions of today or of before."""
     return name in _CONTENT or (name.startswith(("gen_ai.prompt.", "gen_ai.completion.")) and name not in _PROMPT)

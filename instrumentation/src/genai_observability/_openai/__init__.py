@@ -2,7 +2,8 @@
 
 The requests of each call and their headers (``requests``), the chunks of streams (``streams``), the APIs that they
 leave out (``apis``), and the results of batches (``batches``). ``wrapper`` reads more of the answers and keeps its
-faults from the application; ``lean`` has it do less for each chunk; ``unmarked`` sees that the provider is told nothing
+faults from the application; ``lean`` has it do less for each chunk, and ``later`` less before the
+caller has its answer; ``unmarked`` sees that the provider is told nothing
 of ours. Each part stands for itself: a version of the client or of the wrapper that one of them does not know costs
 what that part would have done.
 """
@@ -34,6 +35,7 @@ def watch(
     tracer_provider: TracerProvider,
     *,
     fetched: Callable[[Results], None],
+    alone: Callable[[], bool],
     attribution_to_provider: bool,
 ) -> Callable[[], None]:
     """Watch the client from now on; returns what ends that.
@@ -42,6 +44,7 @@ def watch(
         open_calls: The calls that have begun and not ended.
         tracer_provider: Where the spans of the APIs go that the wrapper leaves out.
         fetched: Gets the results of batches.
+        alone: Whether nobody else sees the spans.
         attribution_to_provider: Whether OpenAI is told of the attribution.
     """
     attribute = disclosure.attributed if attribution_to_provider else None
@@ -52,6 +55,7 @@ def watch(
         *_start("batches", fetched),
         *_start("wrapper"),
         *_start("lean"),
+        *_start("later", open_calls, alone),
         *_start("unmarked"),
     ]
 

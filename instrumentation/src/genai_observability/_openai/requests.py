@@ -41,7 +41,7 @@ def watch(
             request = original(self, options, *args, **kwargs)
             if call.streams:
                 _note_size(call, request)
-            call.sent.append(time_ns())
+            call.sent += (time_ns(),)
             return request
 
         return build
@@ -73,7 +73,7 @@ def _note_size(call: OpenCall, request: Any) -> None:
 
 @harmless
 def _note_refusal(call: OpenCall, response: Any) -> None:
-    call.refusals.append(response.status_code)
+    call.refusals += (response.status_code,)
     call.headers = response.headers
 
 

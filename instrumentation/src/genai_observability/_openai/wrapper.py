@@ -7,6 +7,7 @@ over it would be the application's: here it ends.
 from collections.abc import Callable
 from typing import Any, Final
 
+from openai._legacy_response import LegacyAPIResponse
 from openai._response import BaseAPIResponse
 from opentelemetry.instrumentation.genai.openai import chat_wrappers, patch, patch_responses, response_wrappers
 from opentelemetry.util.genai.invocation import InferenceInvocation
@@ -41,8 +42,20 @@ def watch() -> list[Callable[[], None]]:
         *(replace(owner, name, _reading(*more)) for owner, name, more in readings),
         *(replace(owner, name, harmless) for owner, name in safe),
         replace(patch, "create_chat_invocation", _begun),
+        _told_apart_by_class(),
         replace(chat_wrappers._ChatStreamMixin, "_build_streaming_response", _bounded),  # noqa: SLF001
     ]
+
+
+def _told_apart_by_class() -> Callable[[], None]:
+    """Raw answers known by their classes: by its protocol, the wrapper takes 10 µs to tell that an answer is none."""
+    module: Any = patch
+    protocol, module.ParsableResponse = module.ParsableResponse, (LegacyAPIResponse, BaseAPIResponse)
+
+    def undo() -> None:
+        module.ParsableResponse = protocol
+
+    return undo
 
 
 def _reading(*more: Callable[[InferenceInvocation, Any], None]) -> Callable[[Callable[..., None]], Callable[..., None]]:
