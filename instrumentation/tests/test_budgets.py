@@ -364,6 +364,16 @@ def test_calls_without_a_price_count_as_tokens_and_requests_and_not_as_money(
     ]
 
 
+def test_users_of_a_finished_period_make_room_for_those_of_the_next(clock: Clock) -> None:
+    enforcement = Enforcement([Budget(by="user", per="hour", usd=1)], clock=clock)
+    for hour in range(3):
+        for number in range(100):
+            spend(enforcement, at=clock.now, user=f"user-{hour}-{number}")
+        clock.now += 3600
+    (rule,) = enforcement._rules
+    assert len(rule.accounts) == 100
+
+
 def test_users_are_bounded_and_the_least_recent_is_forgotten_first(
     clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

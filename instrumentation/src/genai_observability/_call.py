@@ -4,6 +4,7 @@ Everything after the finished span works on a ``Call`` and can be tested without
 here is ever changed; it is not frozen because making a frozen dataclass takes three times as long.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -152,3 +153,11 @@ class Price:
 def utc(nanoseconds: int) -> datetime:
     """A point in time from nanoseconds since the epoch."""
     return datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC)
+
+
+def finite(value: object) -> float | None:
+    """The value as a finite number; ``None`` where it is none."""
+    try:
+        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+    except OverflowError:  # an int beyond every float
+        return None

@@ -4,7 +4,6 @@ import copy
 import functools
 import json
 import logging
-import math
 from collections.abc import Callable, Collection, Mapping
 from contextvars import Token
 from types import TracebackType
@@ -15,6 +14,7 @@ from opentelemetry.context import Context, attach, get_current, set_value
 
 from genai_observability import signals
 from genai_observability._attribution import text
+from genai_observability._call import finite
 from genai_observability._decoration import Setting, decorated
 from genai_observability._instrument import recorder
 from genai_observability._place import go_to, here
@@ -232,8 +232,10 @@ def _identity(value: object) -> str | None:
 
 
 def _score(value: Any) -> float | None:
-    score = float(value) if hasattr(value, "__float__") else math.nan  # a number of numpy's too
-    return score if math.isfinite(score) else None
+    try:
+        return finite(value.__float__())  # a number of numpy's too
+    except (AttributeError, OverflowError):
+        return None
 
 
 @functools.cache

@@ -18,7 +18,7 @@ from typing import Final
 from opentelemetry.sdk.trace import ReadableSpan
 
 from genai_observability import signals
-from genai_observability._call import Call
+from genai_observability._call import Call, Outcome
 from genai_observability._open_calls import OpenCall, scope_of
 
 _MOST_PLACES: Final = 5_000
@@ -31,14 +31,19 @@ _logger = logging.getLogger("genai_observability")
 
 @dataclass(slots=True, eq=False)
 class _Counted:
-    """A call that was counted, and whether another instrumentation's span of it has been found."""
+    """What another span of a counted call can be known by, and whether one has been found. Not the whole call: 3 KB."""
 
     scope: str
     span: int
     parent: int | None
     start: int
     end: int
-    call: Call
+    operation: str
+    model: str | None
+    outcome: Outcome
+    response_id: str | None
+    input: int | None
+    output: int | None
     found: bool = False
 
 
@@ -60,7 +65,19 @@ class Duplicates:
             self._warn(noted.scope, scope)
             return noted.scope
         parent = span.parent.span_id if span.parent else None
-        this = _Counted(scope, span.context.span_id, parent, span.start_time or 0, span.end_time or 0, call)
+        this = _Counted(
+            scope,
+            span.context.span_id,
+            parent,
+            span.start_time or 0,
+            span.end_time or 0,
+            operation=call.operation,
+            model=call.request_model,
+            outcome=call.outcome,
+            response_id=call.response_id,
+            input=call.tokens.input,
+            output=call.tokens.output,
+        )
         if len(self._scopes) < _MOST_SCOPES:
             self._scopes.add(scope)
         if len(self._scopes) == 1:  # nearly always
@@ -77,8 +94,8 @@ class Duplicates:
         return None
 
     def _same(self, this: _Counted, scopes: set[str]) -> _Counted | None:
-        if this.call.response_id:
-            for other in self._at(("response", this.call.response_id), scopes):
+        if this.response_id:
+            for other in self._at(("response", this.response_id), scopes):
                 if _overlap(this, other):
                     return other
         children = [other for other in self._at(("parent", this.span), scopes) if _alike(this, other)]
@@ -93,8 +110,8 @@ class Duplicates:
 
     def _remember(self, this: _Counted) -> None:
         places: list[tuple[str, Hashable]] = [("span", this.span), ("parent", this.parent)]
-        if this.call.response_id:
-            places.append(("response", this.call.response_id))
+        if this.response_id:
+            places.append(("response", this.response_id))
         for place in places:
             key = (*place, this.scope)
             calls = self._places.setdefault(key, [])
@@ -116,17 +133,16 @@ class Duplicates:
 
 
 def _overlap(one: _Counted, other: _Counted) -> bool:
-    return one.call.operation == other.call.operation and one.start <= other.end and other.start <= one.end
+    return one.operation == other.operation and one.start <= other.end and other.start <= one.end
 
 
 def _alike(one: _Counted, other: _Counted) -> bool:
     """Whether two that overlap report nothing that differs."""
-    mine, its = one.call, other.call
     reported = (
-        (mine.response_id, its.response_id),
-        (mine.request_model, its.request_model),
-        (mine.tokens.input, its.tokens.input),
-        (mine.tokens.output, its.tokens.output),
+        (one.response_id, other.response_id),
+        (one.model, other.model),
+        (one.input, other.input),
+        (one.output, other.output),
     )
     return _overlap(one, other) and all(a is None or b is None or a == b for a, b in reported)
 
@@ -134,5 +150,5 @@ def _alike(one: _Counted, other: _Counted) -> bool:
 def _shadows(this: _Counted, other: _Counted) -> bool:
     """Whether one that has ended now lies around another one of the same model, of which it has no more to tell."""
     around = this.start <= other.start and other.end <= this.end
-    same_model = this.call.request_model is not None and this.call.request_model == other.call.request_model
-    return around and same_model and this.call.outcome == other.call.outcome and _alike(this, other)
+    same_model = this.model is not None and this.model == other.model
+    return around and same_model and this.outcome == other.outcome and _alike(this, other)

@@ -1,6 +1,5 @@
 """Scores of answers: from users (feedback) and from anything that judges (evaluations)."""
 
-import math
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
@@ -10,7 +9,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from genai_observability import signals
 from genai_observability._attribution import text
-from genai_observability._call import Value
+from genai_observability._call import Value, finite
 from genai_observability._open_calls import OpenCall
 from genai_observability._receipt import Answer
 
@@ -64,11 +63,3 @@ def evaluation_attributes(
         else text(explanation, longest=_LONGEST_EXPLANATION),
     }
     return {attribute.name: value for attribute, value in given.items() if value is not None}
-
-
-def finite(score: float | None) -> float | None:
-    """The score as a finite number, else ``None``."""
-    try:
-        return float(score) if isinstance(score, (int, float)) and math.isfinite(score) else None
-    except OverflowError:  # an int beyond every float
-        return None

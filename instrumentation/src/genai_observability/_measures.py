@@ -1,6 +1,5 @@
 """Metrics beside those of model calls: of the steps of chains, of caches, of fallbacks, by the catalogue's entries."""
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,7 +7,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
 
 from genai_observability import signals
-from genai_observability._call import Value
+from genai_observability._call import Value, finite
 from genai_observability._labels import LabelBudget
 from genai_observability._steps import Step
 
@@ -24,10 +23,11 @@ class Measures:
 
     def record(self, metric: signals.Metric, amount: float, labels: Mapping[str, Value], context: Context) -> None:
         """Add to a counter, or record in a histogram; of ``labels`` those that the catalogue names."""
-        if not isinstance(amount, (int, float)) or not math.isfinite(amount) or amount < 0:
+        value = finite(amount)
+        if value is None or value < 0:
             return
         take, budget = self._instruments.get(metric.name) or self._instrument(metric)
-        take(amount, budget.bound(metric.labels_of(labels)).values, context)
+        take(value, budget.bound(metric.labels_of(labels)).values, context)
 
     def record_step(self, step: Step, context: Context) -> None:
         """The time, outcome and documents of a step; its cost so far."""

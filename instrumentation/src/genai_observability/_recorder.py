@@ -53,7 +53,7 @@ from genai_observability._worker import Worker
 if TYPE_CHECKING:
     from opentelemetry.util.genai.handler import TelemetryHandler
 
-_QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 20 MB at the most
+_QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 60 MB at the most
 _SCOPE: Final = "genai_observability"
 END: Final = 2.0  # seconds that the end of a process may wait for a Collector that is slow or gone
 

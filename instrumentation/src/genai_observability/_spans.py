@@ -17,7 +17,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from genai_observability import signals
-from genai_observability._call import Call, Estimate, Exchange, StreamEnd, Tokens, Value, utc
+from genai_observability._call import Call, Estimate, Exchange, StreamEnd, Tokens, Value, finite, utc
 from genai_observability._content.recorded import is_content
 from genai_observability._exchange import read_exchange
 from genai_observability._open_calls import OpenCall
@@ -259,8 +259,8 @@ class _Attributes:
         return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
 
     def seconds(self, name: str) -> float | None:
-        value = self._get(name)
-        return float(value) if isinstance(value, (int, float)) and math.isfinite(value) and value >= 0 else None
+        value = finite(self._get(name))
+        return value if value is not None and value >= 0 else None
 
     def usage(self) -> dict[str, int | float]:
         return {
