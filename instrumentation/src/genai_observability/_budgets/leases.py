@@ -58,7 +58,8 @@ class RedisStore:
         when_unreachable: What holds while Redis does not answer. ``"open"``: each process goes on by what it knows, the
             last total and its own calls. ``"closed"``: each uses up what it was given, then its budgets count as used
             up.
-        timeout: Seconds after which a call waits no longer for an answer; then none waits until Redis answers again.
+        timeout: Seconds, up to 60, after which a call waits no longer for an answer; then none waits until Redis
+            answers again.
 
     Raises:
         ValueError: one of the values is not possible; the message says which.
@@ -82,7 +83,7 @@ class RedisStore:
             raise ValueError("The url of a RedisStore reads like redis://:password@host:6379/0.") from None
 
     def client(self) -> Any:
-        """A client of the server, which connects when it is first used."""
+        """A client of the server (``redis.Redis``), which connects when it is first used."""
         import redis  # not above: an optional package, and a tenth of a second
         from redis.backoff import NoBackoff
         from redis.retry import Retry

@@ -1,0 +1,48 @@
+"""The examples of the API reference, which are those of the docstrings, run as they are and say nothing on stderr."""
+
+import re
+import sys
+from pathlib import Path
+
+import genai_observability
+import pytest
+from genai_observability import signals
+
+from instrumentation.tests.otlp_capture import Capture, values
+from instrumentation.tests.programs import Run
+
+PAGE = (Path(__file__).parents[2] / "docs" / "api-reference.md").read_text()
+EXAMPLES = re.findall(r"\*\*Example\*\*\n\n```python\n(.*?)```", PAGE, re.DOTALL)
+BEGINNING = EXAMPLES[0].partition("with ")[0]
+
+
+def program(example: str) -> str:
+    """An example behind the beginning of the first one, as the page says; some call ``instrument()`` themselves."""
+    begins = "genai_observability.instrument("
+    lines = BEGINNING.splitlines(keepends=True)
+    return "".join(line for line in lines if begins not in line or begins not in example) + example
+
+
+def run_alone(run: Run, environment: dict[str, str], example: str) -> None:
+    api = {"OPENAI_BASE_URL": f"{environment['PROVIDER']}/v1", "OPENAI_API_KEY": "test"}
+    key = {"GENAI_OBSERVABILITY_USER_KEY": "key"}
+    done = run(sys.executable, "-W", "error", "app.py", program=program(example), **api, **key)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_example_of_a_docstring_is_on_the_page() -> None:
+    source = Path(genai_observability.__file__).parent
+    written = sum(file.read_text().count("Example:\n") for file in source.rglob("*.py"))
+    assert len(EXAMPLES) == written > 10
+
+
+@pytest.mark.parametrize(
+    "example", EXAMPLES, ids=lambda example: re.findall(r"genai_observability\.(\w+)", example)[-1]
+)
+def test_an_example_runs_without_a_warning_and_is_recorded(
+    run: Run, environment: dict[str, str], capture: Capture, example: str
+) -> None:
+    run_alone(run, environment, example)
+    events = [values(record.attributes)["event.name"] for record in capture.records]
+    assert events.count(signals.CALL_EVENT) == example.count("client.") + example.count(".embedding(")
+    assert events.count(signals.EVALUATION_EVENT) == len(re.findall(r"\.(?:feedback|evaluation)\(", example))
