@@ -15,7 +15,8 @@ SECTIONS: Final = (
     Section(
         "Recording",
         "Guides: [your first application](first-application.md), [each API](apis.md), [clients](clients.md), "
-        "[time, retries, quotas, streams](streams.md), [cost](cost.md), [batches](batches.md).",
+        "[time, retries, quotas, streams](streams.md), [logs and sampling](logs.md), [cost](cost.md), "
+        "[batches](batches.md).",
         ("instrument", "Handle"),
     ),
     Section("Attribution", "Guide: [attribution](attribution.md).", ("attributed_to",)),
