@@ -16,6 +16,7 @@ from stack.generated_page import PageError
 from stack.settings import Settings
 
 PACKAGE: Final = "genai_observability"
+_WITH: Final = ("__enter__", "__aenter__")
 _VARIABLE: Final = re.compile(r"'((?:GENAI_OBSERVABILITY|OTEL)_[A-Z_]+)'")
 
 
@@ -111,13 +112,13 @@ def _returned(module: griffe.Module, objects: list[griffe.Object]) -> dict[griff
 
 
 def _is_called(function: griffe.Function) -> bool:
-    return not function.name.startswith("_") or function.name == "__enter__"
+    return not function.name.startswith("_") or function.name in _WITH
 
 
 def _called(function: griffe.Function) -> str:
     if not isinstance(function.parent, griffe.Class):
         return f"{function.name}()"
-    return function.parent.name if function.name == "__enter__" else f"{function.parent.name}.{function.name}()"
+    return function.parent.name if function.name in _WITH else f"{function.parent.name}.{function.name}()"
 
 
 def _classes(module: griffe.Module, annotation: griffe.Expr | str | None) -> list[griffe.Class]:
@@ -143,7 +144,7 @@ def documentation(name: Name) -> list[griffe.DocstringSection]:
     Raises:
         PageError: there is none, or it leaves out a parameter or an attribute, or has one that is not there.
     """
-    if name.object.docstring is None:
+    if name.object.docstring is None or not name.object.docstring.value.strip():
         raise PageError(f"{_where(name)} has no docstring.")
     parsed = name.object.docstring.parse(warnings=False, returns_multiple_items=False, returns_named_value=False)
     described = {

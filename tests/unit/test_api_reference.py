@@ -99,6 +99,7 @@ def test_the_command_is_shown_with_the_help_of_each_of_its_commands() -> None:
             "def ask(question: str) -> None: ...",
             r"genai_observability\.ask \(__init__\.py, line 1\) has no docstring\.",
         ),
+        ('def ask() -> None:\n    """ """', r"genai_observability\.ask \(__init__\.py, line 1\) has no docstring\."),
         ('def ask(question: str) -> None:\n    """Ask."""', r"The docstring of .*ask .* does not describe question\."),
         (
             'def ask() -> None:\n    """Ask.\n\n    Args:\n        why: Because.\n    """',

@@ -51,7 +51,9 @@ return {text(others), text(given)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisStore:
-    """Keeps budgets in a Redis server, for all the processes that name the same one. Needs the extra ``redis``.
+    """Keeps budgets in a Redis server, for all the processes that name the same one.
+
+    It needs ``pip install 'genai-observability[redis]'``.
 
     Args:
         url: Such as ``redis://:password@host:6379/0``; ``rediss://`` for TLS, ``unix://`` for a socket.

@@ -37,6 +37,7 @@ class Content:
         form: ``"preview"`` records the beginning of each text, ``"full"`` all of it up to a bound, ``"hash"`` a keyed
             hash in its place, which tells equal texts without telling what they say.
         longest: Characters recorded of each text, from 1 to 30,000; by default 200 of a preview, 10,000 in full.
+            With another number no content is recorded, and a warning says so.
         redact: Regular expressions of what else must not leave the process, by the name that takes its place:
             ``{"order": r"ORD-\d{6}"}`` makes ``[order]`` of an order's number. A name has 1 to 40 letters, digits,
             spaces, dots or hyphens. Where a pattern cannot be used, no content is recorded, and a warning says why.
