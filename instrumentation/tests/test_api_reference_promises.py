@@ -1,5 +1,6 @@
-"""The examples of the API reference, which are those of the docstrings, run as they are and say nothing on stderr."""
+"""The examples of the API reference, those of the docstrings, run as they are; nothing raises that it does not say."""
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from genai_observability import signals
 
 from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.programs import Run
+from instrumentation.tests.recording import Recording
 
 PAGE = (Path(__file__).parents[2] / "docs" / "api-reference.md").read_text()
 EXAMPLES = re.findall(r"\*\*Example\*\*\n\n```python\n(.*?)```", PAGE, re.DOTALL)
@@ -46,3 +48,31 @@ def test_an_example_runs_without_a_warning_and_is_recorded(
     events = [values(record.attributes)["event.name"] for record in capture.records]
     assert events.count(signals.CALL_EVENT) == example.count("client.") + example.count(".embedding(")
     assert events.count(signals.EVALUATION_EVENT) == len(re.findall(r"\.(?:feedback|evaluation)\(", example))
+
+
+@pytest.mark.parametrize("text", ["", "\ud800", "x" * 100_000])
+@pytest.mark.parametrize("number", [-1, math.nan, math.inf])
+def test_values_that_cannot_be_recorded_raise_nothing(recording: Recording, text: str, number: float) -> None:
+    cache = genai_observability.cache(text)
+    with (
+        genai_observability.attributed_to(feature=text, user=text, metadata={text: number}),
+        genai_observability.workflow(text),
+        genai_observability.agent(text, version=text, model=text),
+        genai_observability.tool(text, call_id=text, type=text),
+        genai_observability.retrieval(text, top_k=-1) as found,
+        genai_observability.rerank(text, model=text, top_k=-1),
+        genai_observability.embedding(text, provider=text) as embedded,
+    ):
+        found.documents([(text, number), text, object()])
+        embedded.tokens(-1)
+        genai_observability.evaluation(text, score=number, label=text, explanation=text, receipt=text)
+        genai_observability.feedback("report", category=text, comment=text, response_id=text)
+        genai_observability.feedback("stars", stars=-1, receipt=genai_observability.receipt(text))
+        genai_observability.fallback(from_model=text, to_model=text, reason=text)
+        cache.hit(similarity=number, age=number, saved_usd=number, saved_seconds=number)
+        cache.eviction(entries=-1)
+        cache.size(number)
+        genai_observability.queue_depth(text, lambda: 1 / 0)
+    assert signals.CACHE_REQUESTS.name in recording.metric_names()
+    cache.size(None)
+    genai_observability.queue_depth(text, None)
