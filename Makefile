@@ -36,11 +36,12 @@ test: setup-dev ## Run every check and test, on the real servers
 	@$(MAKE) --no-print-directory check
 	@$(RUN) -m pytest -n auto --dist loadfile
 
-generate: setup ## Write rules, dashboards, alert routes and the catalogue's page anew from what they are made of
+generate: setup ## Write rules, dashboards, alert routes and the pages of reference anew from what they are made of
 	@$(RUN) -m stack.alerting
 	@$(RUN) -m stack.rules
 	@$(RUN) -m stack.dashboards
 	@$(RUN) -m stack.catalogue_page
+	@$(RUN) -m stack.api_reference
 
 secrets: setup ## Make the secrets that can be made, and list those that you have to put into secrets/
 	@$(RUN) -m stack.secret_files
@@ -53,6 +54,7 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m stack.dashboards --check
 	@$(RUN) -m stack.alerting --check
 	@$(RUN) -m stack.catalogue_page --check
+	@$(RUN) -m stack.api_reference --check
 
 bench: setup-dev ## Measure what instrumentation adds to a model call; BENCH="--variants none,ours" for less
 	@$(RUN) -m instrumentation.benchmarks $(BENCH)

@@ -1,16 +1,13 @@
 """Writes docs/catalogue.md: ``python -m stack.catalogue_page``; with ``--check`` it only says whether that is stale."""
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Final
 
 from genai_observability import signals
 from genai_observability.signals import Attribute, Metric
 
-from stack.files import write_whole
-from stack.settings import Settings, SettingsError
+from stack import generated_page
 
 _INTRODUCTION: Final = """\
 <!-- Written by `make generate` from instrumentation/src/genai_observability/signals.py. Change that, not this page. -->
@@ -63,22 +60,7 @@ _NOT_ON_SPANS: Final = {signals.EVENT_NAME, signals.ERROR_MESSAGE, signals.DURAT
 
 def main(arguments: list[str] | None = None) -> int:
     """Write or check the page; 1 where it cannot be written or, checking, is stale."""
-    parser = argparse.ArgumentParser(prog="python -m stack.catalogue_page", description="Writes docs/catalogue.md.")
-    parser.add_argument("--check", action="store_true", help="change nothing; fail if the page is not up to date")
-    parser.add_argument("--output", type=Path, help="the file to write (default: docs/catalogue.md)")
-    options = parser.parse_args(arguments)
-    try:
-        path = options.output or Settings.load().root / "docs" / "catalogue.md"
-        if path.is_file() and path.read_text(encoding="utf-8") == page():
-            return 0
-        if options.check:
-            sys.stderr.write(f"{path} is not up to date: run `make generate`.\n")
-            return 1
-        write_whole(path, page())
-    except (SettingsError, OSError) as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    return 0
+    return generated_page.main("stack.catalogue_page", "catalogue.md", page, arguments)
 
 
 def page() -> str:

@@ -18,7 +18,7 @@ from instrumentation.tests.programs import Run, eventually
 DOCS = Path(__file__).parents[2] / "docs"
 CHAINS, ATTRIBUTION = (DOCS / "chains.md").read_text(), (DOCS / "attribution.md").read_text()
 CHAIN, LOAD, FLAGS = re.findall(r"```python\n(.*?)```", CHAINS, re.DOTALL)
-THREADS, GATEWAY, ANSWERS = re.findall(r"```python\n(.*?)```", ATTRIBUTION, re.DOTALL)
+THREADS, GATEWAY, ANSWERS, _TO_OPENAI = re.findall(r"```python\n(.*?)```", ATTRIBUTION, re.DOTALL)
 
 
 @pytest.fixture

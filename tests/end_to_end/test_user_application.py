@@ -28,7 +28,18 @@ def programs(page: Path) -> list[str]:
 
 WITH_TESTS_OF_THEIR_OWN = {
     ROOT / "docs" / f"{name}.md"
-    for name in ("attribution", "batches", "budgets", "chains", "clients", "content", "cost")
+    for name in (
+        "api-reference",
+        "attribution",
+        "batches",
+        "budgets",
+        "chains",
+        "clients",
+        "content",
+        "cost",
+        "logs",
+        "streams",
+    )
 }
 PAGES = [README, ROOT / "instrumentation/README.md", *sorted({*ROOT.glob("docs/*.md")} - WITH_TESTS_OF_THEIR_OWN)]
 PROGRAMS = {

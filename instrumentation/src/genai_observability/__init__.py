@@ -1,10 +1,13 @@
 """Traces, metrics, cost and a request log for every GenAI model call.
 
-import genai_observability
+Example:
+    import genai_observability
+    import openai
 
-genai_observability.instrument(service_name="shop")
-with genai_observability.attributed_to(feature="search", team="growth", user="alice@example.com"):
-    ...
+    genai_observability.instrument(service_name="shop")
+    client = openai.OpenAI()
+    with genai_observability.attributed_to(feature="search", team="growth", user="alice@example.com"):
+        client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello?"}])
 """
 
 from genai_observability._attribution import attributed_to

@@ -15,7 +15,9 @@ from opentelemetry.util.types import AnyValue
 from genai_observability._attribution import text
 
 _SWITCH: Final = "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION"  # the variable that the upstream log instrumentation reads
+"""``false`` keeps the application's ``logging`` records at home. ``instrument(logs=...)`` goes before it."""
 _LEVEL: Final = "OTEL_PYTHON_LOG_HANDLER_LEVEL"
+"""The lowest level of the application's ``logging`` records that are sent: ``INFO`` by default."""
 _CARRIED: Final = (str, bool, int, float, bytes, type(None), Mapping, Sequence)
 _TELEMETRY: Final = ("opentelemetry", "genai_observability")
 

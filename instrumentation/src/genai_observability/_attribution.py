@@ -45,7 +45,8 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
     outer ones, what the inner one leaves out stays. It follows ``asyncio`` tasks, and from ``instrument()`` on threads.
 
     Values become metric labels only where the catalogue calls them bounded (feature, team, tenant, endpoint): give
-    names that your code chooses from, never text that a user typed. The user's id is replaced by a keyed hash here.
+    names that your code chooses from, never text that a user typed. The user's id is replaced by a keyed hash here;
+    all else is recorded as it is given. ``None`` leaves a value as it is outside, and values are cut to 200 characters.
 
     Args:
         feature: Product feature that makes the calls, such as ``"search"``.
@@ -54,13 +55,26 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
         endpoint: Route of your application as a template, such as ``"/orders/{id}"``.
         user: Id of the user, such as an e-mail address; only its keyed hash leaves the process.
         user_tier: The user's plan, such as ``"pro"``.
-        session: The user's session.
-        conversation: The conversation that the calls belong to.
+        session: Id of the user's session.
+        conversation: Id of the conversation that the calls belong to.
         request: Id of the user's request, if your services share one.
         prompt_name: Name of the prompt template.
-        prompt_version: Version of the prompt template.
+        prompt_version: Version of the prompt template, such as ``"3"``.
         variant: Variant of a running experiment.
         metadata: Anything else worth finding a call by: at most 20 short values, on spans and in the request log.
+            Numbers and booleans stay such, everything else becomes text.
+
+    Example:
+        with genai_observability.attributed_to(feature="search", team="growth", user="alice@example.com"):
+            client.responses.create(model="gpt-4.1-mini", input="Where is my order?")
+
+
+        @genai_observability.attributed_to(endpoint="/orders/{id}")
+        def order(number: str) -> str:
+            return client.responses.create(model="gpt-4.1-mini", input=f"Sum up order {number}.").output_text
+
+
+        order("1234")
     """
 
     __slots__ = ("_attributes",)

@@ -7,7 +7,10 @@ from genai_observability._instrument import recorder
 
 
 class Cache:
-    """A cache of the application's, by whose name its hits and misses are counted; see ``cache()``."""
+    """A cache of the application's, by whose name its hits and misses are counted.
+
+    Amounts that are negative or no finite number are left out. Without ``instrument()`` nothing is counted.
+    """
 
     __slots__ = ("_name",)
 
@@ -36,19 +39,36 @@ class Cache:
         self._measure(signals.CACHE_SAVED_TIME, saved_seconds)
 
     def miss(self, *, similarity: float | None = None) -> None:
-        """Nothing in the cache would do; ``similarity`` is that of the nearest question there."""
+        """Nothing in the cache would do.
+
+        Args:
+            similarity: Of the question to the nearest one in the cache, 0 to 1.
+        """
         self._count("miss", similarity)
 
     def false_hit(self, *, similarity: float | None = None) -> None:
-        """A hit, counted as such before, turned out to be the wrong answer."""
+        """A hit, counted as such before, turned out to be the wrong answer.
+
+        Args:
+            similarity: What it was at the hit, 0 to 1.
+        """
         self._count("false_hit", similarity)
 
     def eviction(self, *, entries: int = 1) -> None:
-        """So many entries were thrown out."""
+        """Entries were thrown out to make room, or were too old.
+
+        Args:
+            entries: How many.
+        """
         self._measure(signals.CACHE_EVICTIONS, entries)
 
     def size(self, entries: Source | None) -> None:
-        """So many entries are in the cache; a function is asked at each export, ``None`` ends it."""
+        """Export how many entries are in the cache.
+
+        Args:
+            entries: The number, or a function that returns it: it is called at each export, on another thread, and must
+                be quick. ``None`` ends the export.
+        """
         set_gauge(signals.CACHE_SIZE, (self._name,), entries)
 
     def _count(self, result: str, similarity: float | None) -> None:
@@ -64,9 +84,14 @@ class Cache:
 
 
 def cache(name: str) -> Cache:
-    """Count hits, misses and savings of a cache of answers: ``cache("semantic").hit(similarity=0.97)``.
+    """Count hits, misses and savings of a cache of answers.
 
     Args:
         name: One of a few names, as it is a metric label.
+
+    Example:
+        semantic = genai_observability.cache("semantic")
+        semantic.hit(similarity=0.97, age=3600, saved_usd=0.0021, saved_seconds=1.8)
+        semantic.miss(similarity=0.62)
     """
     return Cache(name)

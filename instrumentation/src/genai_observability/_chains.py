@@ -34,7 +34,10 @@ _MOST_DOCUMENTS: Final = 100  # whose ids and scores are kept; all are counted
 
 
 class Step:
-    """A step that is under way; without ``instrument()`` it does nothing."""
+    """A step that is under way: what ``with genai_observability.retrieval("handbook") as step`` gives.
+
+    Without ``instrument()`` it does nothing.
+    """
 
     __slots__ = ("_invocation",)
 
@@ -45,20 +48,29 @@ class Step:
         """Note what a retrieval or a reranking found, best first: ids and scores, never content.
 
         Args:
-            documents: Ids, pairs of id and score, or anything with ``id`` and ``score`` as keys or attributes. An
-                iterator is left as it is, as it could be read only once.
+            documents: Ids (texts, integers or UUIDs), pairs of id and score, or anything with ``id`` and ``score`` as
+                keys or attributes. A score is any finite number; the higher, the better. All are counted, and the ids
+                and scores of the first 100 kept. An iterator is left as it is, as it could be read only once.
         """
         if self._invocation is not None and isinstance(documents, Collection):
             _harmless(lambda: self._invocation.attributes.update(_document_attributes(documents)))
 
     def tokens(self, count: int) -> None:
-        """Note the input tokens of an embedding."""
+        """Note the input tokens of an embedding, by which it is priced.
+
+        Args:
+            count: Tokens of all the texts together.
+        """
         if self._invocation is not None:
             self._invocation.input_tokens = count
 
 
 class Opening:
-    """Opens a step: around one block, or as the decorator of a function, ``async`` or not, a generator or not."""
+    """A step to be: ``with`` opens it around one block, as a decorator it makes a step of each call of a function.
+
+    The function may be ``async`` or not, a generator or not. Exceptions go through; they make the step's outcome
+    ``error``, ``timeout`` or ``cancelled``.
+    """
 
     def __init__(self, begin: _Begin) -> None:
         self._begin = begin
@@ -110,6 +122,10 @@ def workflow(name: str) -> Opening:
 
     Args:
         name: One of a few names, as it is a metric label; so are those of the other steps.
+
+    Example:
+        with genai_observability.workflow("answer"):
+            client.responses.create(model="gpt-4.1-mini", input="Where is my order?")
     """
     return Opening(lambda handler, context: handler.workflow(text(name), context=context))
 
@@ -119,8 +135,8 @@ def agent(name: str, *, version: str | None = None, model: str | None = None) ->
 
     Args:
         name: Name of the agent.
-        version: Its version.
-        model: The model that it is told to use.
+        version: Its version, such as ``"7"``.
+        model: The model that it is told to use; each call inside says for itself which one answered.
     """
 
     def begin(handler: "TelemetryHandler", context: Context) -> "GenAIInvocation":
@@ -139,6 +155,14 @@ def tool(name: str, *, call_id: str | None = None, type: str | None = None) -> O
         name: Name of the tool.
         call_id: ``id`` of the tool call in the model's answer.
         type: ``"function"``, ``"extension"`` or ``"datastore"``.
+
+    Example:
+        @genai_observability.tool("find_order")
+        def find_order(number: str) -> str:
+            return f"Order {number} was sent yesterday."
+
+
+        find_order("1234")
     """
 
     def begin(handler: "TelemetryHandler", context: Context) -> "GenAIInvocation":
@@ -156,6 +180,10 @@ def retrieval(name: str, *, top_k: int | None = None) -> Opening:
     Args:
         name: What is searched: an index, a collection.
         top_k: Most documents that it is to find.
+
+    Example:
+        with genai_observability.retrieval("handbook", top_k=20) as step:
+            step.documents([("shipping", 0.83), ("returns", 0.79)])  # what your search returns
     """
     return Opening(functools.partial(_retrieve, name, top_k=top_k))
 
@@ -184,8 +212,12 @@ def embedding(model: str, *, provider: str) -> Opening:
     Around a call of a client that is recorded anyway the two become one.
 
     Args:
-        model: Name of the model; prices of your own can price it.
+        model: Name of the model; prices of your own can price it (``docs/cost.md``).
         provider: Who provides it, such as ``"sentence_transformers"``.
+
+    Example:
+        with genai_observability.embedding("all-minilm-l6-v2", provider="sentence_transformers") as step:
+            step.tokens(12)
     """
     return Opening(
         lambda handler, context: handler.embedding(text(provider), request_model=text(model), context=context)

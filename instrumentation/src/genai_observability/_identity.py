@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Final
 
 KEY_VARIABLE: Final = "GENAI_OBSERVABILITY_USER_KEY"
+"""The key of the users' hashes itself; a file is safer. It goes before the file."""
 KEY_FILE_VARIABLE: Final = "GENAI_OBSERVABILITY_USER_KEY_FILE"
+"""File with the key of the users' hashes, the same on every host. By default one is made for each account and host."""
 
 _logger = logging.getLogger("genai_observability")
 

@@ -26,7 +26,7 @@ _logger = logging.getLogger("genai_observability")
 
 
 class Handle:
-    """What ``instrument()`` returns: flushes and ends the recording."""
+    """The recording that ``instrument()`` began. A process that ends normally needs nothing of it."""
 
     def __init__(self, recorder: Recorder | None, *, unasked: bool = False) -> None:
         """Without a recorder, nothing is recorded. ``unasked``: the application's own ``instrument()`` replaces it."""
@@ -38,17 +38,36 @@ class Handle:
 
     @property
     def recording(self) -> bool:
-        """Whether calls are recorded."""
+        """Whether calls are recorded.
+
+        Not after ``shutdown()``, where ``OTEL_SDK_DISABLED=true``, and where ``instrument()`` failed, which it has said
+        in the log.
+        """
         return self._recorder is not None
 
     def force_flush(self, timeout: float = 10.0) -> bool:
-        """Export everything recorded so far; ``False`` where that took longer than ``timeout`` seconds."""
+        """Export everything recorded so far, and wait for it.
+
+        Args:
+            timeout: Longest wait, in seconds.
+
+        Returns:
+            ``False`` where it took longer; the export then goes on. ``True`` does not say that the Collector took it;
+            what it did not take is counted in ``genai_observability_dropped_total``.
+        """
         return self._recorder is None or self._recorder.force_flush(timeout)
 
     def shutdown(self, timeout: float = 10.0) -> bool:
-        """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds.
+        """Stop recording, export the rest, and wait for it.
 
-        The application's own providers go on. ``instrument()`` may be called again afterwards.
+        The application's own providers go on. ``instrument()`` may be called again afterwards. Results of batches that
+        are still being read are waited for besides, 10 seconds at most.
+
+        Args:
+            timeout: Longest wait, in seconds.
+
+        Returns:
+            ``False`` where it took longer.
         """
         recorder, self._recorder = self._recorder, None
         atexit.unregister(self._at_exit)
@@ -88,6 +107,9 @@ def instrument(
 ) -> Handle:
     """Record every model call of this process from now on. Calling it again changes nothing.
 
+    Clients may be made before or after. What cannot be recorded, such as a client without its wrapper, is a warning of
+    the logger ``genai_observability``, never an exception.
+
     Where the application has set up OpenTelemetry providers of its own, globally or as arguments here, they are used
     and kept; call this after setting them up. Its spans then get the attribution, while outcome and cost, known only
     once a span has ended, are in the metrics and the request log alone. Otherwise providers are made that export over
@@ -96,12 +118,12 @@ def instrument(
     Args:
         service_name: Name of this application where neither ``OTEL_SERVICE_NAME`` nor ``OTEL_RESOURCE_ATTRIBUTES``
             gives one.
-        tracer_provider: An OpenTelemetry SDK tracer provider to use.
-        meter_provider: A meter provider to use.
-        logger_provider: A logger provider to use.
+        tracer_provider: An OpenTelemetry SDK tracer provider to use for spans.
+        meter_provider: A meter provider to use for metrics.
+        logger_provider: A logger provider to use for the request log.
         logs: Whether to send the application's ``logging`` records too, from INFO up. By default yes, unless
             ``OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=false``.
-        budgets: Limits that each call is checked against before it is made.
+        budgets: Limits that each call is checked against before it is made: see ``Budget``.
         budget_store: Where budgets are kept that several processes share. By default each process has its own, in
             memory.
         content: What to record of questions and answers, redacted: ``"preview"``, ``"full"``, ``"hash"``, or a
@@ -109,17 +131,20 @@ def instrument(
         security: Whether to count signs of prompt injection, personal data and leaks of the system prompt. By default
             not, unless ``GENAI_OBSERVABILITY_SECURITY=true``.
         attribution_to_provider: Whether OpenAI is told of the user's hash, as ``safety_identifier``, and of feature,
-            team, session and so on, as ``metadata``, so that its own dashboard can tell calls apart.
+            team, session and so on, as ``metadata``, so that its own dashboard can tell calls apart. No other server
+            is told.
         threads: Whether a thread works for whoever starts it: with its attribution, and as part of its trace.
         propagate: What of the attribution leaves with HTTP requests to other services, as baggage: ``"feature"``,
-            ``"team"`` and so on, by the names of ``attributed_to()``. A model's provider is never told.
-        accept: What is taken from the baggage of incoming requests. Anybody who can reach this service can set it.
+            ``"team"`` and so on, by the names of ``attributed_to()``; other names are left out, with a warning. A
+            model's provider is never told.
+        accept: What is taken from the baggage of incoming requests, by the same names. Anybody who can reach this
+            service can set it.
 
     Returns:
         A handle with ``force_flush()`` and ``shutdown()``. Neither is needed for a process that ends normally.
 
     Raises:
-        TypeError: something among the budgets is no ``Budget``.
+        TypeError: ``budgets`` cannot be iterated over, or something in it is no ``Budget``.
     """
     global _handle
     budgets = tuple(budgets)
@@ -229,12 +254,17 @@ def evaluation(
 
     Args:
         name: What was scored, such as ``"groundedness"``: one of a few names, as it is a metric label.
-        score: From 0 (bad) to 1 (good).
-        label: The score in a word, such as ``"pass"``.
-        explanation: Why; written to the log as it is, so leave out what must not be there.
+        score: From 0 (bad) to 1 (good). Without it, or where it is no finite number, there is the event alone.
+        label: The score in a word, such as ``"pass"``; cut to 200 characters.
+        explanation: Why; written to the log as it is, cut to 500 characters: leave out what must not be there.
         response_id: ``response.id`` of the answer. It joins the score to the answer's trace, feature and model, where
             this process made the call and has made fewer than 10,000 since.
-        receipt: In place of it, what ``receipt()`` gave for the answer, in whatever process and however long ago.
+        receipt: In place of it, what ``receipt()`` gave for the answer, in whatever process and however long ago. One
+            that is not of this installation is left out, with a warning; the score is kept.
+
+    Example:
+        answer = client.responses.create(model="gpt-4.1-mini", input="Do you ship to Norway?")
+        genai_observability.evaluation("groundedness", score=0.9, label="pass", response_id=answer.id)
     """
     if (recording := recorder()) is not None:
         answer = _answer(recording, response_id, receipt)
@@ -256,14 +286,20 @@ def feedback(
         kind: ``"up"``, ``"down"``, ``"stars"``, ``"report"``, or what the user did: ``"regenerate"``, ``"edit"``,
             ``"copy"``, ``"abandon"`` (left within half a minute). Each stands for a satisfaction from 0 to 1 and has
             a weight: see ``docs/feedback.md``.
-        stars: With ``"stars"``: 1 to 5.
+        stars: With ``"stars"`` alone: 1 to 5.
         category: What is wrong, in a word that your application chose, such as ``"outdated"``.
-        comment: The user's own words; written to the log without keys, quoted text and e-mail addresses, cut short.
+        comment: The user's own words; written to the log without keys, quoted text and personal data, cut to 200
+            characters.
         response_id: As for ``evaluation()``.
-        receipt: As for ``evaluation()``.
+        receipt: As for ``evaluation()``, but feedback with one that is not of this installation is left out.
 
     Returns:
-        Whether it was recorded. Anything else than the above is left out, with a warning.
+        Whether it was recorded. Anything else than the above is left out, with a warning; without ``instrument()``
+        everything is.
+
+    Example:
+        answer = client.responses.create(model="gpt-4.1-mini", input="Do you ship to Norway?")
+        genai_observability.feedback("stars", stars=2, category="outdated", response_id=answer.id)
     """
     found = sign(kind, stars)
     if found is None:
@@ -284,10 +320,20 @@ def receipt(response_id: str) -> str:
     """What to keep with an answer, so that feedback on it can be given elsewhere and later, as from a web page.
 
     It holds the answer's id, trace, feature, team, tenant, prompt and model, and no user; it is signed, with the key
-    of the users' hashes, and so must be read where that key is the same. It works right after the call.
+    of the users' hashes, and so must be read where that key is the same.
 
     Args:
-        response_id: ``response.id`` of the answer.
+        response_id: ``response.id`` of the answer. Right after the call all of this is known; of an answer that this
+            process does not know, the receipt holds the id alone.
+
+    Returns:
+        A text of some 300 characters that fits into an address or a form.
+
+    Example:
+        answer = client.responses.create(model="gpt-4.1-mini", input="Do you ship to Norway?")
+        receipt = genai_observability.receipt(answer.id)
+        # later, wherever instrument() was called:
+        genai_observability.feedback("up", receipt=receipt)
     """
     known = text(response_id)
     recording = recorder()

@@ -24,12 +24,17 @@ def fallback(
 ) -> None:
     """Count that a call went to another model or provider than was meant.
 
+    All arguments are metric labels: give names that your code chooses from.
+
     Args:
         from_model: The model that was given up.
         to_model: The model that took its place.
         from_provider: The provider that was given up.
         to_provider: The provider that took its place.
         reason: Why, in a word: ``"rate_limited"``, ``"timeout"``, ``"cost"``.
+
+    Example:
+        genai_observability.fallback(from_model="gpt-4o", to_model="gpt-4o-mini", reason="rate_limited")
     """
     recording = recorder()
     if recording is not None:
@@ -50,6 +55,9 @@ def circuit_breaker(name: str, *, state: State) -> None:
     Args:
         name: What it protects, such as a provider's name.
         state: ``"closed"``, ``"open"`` or ``"half_open"``; anything else is left out with a warning.
+
+    Example:
+        genai_observability.circuit_breaker("openai", state="open")
     """
     if state not in _STATES:
         _logger.warning(
@@ -65,8 +73,14 @@ def queue_depth(name: str, depth: Source | None) -> None:
     """Export how much waits in a queue.
 
     Args:
-        name: Name of the queue.
+        name: Name of the queue: one of at most 100, as it is a metric label.
         depth: The number, or a function that returns it, such as ``queue.qsize``: it is called at each export, on
             another thread, and must be quick. ``None`` ends the export.
+
+    Example:
+        import queue
+
+        waiting: queue.Queue[str] = queue.Queue()
+        genai_observability.queue_depth("ingest", waiting.qsize)
     """
     set_gauge(signals.QUEUE_DEPTH, (text(name),), depth)

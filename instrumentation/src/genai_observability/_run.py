@@ -17,6 +17,7 @@ from genai_observability._instrument import instrument_unasked
 
 _AUTOLOAD: Final = Path(__file__).with_name("_autoload")
 _VARIABLE: Final = "GENAI_OBSERVABILITY_RUN"
+"""Set by ``genai-observability run`` for the programs that it starts; nothing to set yourself."""
 _PYTHON_OPTIONS: Final = "bBc:dEhiIm:OPqRsStuvVW:xX:?"
 _NOT_FOUND: Final = 127  # as a shell answers
 _NOT_EXECUTABLE: Final = 126

@@ -1,14 +1,4 @@
-"""A small ASGI application that takes feedback from web pages: mount it where the pages can reach it.
-
-    app.mount("/feedback", genai_observability.asgi.FeedbackEndpoint())
-
-A page sends what ``genai_observability.receipt()`` gave it with the answer, as JSON by POST:
-
-    {"receipt": "…", "kind": "down", "category": "outdated", "comment": "…"}
-
-Anybody on the internet may be a page. Only receipts are taken, which are signed, and each kind of feedback on an answer
-is counted once by a process.
-"""
+"""Feedback from web pages."""
 
 import json
 from collections import OrderedDict
@@ -24,10 +14,28 @@ _TEXTS: Final = ("receipt", "kind", "category", "comment")
 
 
 class FeedbackEndpoint:
-    """Answers 204 to feedback that was recorded, and 4xx with one sentence to anything else."""
+    """A small ASGI application that takes feedback from web pages: mount it where the pages can reach it.
+
+    A page sends what ``receipt()`` gave it with the answer by POST, as JSON of at most 16 KiB:
+    ``{"receipt": "…", "kind": "down", "category": "outdated", "comment": "…"}``, with ``"stars"`` where the kind is
+    that. The answer is 204 for feedback that was recorded, and 4xx with one sentence for anything else.
+
+    Anybody on the internet may be a page. Only receipts are taken, which are signed, and each kind of feedback on an
+    answer is counted once by a process.
+
+    Args:
+        allow_origins: Other origins whose pages may send feedback, such as ``"https://shop.example"``. Those of the
+            same origin may always.
+
+    Example:
+        from genai_observability.asgi import FeedbackEndpoint
+        from starlette.applications import Starlette
+
+        app = Starlette()
+        app.mount("/feedback", FeedbackEndpoint(allow_origins=["https://shop.example"]))
+    """
 
     def __init__(self, *, allow_origins: Sequence[str] = ()) -> None:
-        """Take feedback from pages of the same origin, and of these, such as ``https://shop.example``."""
         self._origins = frozenset(allow_origins)
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
 

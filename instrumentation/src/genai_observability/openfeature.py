@@ -1,8 +1,6 @@
 """Feature flags of OpenFeature (https://openfeature.dev) beside the model calls that they decide on.
 
 Needs ``pip install 'genai-observability[openfeature]'``.
-
-    openfeature.api.add_hooks([FeatureFlagHook(experiments=["answer-style"])])
 """
 
 from collections.abc import Collection
@@ -16,7 +14,9 @@ from genai_observability._instrument import recorder
 
 
 class FeatureFlagHook(Hook):
-    """Writes each evaluation of a flag to the log, as the conventions' event ``feature_flag.evaluation``.
+    """A hook of OpenFeature that writes each evaluation of a flag to the log, as event ``feature_flag.evaluation``.
+
+    It needs ``pip install 'genai-observability[openfeature]'``; without it the import fails.
 
     Of a flag that is an experiment, the variant also becomes the ``variant`` of the attribution: until the innermost
     ``attributed_to`` block ends, as an evaluation is for one request. The value of a flag, and whom it was evaluated
@@ -24,6 +24,12 @@ class FeatureFlagHook(Hook):
 
     Args:
         experiments: Keys of the flags that are experiments.
+
+    Example:
+        from genai_observability.openfeature import FeatureFlagHook
+        from openfeature import api
+
+        api.add_hooks([FeatureFlagHook(experiments=["answer-style"])])
     """
 
     def __init__(self, *, experiments: Collection[str] = ()) -> None:
@@ -35,14 +41,26 @@ class FeatureFlagHook(Hook):
         details: FlagEvaluationDetails[FlagValueType],
         hints: HookHints,  # noqa: ARG002 - of the interface
     ) -> None:
-        """A flag was evaluated."""
+        """A flag was evaluated. OpenFeature calls this.
+
+        Args:
+            hook_context: The flag, and who provides it.
+            details: The variant, and why it was chosen.
+            hints: Not used.
+        """
         if details.variant is not None and hook_context.flag_key in self._experiments:
             _attribution.add(signals.VARIANT.name, details.variant)
         reason = None if details.reason is None else str(details.reason).lower()
         _write(hook_context, {signals.FLAG_VARIANT: details.variant, signals.FLAG_REASON: reason})
 
     def error(self, hook_context: HookContext, exception: Exception, hints: HookHints) -> None:  # noqa: ARG002
-        """A flag could not be evaluated: its default counts."""
+        """A flag could not be evaluated: its default counts. OpenFeature calls this.
+
+        Args:
+            hook_context: The flag, and who provides it.
+            exception: Why; its type is recorded, its message is not.
+            hints: Not used.
+        """
         _write(hook_context, {signals.FLAG_REASON: "error", signals.ERROR_TYPE: type(exception).__qualname__})
 
 

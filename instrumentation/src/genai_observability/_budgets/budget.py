@@ -35,8 +35,14 @@ class BudgetExceeded(Exception):  # noqa: N818 - reads as what happened: except 
         unit: ``"usd"``, ``"tokens"`` or ``"requests"``.
         limit: The budget, in that unit.
         spent: What is spent or reserved by calls under way, in that unit; ``None`` where the store does not answer.
-        resets: When the next period begins.
+        resets: When the next period begins, in UTC.
         first: Whether this is the first call of this process beyond this limit in this period.
+
+    Example:
+        try:
+            client.responses.create(model="gpt-4.1-mini", input="Where is my order?")
+        except genai_observability.BudgetExceeded as exceeded:
+            print(f"That is all for today; try again after {exceeded.resets:%H:%M} UTC.")
     """
 
     by: By
@@ -79,6 +85,16 @@ class Budget:
 
     Raises:
         ValueError: the values do not make a budget; the message says which.
+
+    Example:
+        from genai_observability import Budget
+
+        genai_observability.instrument(
+            budgets=[
+                Budget(by="user", per="day", usd=5.00, on_exceeded="raise"),
+                Budget(by="team", name="growth", per="month", usd=2000.00),
+            ]
+        )
     """
 
     by: By
@@ -106,7 +122,7 @@ class Budget:
 
     @property
     def unit(self) -> Unit:
-        """What is limited."""
+        """What is limited: ``"usd"``, ``"tokens"`` or ``"requests"``."""
         return "usd" if self.usd is not None else "tokens" if self.tokens is not None else "requests"
 
     @property
@@ -116,14 +132,14 @@ class Budget:
 
     @property
     def value(self) -> str | None:
-        """The named one as calls are attributed to it."""
+        """The named one as calls are attributed to it, of a user the hash; ``None`` where it is for each."""
         if self.name is None:
             return None
         return user_hash(text(self.name)) if self.by == "user" else text(self.name)
 
     @property
     def label(self) -> str:
-        """How signals and the store call it; of a named user, the beginning of the hash."""
+        """How signals and the store call it, such as ``user/day/usd``; a named user by the beginning of the hash."""
         named = f"={shortened(self.by, self.value)}" if self.value is not None else ""
         return f"{self.by}{named}/{self.per}/{self.unit}"
 

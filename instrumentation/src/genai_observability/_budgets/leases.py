@@ -51,14 +51,17 @@ return {text(others), text(given)}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisStore:
-    """Keeps budgets in a Redis server, for all the processes that name the same one. Needs the extra ``redis``.
+    """Keeps budgets in a Redis server, for all the processes that name the same one.
+
+    It needs ``pip install 'genai-observability[redis]'``.
 
     Args:
         url: Such as ``redis://:password@host:6379/0``; ``rediss://`` for TLS, ``unix://`` for a socket.
         when_unreachable: What holds while Redis does not answer. ``"open"``: each process goes on by what it knows, the
             last total and its own calls. ``"closed"``: each uses up what it was given, then its budgets count as used
             up.
-        timeout: Seconds after which a call waits no longer for an answer; then none waits until Redis answers again.
+        timeout: Seconds, up to 60, after which a call waits no longer for an answer; then none waits until Redis
+            answers again.
 
     Raises:
         ValueError: one of the values is not possible; the message says which.
@@ -82,7 +85,7 @@ class RedisStore:
             raise ValueError("The url of a RedisStore reads like redis://:password@host:6379/0.") from None
 
     def client(self) -> Any:
-        """A client of the server, which connects when it is first used."""
+        """A client of the server (``redis.Redis``), which connects when it is first used."""
         import redis  # not above: an optional package, and a tenth of a second
         from redis.backoff import NoBackoff
         from redis.retry import Retry

@@ -10,9 +10,15 @@ from typing import Any, Final, Literal, get_args
 _logger = logging.getLogger("genai_observability")
 
 VARIABLE: Final = "GENAI_OBSERVABILITY_CONTENT"
+"""What to record of questions and answers: ``off`` (default), ``preview``, ``full`` or ``hash``. ``off`` always holds,
+else ``instrument(content=...)`` goes before it: ``docs/content.md``."""
 PATTERN_VARIABLE: Final = "GENAI_OBSERVABILITY_REDACT"
+"""A regular expression of what else to replace in content, by ``[redacted]``."""
 SECURITY_VARIABLE: Final = "GENAI_OBSERVABILITY_SECURITY"
+"""``true`` counts signs of attacks and leaks. ``instrument(security=...)`` goes before it."""
 UPSTREAM_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""``span_only``, ``event_only`` or ``span_and_event`` mean ``full``, redacted, where ``GENAI_OBSERVABILITY_CONTENT`` is
+not set."""
 
 Form = Literal["full", "preview", "hash"]
 _FORMS: Final = get_args(Form)
@@ -31,8 +37,15 @@ class Content:
         form: ``"preview"`` records the beginning of each text, ``"full"`` all of it up to a bound, ``"hash"`` a keyed
             hash in its place, which tells equal texts without telling what they say.
         longest: Characters recorded of each text, from 1 to 30,000; by default 200 of a preview, 10,000 in full.
+            With another number no content is recorded, and a warning says so.
         redact: Regular expressions of what else must not leave the process, by the name that takes its place:
-            ``{"order": r"ORD-\\d{6}"}`` makes ``[order]`` of an order's number.
+            ``{"order": r"ORD-\d{6}"}`` makes ``[order]`` of an order's number. A name has 1 to 40 letters, digits,
+            spaces, dots or hyphens. Where a pattern cannot be used, no content is recorded, and a warning says why.
+
+    Example:
+        from genai_observability import Content
+
+        genai_observability.instrument(content=Content("preview", longest=500, redact={"order": r"ORD-\d{6}"}))
     """
 
     form: Form = "preview"

@@ -16,6 +16,8 @@ from genai_observability._open_calls import OpenCall
 from genai_observability._openai.reported_cost import cost_attributes
 
 _VARIABLE: Final = "GENAI_OBSERVABILITY_STREAM_USAGE"
+"""Whether streams that do not ask for their usage are made to: ``always``, ``never``, or by default at OpenAI and Azure
+alone: ``docs/streams.md``."""
 _RAW_RESPONSE: Final = "x-stainless-raw-response"
 """The client's own header of calls for raw answers."""
 _AZURE_SINCE: Final = "2024-09-01"  # the first api-version of Azure that knows stream_options

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from genai_observability._pricing.table import PriceTable
 
 FILE_VARIABLE: Final = "GENAI_OBSERVABILITY_PRICES_FILE"
+"""File with prices of your own (TOML), read again when it changes: ``docs/cost.md``."""
 UPDATE_VARIABLE: Final = "GENAI_OBSERVABILITY_PRICES_UPDATE"
+"""Whether the price table is fetched anew every 6 hours: ``false`` (default), ``true``, or the address of a mirror."""
 
 _logger = logging.getLogger("genai_observability")
 
