@@ -5,10 +5,13 @@ import sys
 from pathlib import Path
 
 from stack.files import write_whole
-from stack.rules import calls, cost, errors, latency, stack_health
+from stack.reader import FileError
+from stack.rules import calls, cost, errors, escalation, latency, slo, stack_health
 from stack.rules.model import GENERATED, rules_file
 from stack.settings import Settings, SettingsError
-from stack.thresholds import FILE, Thresholds, ThresholdsError
+from stack.slos import FILE as SLOS
+from stack.slos import Slos
+from stack.thresholds import FILE, Thresholds
 
 _SUBJECTS = {
     "calls": calls.groups,
@@ -16,19 +19,21 @@ _SUBJECTS = {
     "latency": latency.groups,
     "cost": cost.groups,
     "stack_health": stack_health.groups,
+    "escalation": escalation.groups,
 }
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write or check the files; 1 where the thresholds are faulty or, checking, where a file is stale."""
+    """Write or check the files; 1 where thresholds or objectives are faulty or, checking, where a file is stale."""
     parser = argparse.ArgumentParser(prog="python -m stack.rules", description="Writes Prometheus' rules files.")
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a file is not up to date")
     parser.add_argument("--thresholds", type=Path, default=FILE, help="thresholds to use (default: %(default)s)")
+    parser.add_argument("--slos", type=Path, default=SLOS, help="objectives to use (default: %(default)s)")
     parser.add_argument("--directory", type=Path, help="where the rules files are (default: prometheus/rules)")
     options = parser.parse_args(arguments)
     try:
         directory = options.directory or Settings.load().root / "prometheus" / "rules"
-        files = render(Thresholds.load(options.thresholds))
+        files = render(Thresholds.load(options.thresholds), Slos.load(options.slos))
         stale = [path for path in _paths(directory, files) if _read(path) != files.get(path.name)]
         if options.check:
             for path in stale:
@@ -39,15 +44,17 @@ def main(arguments: list[str] | None = None) -> int:
                 write_whole(path, files[path.name])
             else:
                 path.unlink()
-    except (SettingsError, ThresholdsError, OSError) as error:
+    except (SettingsError, FileError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def render(thresholds: Thresholds) -> dict[str, str]:
-    """The text of every rules file, by its name."""
-    return {f"{subject}.yaml": rules_file(groups(thresholds), thresholds) for subject, groups in _SUBJECTS.items()}
+def render(thresholds: Thresholds, slos: Slos | None = None) -> dict[str, str]:
+    """The text of every rules file, by its name; without objectives, those of the file."""
+    subjects = {subject: groups(thresholds) for subject, groups in _SUBJECTS.items()}
+    subjects["slo"] = slo.groups(Slos.load() if slos is None else slos)
+    return {f"{subject}.yaml": rules_file(groups, thresholds) for subject, groups in subjects.items()}
 
 
 def _paths(directory: Path, files: dict[str, str]) -> list[Path]:
