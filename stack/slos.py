@@ -1,5 +1,6 @@
 """The service level objectives, read from one file that users edit and checked down to the line."""
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -109,9 +110,9 @@ class Slo:
             )
 
     @property
-    def bound(self) -> float | None:
-        """The value that an event must not exceed, or of quality must exceed."""
-        return self.above if self.within is None else self.within
+    def bound(self) -> float:
+        """The value that an event must not exceed, or of quality must exceed; of availability not a number."""
+        return next((value for value in (self.within, self.above) if value is not None), math.nan)
 
     @property
     def share(self) -> float:

@@ -51,3 +51,11 @@ def count_within(selector: str, window: str) -> str:
     (https://prometheus.io/docs/prometheus/latest/querying/basics/), which promtool 3.15 cannot evaluate in rule tests.
     """
     return f"increase({selector}[{window}])"
+
+
+def at_most(bound: float) -> str:
+    """The condition on the buckets of a histogram by which one of them, up to and with its bound, is chosen.
+
+    Prometheus writes a whole number as 8 where metrics come by OTLP, and as 8.0 where it scrapes them.
+    """
+    return f'le=~"{bound:g}|{bound:g}[.]0"' if bound.is_integer() else f'le="{bound:g}"'

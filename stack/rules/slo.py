@@ -17,7 +17,7 @@ from genai_observability.signals import EVALUATION_NAME, FEATURE, OPERATION, Att
 
 from stack.rules.calls import LEVELS
 from stack.rules.model import Alert, Group, Recording
-from stack.rules.promql import SERVICE, Match, count_within, labels, series, total
+from stack.rules.promql import SERVICE, Match, at_most, count_within, labels, series, total
 from stack.slos import EVERY, METRICS, Kind, Slo, Slos
 from stack.thresholds import Duration, Severity
 
@@ -113,13 +113,13 @@ def _counts(slo: Slo) -> tuple[str, str]:
         return calls, f"{calls}\n- {failed}\n- {refused}"
     if slo.kind == "latency":
         buckets = f"{_level(slo)}:genai_call_duration_seconds_bucket:rate5m"
-        return _in_5m(_of(slo, buckets, 'le="+Inf"')), _in_5m(_of(slo, buckets, _at_most(slo)))
+        return _in_5m(_of(slo, buckets, 'le="+Inf"')), _in_5m(_of(slo, buckets, at_most(slo.bound)))
     metric = METRICS[slo.kind]
     named = (Match(EVALUATION_NAME, "=", slo.evaluation),) if slo.evaluation else ()
     by = labels(*_parts(slo))
     every = total(count_within(_of(slo, series(metric, *named, part="count")), "5m"), by)
-    at_most = total(count_within(_of(slo, series(metric, *named, part="bucket"), _at_most(slo)), "5m"), by)
-    return every, f"{every}\n- {at_most}" if slo.kind == "quality" else at_most
+    low = total(count_within(_of(slo, series(metric, *named, part="bucket"), at_most(slo.bound)), "5m"), by)
+    return every, f"{every}\n- {low}" if slo.kind == "quality" else low
 
 
 def _parts(slo: Slo) -> tuple[Attribute, ...]:
@@ -142,12 +142,6 @@ def _of(slo: Slo, selector: str, *conditions: str) -> str:
     }
     matches = (f'{label}=~"{wanted.pattern}"' for label, wanted in names.items() if wanted)
     return f"{name}{{{','.join(filter(None, (given.removesuffix('}'), *matches, *conditions)))}}}"
-
-
-def _at_most(slo: Slo) -> str:
-    # A whole number is written 8 where metrics come by OTLP, and 8.0 where Prometheus scrapes them.
-    bound = f"{slo.bound:g}"
-    return f'le=~"{bound}|{bound}[.]0"' if float(bound).is_integer() else f'le="{bound}"'
 
 
 def _in_5m(per_second: str) -> str:

@@ -25,11 +25,13 @@ TEST_FILES = sorted((PROMETHEUS / "rule_tests").glob("*.yaml"))
 RUNBOOKS = SETTINGS.root / "docs" / "runbooks"
 
 # Written by Prometheus itself, not by applications.
-SERVER_METRICS = {"up", "ALERTS"}
+SERVER_METRICS = {"up", "ALERTS", "ALERTS_FOR_STATE"}
 SERVER_LABELS = {"alertname", "alertstate", "job", "instance", "le", "deployment_environment_name"}
+# Given by the rules themselves.
+RULE_LABELS = {"severity", "service", "team", "slo", "escalation", "of"}
 PROMQL_WORDS = {
-    "absent", "and", "by", "histogram_quantile", "increase", "label_replace", "last_over_time", "offset", "on", "or",
-    "rate", "sum", "unless",
+    "absent", "and", "by", "group_left", "histogram_quantile", "ignoring", "increase", "label_replace",
+    "last_over_time", "max", "offset", "on", "or", "rate", "sum", "sum_over_time", "unless", "vector", "without",
 }  # fmt: skip
 IDENTIFIER = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*")
 
@@ -61,7 +63,7 @@ def known_metrics() -> set[str]:
 
 
 def known_labels() -> set[str]:
-    return SERVER_LABELS | {label.label for metric in signals.METRICS for label in metric.labels}
+    return SERVER_LABELS | RULE_LABELS | {label.label for metric in signals.METRICS for label in metric.labels}
 
 
 # --- Generated files -------------------------------------------------------------------------------------------------
@@ -133,6 +135,16 @@ def test_every_label_in_a_message_is_in_the_catalogue(alert: dict[str, Any]) -> 
         assert set(re.findall(r"\$labels\.(\w+)", text)) <= known_labels()
 
 
+def test_every_alert_that_a_rule_asks_for_exists() -> None:
+    asked = {
+        name
+        for expression in EXPRESSIONS
+        for names in re.findall(r'alertname=~?"([^"]*)"', expression)
+        for name in names.split("|")
+    }
+    assert asked <= {rule["alert"] for _, rule in ALERTS}
+
+
 def test_every_outcome_that_a_rule_asks_for_exists() -> None:
     asked = {
         outcome
@@ -145,7 +157,7 @@ def test_every_outcome_that_a_rule_asks_for_exists() -> None:
 
 
 def test_recorded_names_read_level_metric_operation() -> None:
-    assert all(re.fullmatch(r"job(_[a-z]+)?:genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
+    assert all(re.fullmatch(r"(job(_[a-z]+)?|slo):genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
 
 
 def test_a_label_that_a_metric_lacks_is_refused() -> None:
