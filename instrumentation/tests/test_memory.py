@@ -11,6 +11,7 @@ from genai_observability import signals
 from genai_observability._call import Call, Tokens, utc
 from genai_observability._duplicates import Duplicates
 from genai_observability._evaluation import RecentCalls
+from genai_observability._open_calls import OpenCall
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
@@ -114,7 +115,7 @@ def test_what_is_remembered_of_a_call_is_small() -> None:
     try:
         for number in range(calls):
             call, span = _call(number)
-            recent.remember(span, call.attribution)
+            recent.remember(span, OpenCall(span, call.attribution))
             duplicates.counted_by(call, span, None)
         del call, span
         held, _ = tracemalloc.get_traced_memory()

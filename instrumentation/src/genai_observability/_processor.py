@@ -19,9 +19,9 @@ from genai_observability._spans import attributes_of, carries_content, is_model_
 from genai_observability._steps import OpenStep, OpenSteps, is_step
 
 _MOST_FINISHED: Final = 10_000
-"""Calls that may wait to be recorded: some 20 MB at the most."""
-_AT_ONCE: Final = 32
-"""Calls recorded together: a third cheaper than one by one, and still no more than about 1 ms of work."""
+"""Calls that may wait to be recorded: some 60 MB at the most."""
+_AT_ONCE: Final = 64
+"""Calls recorded together: a third cheaper than one by one. About 4 ms of work: after 5 Python switches threads anyway."""
 
 
 class GenAISpanProcessor(SpanProcessor):
