@@ -9,6 +9,7 @@ from genai_observability._content.detection import find, replace
 # Class names, whatever package they come from: openai.RateLimitError, anthropic.RateLimitError, builtins.TimeoutError.
 _BY_ERROR: Final[dict[str, Outcome]] = {
     "RateLimitError": "rate_limited",
+    "OpenAIRateLimitError": "rate_limited",  # LangChain's
     "ResourceExhausted": "rate_limited",
     "TooManyRequests": "rate_limited",
     "429": "rate_limited",

@@ -21,7 +21,7 @@ from genai_observability._steps import OpenStep, OpenSteps, is_step
 _MOST_FINISHED: Final = 10_000
 """Calls that may wait to be recorded: some 60 MB at the most."""
 _AT_ONCE: Final = 64
-"""Calls recorded together: a third cheaper than one by one. About 4 ms of work: after 5 Python switches threads anyway."""
+"""Calls recorded together: a third cheaper than one by one. About 4 ms of work: Python switches after 5 anyway."""
 
 
 class GenAISpanProcessor(SpanProcessor):

@@ -21,7 +21,7 @@ from opentelemetry.util.genai.stream import AsyncStreamWrapper, SyncStreamWrappe
 
 from genai_observability._clients import OWN_SCOPE
 from genai_observability._openai import answers
-from genai_observability._openai.patching import harmless, replace
+from genai_observability._patching import harmless, replace
 from genai_observability._providers import no_logs, no_metrics
 
 _Function = Callable[..., Any]

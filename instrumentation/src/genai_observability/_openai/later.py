@@ -16,7 +16,7 @@ from opentelemetry.util.genai.invocation import InferenceInvocation
 from opentelemetry.util.genai.types import ContentCapturingMode
 
 from genai_observability._open_calls import OpenCalls
-from genai_observability._openai.patching import replace
+from genai_observability._patching import replace
 
 _NOTHING: Final = vars(InferenceData())
 """What a call's context holds where no other wrapper has seen the same call."""

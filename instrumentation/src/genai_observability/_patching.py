@@ -9,7 +9,7 @@ _logger = logging.getLogger("genai_observability")
 
 
 def replace(owner: object, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Callable[[], None]:
-    """Put a function in the place of a method; returns what puts the method back.
+    """Put a function in the place of a method, its own or inherited; returns what puts the method back.
 
     The method is left alone where somebody else has replaced it since.
 
@@ -20,7 +20,7 @@ def replace(owner: object, name: str, noting: Callable[[Callable[..., Any]], Cal
     """
     if owner is None:
         return lambda: None
-    original = vars(owner).get(name)
+    own, original = vars(owner).get(name), getattr(owner, name, None)
     if not callable(original):
         _logger.warning(
             "This version of openai has no %s.%s: what it tells of calls is not recorded.",
@@ -31,8 +31,12 @@ def replace(owner: object, name: str, noting: Callable[[Callable[..., Any]], Cal
     setattr(owner, name, replaced)
 
     def undo() -> None:
-        if vars(owner).get(name) is replaced:
-            setattr(owner, name, original)
+        if vars(owner).get(name) is not replaced:
+            return
+        if own is None:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, own)
 
     return undo
 
