@@ -36,8 +36,9 @@ def _unattended(thresholds: Thresholds, level: str, after: Duration) -> Alert:
         why="for: how long the people told first have to silence it, or to end it.",
         service="{{ $labels.service }}",
         labels={"team": "{{ $labels.team }}", "escalation": level},
-        summary=f"Nobody has silenced {{{{ $labels.of }}}} of {{{{ $labels.service }}}}, firing for {after} now",
-        description='Its fault began at {{ (toTime $value).Format "2006-01-02 15:04:05" }} UTC. Whoever takes it over '
-        "silences it, which ends this as well. What to do is in its own runbook: "
+        summary=f"Unattended for more than {after}: {{{{ $labels.of }}}} of {{{{ $labels.service }}}}, "
+        'which began at {{ (toTime $value).Format "2006-01-02 15:04" }} UTC',
+        description="Nobody has silenced it. Whoever takes it over does, which ends these messages as well. "
+        "What to do is in its own runbook: "
         f"{thresholds.links.runbooks.rstrip('/')}/{{{{ $labels.of }}}}",
     )

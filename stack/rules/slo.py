@@ -72,6 +72,7 @@ def groups(slos: Slos) -> tuple[Group, ...]:
                 Recording(name=f"job:genai_slo_{which}:sum5m", expr=_sum(which, "5m")) for which in ("total", "good")
             ),
         ),
+        # These are the dearer ones, and what they say changes slowly; at 5 minutes a value would be outdated at times.
         Group(
             name="genai_slo_budget",
             interval=Duration("2m"),
