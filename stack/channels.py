@@ -170,7 +170,7 @@ class Channels:
     jira: Jira
     webhook: Channel
     teams: dict[Team, OwnChannels]
-    escalation: Escalation
+    escalation: Escalation = Escalation()
 
     def __post_init__(self) -> None:
         for level in self.escalation.levels().values():

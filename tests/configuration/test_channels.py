@@ -332,6 +332,12 @@ def test_an_alert_that_nobody_silenced_goes_to_the_next_people_alone(
     assert set(_integrations(settings)) == integrations
 
 
+def test_a_file_without_escalations_is_as_good_as_before(tmp_path: Path) -> None:
+    text = SHIPPED.replace("escalation: {}\n", "")
+    assert text != SHIPPED
+    assert alertmanager_yml(load(tmp_path, text)) == CONFIGURATION.read_text()
+
+
 def test_an_escalation_to_a_team_that_is_not_listed_is_refused(tmp_path: Path) -> None:
     text = ALL_ON.replace("escalation: {}", "escalation: {first: {channels: [slack], team: nobody}}")
     with pytest.raises(ChannelsError, match="escalation names the team nobody, which is not listed under teams"):
