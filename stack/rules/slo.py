@@ -21,7 +21,7 @@ from stack.rules.promql import SERVICE, Match, at_most, count_within, labels, se
 from stack.slos import EVERY, METRICS, Kind, Slo, Slos
 from stack.thresholds import Duration, Severity
 
-ALERT: Final = "GenAIErrorBudgetBurn"
+ALERT: Final = "GenAISLOBurn"
 
 
 @dataclass(frozen=True, slots=True)

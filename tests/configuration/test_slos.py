@@ -196,7 +196,7 @@ def test_a_strict_objective_pages_where_another_alert_only_warns(tmp_path: Path)
             'count by (alertname, severity) (ALERTS{alertstate="firing"})',
             {
                 '{alertname="GenAIErrorRatioHigh",severity="warning"}': 1,
-                '{alertname="GenAIErrorBudgetBurn",severity="critical"}': 1,
+                '{alertname="GenAISLOBurn",severity="critical"}': 1,
             },
         ),
     )
