@@ -89,12 +89,15 @@ class Share(Limits):
 class ProviderDown:
     """Shares of a provider's calls that fail on its side, and the least number of failed calls that counts."""
 
-    at_once: Limit
-    within_minute: Limit
+    at_once: float
+    within_minute: float
+    for_: Duration
     min_calls: int
 
     def __post_init__(self) -> None:
-        _require_share(at_once=self.at_once, within_minute=self.within_minute)
+        for key, share in (("at_once", self.at_once), ("within_minute", self.within_minute)):
+            if share >= 1:
+                raise FaultError(key, "is a share and must be below 1 (5 % is 0.05)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,11 +64,11 @@ def _provider_down(thresholds: Thresholds) -> Alert:
         severity="critical",
         # 10 s hold two exports, the least that tells how the calls in between ended. In a total outage that share is
         # reached before an error burst's, whose window is longer: so the outage has one alert, and the right one.
-        expr=f"(\n  {failed('10s')}\n  / {finished('10s')}\n  > {limits.at_once.above:g}\n"
+        expr=f"(\n  {failed('10s')}\n  / {finished('10s')}\n  > {limits.at_once:g}\n"
         f"  and {failed('20s')} >= {least}\n)\n"
-        f"or (\n  {failed('1m')}\n  / {finished('1m')}\n  > {limits.within_minute.above:g}\n"
+        f"or (\n  {failed('1m')}\n  / {finished('1m')}\n  > {limits.within_minute:g}\n"
         f"  and {failed('1m')} >= {least}\n  unless {on(*_PROVIDERS)} {firing(_BURST)}\n)",
-        for_=limits.at_once.for_,
+        for_=limits.for_,
         keep_firing_for=Duration("2m"),
         why="No `for` by default: the windows are the patience. keep_firing_for: longer than the window of the error "
         "burst, which must not follow an outage that is over.",

@@ -12,7 +12,7 @@ from genai_observability.signals import (
 )
 
 from stack.reader import Name
-from stack.rules.calls import SUCCEEDED, WINDOW
+from stack.rules.calls import SUCCEEDED, WINDOW, WINDOW_SECONDS
 from stack.rules.errors import UNLESS_PROVIDER_DOWN
 from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import JOB, Match, count_within, firing, labels, on, series, total
@@ -185,7 +185,7 @@ def _recordings() -> tuple[Recording, ...]:
     counts = {_CALLS: _CALLS_BUCKETS, _STREAMS: _STREAMS_BUCKETS}
     return (
         *(
-            Recording(name=name, expr=f'sum without (le) ({buckets}{{le="+Inf"}}) * 300')
+            Recording(name=name, expr=f'sum without (le) ({buckets}{{le="+Inf"}}) * {WINDOW_SECONDS}')
             for name, buckets in counts.items()
         ),
         *(

@@ -2,6 +2,7 @@
 
 from genai_observability.signals import CALL_TOKENS, PROVIDER, QUOTA_KIND, QUOTA_USED, REQUEST_MODEL
 
+from stack.rules.calls import WINDOW_SECONDS
 from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import SERVICE, count_within, firing, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Limit, Severity, Thresholds
@@ -24,7 +25,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
             interval=Duration("1m"),  # sums over an hour are expensive, and change slowly
             rules=(
                 Recording(name=_LAST_HOUR, expr=total(count_within(series(CALL_TOKENS, part="sum"), "1h"), SERVICE)),
-                Recording(name=_LAST_MINUTES, expr=f"{total('job:genai_tokens:rate5m', SERVICE)} * 300"),
+                Recording(name=_LAST_MINUTES, expr=f"{total('job:genai_tokens:rate5m', SERVICE)} * {WINDOW_SECONDS}"),
                 _spike(thresholds),
                 _hourly("info", hourly.info),
                 _hourly("warning", hourly.warning),

@@ -31,7 +31,7 @@ def test_the_shipped_values_are_those_of_the_requirements() -> None:
     assert thresholds.latency.p99.critical.above == 10
     assert (thresholds.latency.p95.critical.above, thresholds.latency.p95.critical.for_) == (8, "10m")
     assert (thresholds.rate_limited.warning.above, thresholds.rate_limited.critical.above) == (0.01, 0.05)
-    assert thresholds.provider_down.within_minute.above == 0.5
+    assert thresholds.provider_down.within_minute == 0.5
     assert (thresholds.quota.warning.above, thresholds.quota.critical.above) == (0.8, 0.95)
     assert thresholds.token_spike.warning.above == 1.5
     assert thresholds.hourly_tokens.info.above == 1_000_000
@@ -86,7 +86,7 @@ def test_every_key_is_explained_above_it() -> None:
             "info: {above: 30000000,",
             "hourly_tokens must inform below the value that is a warning",
         ),
-        ("at_once: {above: 0.80", "at_once: {above: 80", "provider_down.at_once.above is a share and must be below 1"),
+        ("at_once: 0.80", "at_once: 80", "provider_down.at_once is a share and must be below 1"),
         (
             "owner: platform",
             "owner: ''",
