@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from openai._base_client import AsyncAPIClient, BaseClient, SyncAPIClient
 
-from genai_observability._open_calls import OpenCall, OpenCalls
+from genai_observability._calls.open_calls import OpenCall, OpenCalls
 from genai_observability._openai.usage import asking_for_usage
 from genai_observability._patching import harmless, replace
 

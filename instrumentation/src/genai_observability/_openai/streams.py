@@ -6,7 +6,7 @@ from typing import Any
 
 from openai import AsyncStream, Stream
 
-from genai_observability._open_calls import OpenCall
+from genai_observability._calls.open_calls import OpenCall
 from genai_observability._openai.requests import KEY
 from genai_observability._openai.usage import usage_attributes
 from genai_observability._patching import replace

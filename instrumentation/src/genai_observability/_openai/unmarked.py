@@ -5,7 +5,7 @@ from typing import Any
 
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 
-from genai_observability._baggage import to_provider
+from genai_observability._context.baggage import to_provider
 from genai_observability._patching import replace
 
 
