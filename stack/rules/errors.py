@@ -22,6 +22,7 @@ _NO_SUCCESS = "GenAINoSuccess"
 _RATE_LIMITED = "GenAIRateLimited"
 CALLS = "calls"
 """Label that an alert has where the calls are still waiting."""
+_FAILED_NOW = "provider:genai_calls_failed_at_provider:ratio10s"
 _AFFECTED = "job:genai_calls_failed_provider_down:increase5m"
 
 UNLESS_PROVIDER_DOWN = f"unless {on(*SERVICE)} {_AFFECTED}"
@@ -36,7 +37,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
         Group(
             name="genai_errors_fast",
             interval=Duration("2s"),
-            rules=(_provider_down(thresholds), _affected(), _burst(thresholds), *_no_success(thresholds)),
+            rules=(*_provider_down(thresholds), _affected(), _burst(thresholds), *_no_success(thresholds)),
         ),
         Group(
             name="genai_errors",
@@ -49,7 +50,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
     )
 
 
-def _provider_down(thresholds: Thresholds) -> Alert:
+def _provider_down(thresholds: Thresholds) -> tuple[Recording, Alert]:
     limits = thresholds.provider_down
     least = limits.min_calls
 
@@ -59,24 +60,27 @@ def _provider_down(thresholds: Thresholds) -> Alert:
     def finished(window: str) -> str:
         return _calls((FINISHED,), window, _PROVIDERS)
 
-    return Alert(
-        name=_PROVIDER_DOWN,
-        severity="critical",
+    return (
         # 10 s hold two exports, the least that tells how the calls in between ended. In a total outage that share is
-        # reached before an error burst's, whose window is longer: so the outage has one alert, and the right one.
-        expr=f"(\n  {failed('10s')}\n  / {finished('10s')}\n  > {limits.at_once:g}\n"
-        f"  and {failed('20s')} >= {least}\n)\n"
-        f"or (\n  {failed('1m')}\n  / {finished('1m')}\n  > {limits.within_minute:g}\n"
-        f"  and {failed('1m')} >= {least}\n  unless {on(*_PROVIDERS)} {firing(_BURST)}\n)",
-        for_=limits.for_,
-        keep_firing_for=Duration("2m"),
-        why="No `for` by default: the windows are the patience. keep_firing_for: longer than the window of the error "
-        "burst, which must not follow an outage that is over.",
-        service=f"{{{{ $labels.{PROVIDER.label} }}}}",
-        summary=f"The provider {{{{ $labels.{PROVIDER.label} }}}} is down: "
-        "{{ $value | humanizePercentage }} of all calls to it fail",
-        description="They end in server errors, timeouts or broken connections, of all services together. "
-        "Users of what depends on it get no answer now.",
+        # reached as soon as an error burst's, whose window is longer.
+        Recording(name=_FAILED_NOW, expr=f"{failed('10s')}\n/ ({finished('10s')} > 0)"),
+        Alert(
+            name=_PROVIDER_DOWN,
+            severity="critical",
+            # At times the 10 s hold only one export, and the share is that of a moment before.
+            expr=f"(\n  last_over_time({_FAILED_NOW}[5s]) > {limits.at_once:g}\n  and {failed('20s')} >= {least}\n)\n"
+            f"or (\n  {failed('1m')}\n  / {finished('1m')}\n  > {limits.within_minute:g}\n"
+            f"  and {failed('1m')} >= {least}\n  unless {on(*_PROVIDERS)} {firing(_BURST)}\n)",
+            for_=limits.for_,
+            keep_firing_for=Duration("2m"),
+            why="for: until the next export says the same, as a few calls can fail by chance; error bursts wait. "
+            "keep_firing_for: longer than their window, so that none follows an outage that is over.",
+            service=f"{{{{ $labels.{PROVIDER.label} }}}}",
+            summary=f"The provider {{{{ $labels.{PROVIDER.label} }}}} is down: "
+            "{{ $value | humanizePercentage }} of all calls to it fail",
+            description="They end in server errors, timeouts or broken connections, of all services together. "
+            "Users of what depends on it get no answer now.",
+        ),
     )
 
 
@@ -96,7 +100,8 @@ def _burst(thresholds: Thresholds) -> Alert:
         # Straight from the metric: a recorded value would be up to one evaluation older.
         expr=f"{_calls((FAILED,), '1m', by)}\n/ {_calls((FINISHED,), '1m', by)}\n> {limit.above:g}\n"
         f"and {_calls((FAILED,), '1m', by)} >= {least}\n"
-        f"unless {on(*_PROVIDERS)} {firing(_PROVIDER_DOWN)}",
+        # Firing, or about to.
+        f'unless {on(*_PROVIDERS)} ALERTS{{alertname="{_PROVIDER_DOWN}"}}',
         for_=limit.for_,
         keep_firing_for=Duration("1m"),
         why="No `for` by default: the window is the patience. keep_firing_for: a fault that comes and goes is one.",

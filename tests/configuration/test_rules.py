@@ -146,7 +146,7 @@ def test_every_outcome_that_a_rule_asks_for_exists() -> None:
 
 
 def test_recorded_names_read_level_metric_operation() -> None:
-    assert all(re.fullmatch(r"job(_[a-z]+)?:genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
+    assert all(re.fullmatch(r"(job|provider)(_[a-z]+)?:genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
 
 
 def test_a_label_that_a_metric_lacks_is_refused() -> None:
