@@ -51,3 +51,18 @@ def count_within(selector: str, window: str) -> str:
     (https://prometheus.io/docs/prometheus/latest/querying/basics/), which promtool 3.15 cannot evaluate in rule tests.
     """
     return f"increase({selector}[{window}])"
+
+
+def count_from_first(selector: str, window: str) -> str:
+    """The same, of events so rare that the first one counts.
+
+    A series that did not exist before the window counts whole: ``increase`` misses the first event of a process that
+    has run for longer than an hour, for which Prometheus no longer accepts the zero at its start.
+    """
+    new = f"last_over_time({selector}[{window}]) unless last_over_time({selector}[{window}] offset {window})"
+    return f"\n  ({new})\n  or {count_within(selector, window)}\n"
+
+
+def firing(*names: str) -> str:
+    """The alerts of these names that are firing."""
+    return f'ALERTS{{alertname=~"{"|".join(names)}",alertstate="firing"}}'
