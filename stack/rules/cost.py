@@ -224,8 +224,9 @@ def _surge(thresholds: Thresholds) -> Alert:
 
 def _month_forecast(thresholds: Thresholds, severity: Severity) -> Alert:
     surely = severity == "critical"
-    forecast = total(f"{_COST}:forecast_month", ("job",))
-    bound = total(f"{_COST}:forecast_month_low", ("job",)) if surely else forecast
+    # Too young for a forecast, it has cost at least what it has cost already.
+    forecast = total(f"{_COST}:forecast_month or {_COST}:month", ("job",))
+    bound = total(f"{_COST}:forecast_month_low or {_COST}:month", ("job",)) if surely else forecast
     return Alert(
         name="GenAIMonthForecastHigh",
         severity=severity,
@@ -247,9 +248,7 @@ def _month_forecast(thresholds: Thresholds, severity: Severity) -> Alert:
 def _budget_rate(thresholds: Thresholds, severity: Severity) -> Alert:
     limit = thresholds.budget_rate.at(severity)
     # One of the two is enough: this one tells of a pace that breaks the next month rather than this one.
-    told = firing("GenAIMonthForecastHigh")
-    if severity == "critical":
-        told = told.replace("{", '{severity="critical",', 1)
+    told = firing("GenAIMonthForecastHigh", severity="critical" if severity == "critical" else ".+")
     return Alert(
         name="GenAIBudgetRateHigh",
         severity=severity,
@@ -293,9 +292,9 @@ def _exceeded() -> Alert:
         severity="info",
         expr=total(count_from_first(series(BUDGET_EXCEEDED), "1h"), labels(BUDGET, BUDGET_ACTION)) + " > 0",
         why="No `for`: the first call counts. The hour of the window keeps it firing while calls come.",
-        summary=f"The budget {{{{ $labels.{BUDGET.label} }}}} of {{{{ $labels.job }}}} is used up: "
-        f'{{{{ $value | printf "%.0f" }}}} calls {{{{ $labels.{BUDGET_ACTION.label} }}}}',
-        description="Within the last hour calls came beyond a budget that the application enforces.",
+        summary=f"The budget {{{{ $labels.{BUDGET.label} }}}} of {{{{ $labels.job }}}} is used up",
+        description=f'{{{{ $value | printf "%.0f" }}}} calls came beyond it within an hour: '
+        f"{{{{ $labels.{BUDGET_ACTION.label} }}}} by the application.",
     )
 
 

@@ -26,8 +26,8 @@ TEST_FILES = sorted((PROMETHEUS / "rule_tests").glob("*.yaml"))
 RUNBOOKS = SETTINGS.root / "docs" / "runbooks"
 
 # Written by Prometheus itself, not by applications.
-SERVER_METRICS = {"up", "ALERTS"}
-SERVER_LABELS = {"alertname", "alertstate", "job", "instance", "le", "deployment_environment_name"}
+SERVER_METRICS = {"up", "ALERTS", "target_info"}
+SERVER_LABELS = {"alertname", "alertstate", "severity", "job", "instance", "le", "deployment_environment_name"}
 PROMQL_WORDS = {
     "absent", "and", "avg_over_time", "by", "clamp_min", "count_over_time", "day_of_month", "days_in_month", "end",
     "group_left", "histogram_quantile", "increase", "label_replace", "last_over_time", "max", "max_over_time", "offset",
