@@ -189,6 +189,113 @@ class ServerDown:
     for_: Duration
 
 
+# --- Money, waste and security ---
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBudget:
+    """US dollars that a service may spend in a calendar month and on a day, in UTC."""
+
+    month: float | None = None
+    day: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, dollars in (("month", self.month), ("day", self.day)):
+            if dollars == 0:
+                raise FaultError(name, "must be more than 0; without a budget, leave it out")
+        if self.month is None and self.day is None:
+            raise FaultError("", "needs a month, a day or both")
+
+
+@dataclass(frozen=True, slots=True)
+class UsedShare(Limits):
+    """A share of something that is used up."""
+
+    def __post_init__(self) -> None:
+        _require_share(warning=self.warning, critical=self.critical)
+        Limits.__post_init__(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long something may last that is wrong at once."""
+
+    warning: Duration
+    critical: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class CostSpike(Limits):
+    """How many times the usual day; the dollars that a day must cost, and the days of history that are needed."""
+
+    min_usd: float
+    min_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostSurge:
+    """How many times the usual hour, and the dollars that the hour must cost."""
+
+    critical: Limit
+    min_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retries(Limits):
+    """Retries a call, and the least number of retries that counts."""
+
+    min_retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDrop:
+    """By which part a hit rate falls below its usual value, for the record and as a warning."""
+
+    info: Limit
+    warning: Limit
+    min_requests: int
+    min_usual: float
+
+    def __post_init__(self) -> None:
+        _require_share(info=self.info, warning=self.warning)
+        if self.info.above >= self.warning.above:
+            raise FaultError("", "must be for the record below the value that warns")
+
+
+@dataclass(frozen=True, slots=True)
+class UsageShift:
+    """By how much a share of the calls grows, and the least number of calls a day that counts."""
+
+    info: Limit
+    min_calls: int
+
+    def __post_init__(self) -> None:
+        _require_share(info=self.info)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingBurst(Share):
+    """The same, and how many times the usual share it must be."""
+
+    times_usual: float
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A value that warns."""
+
+    warning: Limit
+
+
+@dataclass(frozen=True, slots=True)
+class UserLimits:
+    """What one user may use."""
+
+    usd_a_day: float
+    requests_a_minute: float
+    tokens_an_hour: float
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """The whole file; its comments explain each value."""
@@ -206,6 +313,28 @@ class Thresholds:
     token_spike: TokenSpike
     hourly_tokens: HourlyTokens
     hourly_cost: Limits
+    budgets: dict[Name, ServiceBudget]
+    budget_rate: Limits
+    month_forecast: Patience
+    daily_budget: UsedShare
+    daily_cost: Limits
+    cost_spike: CostSpike
+    cost_surge: CostSurge
+    budget_refusals: Share
+    expensive_request: Single
+    user_limits: UserLimits
+    calls_a_trace: Single
+    duplicate_requests: Single
+    retry_storm: Retries
+    fallback_storm: Share
+    circuit_breaker_open: Patience
+    queue_depth: Limits
+    cache_hit_rate_drop: CacheDrop
+    usage_shift: UsageShift
+    prompt_injection: FindingBurst
+    personal_data: FindingBurst
+    system_prompt_leak: Limits
+    telemetry_dropped: Single
     server_down: ServerDown
 
     def __post_init__(self) -> None:

@@ -62,3 +62,21 @@ def firing(alert: str, *conditions: str) -> str:
 def on(*names: str) -> str:
     """The labels by which two sides of an operator are matched."""
     return f"on ({', '.join(names)})"
+
+
+def count_from_first(selector: str, window: str) -> str:
+    """The same, of events so rare that the first one counts.
+
+    A series that did not exist before the window counts whole: ``increase`` misses the first event of a process that
+    has run for longer than an hour, for which Prometheus no longer accepts the zero at its start. Only where the
+    service was known before (``target_info`` is written for each of its processes): after a gap in Prometheus' own
+    history every series is new.
+    """
+    new = f"last_over_time({selector}[{window}]) unless last_over_time({selector}[{window}] offset {window})"
+    known = f"and on ({', '.join(SERVICE)}) last_over_time(target_info[{window}] offset {window})"
+    return f"\n  ({new}\n   {known})\n  or {count_within(selector, window)}\n"
+
+
+def firing_any(*names: str) -> str:
+    """Likewise of any of several names."""
+    return f'ALERTS{{alertname=~"{"|".join(names)}",alertstate="firing"}}'
