@@ -23,7 +23,7 @@ def percent(share: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A query whose result is stored under ``name``, which reads level:metric:operation."""
+    """A query whose result is stored under ``name``, which reads level:metric:operation, with ``labels`` added."""
 
     name: str
     expr: str
