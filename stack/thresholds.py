@@ -297,6 +297,18 @@ class UserLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Escalation:
+    """How long a critical alert fires before the next people are told."""
+
+    first: Duration
+    second: Duration
+
+    def __post_init__(self) -> None:
+        if not 0 < _seconds(self.first) < _seconds(self.second):
+            raise FaultError("second", "must be longer than the first, and that longer than 0s")
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """The whole file; its comments explain each value."""
 
@@ -336,6 +348,7 @@ class Thresholds:
     system_prompt_leak: Limits
     telemetry_dropped: Single
     server_down: ServerDown
+    escalation: Escalation
 
     def __post_init__(self) -> None:
         if INTERACTIVE in self.latency_of:
@@ -369,6 +382,10 @@ _SCALARS: Final[Mapping[type, Scalar]] = {
     int: ("a whole number of 1 or more", _count),
     Duration: ('a duration such as "15s", "10m" or "1h"', matching(_DURATION, Duration)),
 }
+
+
+def _seconds(duration: Duration) -> int:
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
 
 
 def _require_share(**limits: Limit) -> None:

@@ -8,10 +8,26 @@ import sys
 from pathlib import Path
 
 from stack.files import write_whole
-from stack.rules import calls, cost, errors, latency, requests, security, stack_health, telemetry, tokens, waste
+from stack.reader import FileError
+from stack.rules import (
+    calls,
+    cost,
+    errors,
+    escalation,
+    latency,
+    requests,
+    security,
+    slo,
+    stack_health,
+    telemetry,
+    tokens,
+    waste,
+)
 from stack.rules.model import GENERATED, rules_file
 from stack.settings import Settings, SettingsError
-from stack.thresholds import FILE, Thresholds, ThresholdsError
+from stack.slos import FILE as SLOS
+from stack.slos import Slos
+from stack.thresholds import FILE, Thresholds
 
 _SUBJECTS = {
     "calls": calls.groups,
@@ -23,16 +39,18 @@ _SUBJECTS = {
     "security": security.groups,
     "telemetry": telemetry.groups,
     "stack_health": stack_health.groups,
+    "escalation": escalation.groups,
 }
 _LOKI_SUBJECTS = {"requests": requests.groups}
 """What needs single calls or users, which are no labels of metrics, is asked of the request log by Loki's ruler."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write or check the files; 1 where the thresholds are faulty or, checking, where a file is stale."""
+    """Write or check the files; 1 where thresholds or objectives are faulty or, checking, where a file is stale."""
     parser = argparse.ArgumentParser(prog="python -m stack.rules", description="Writes the rules files.")
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a file is not up to date")
     parser.add_argument("--thresholds", type=Path, default=FILE, help="thresholds to use (default: %(default)s)")
+    parser.add_argument("--slos", type=Path, default=SLOS, help="objectives to use (default: %(default)s)")
     parser.add_argument("--directory", type=Path, help="write below this directory instead, Loki's to loki/")
     options = parser.parse_args(arguments)
     try:
@@ -41,7 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
         prometheus = options.directory or root / "prometheus" / "rules"
         # Loki's name for the only tenant, where there is no authentication, is "fake": its folder has to be called so.
         loki = options.directory / "loki" if options.directory else root / "loki" / "rules" / "fake"
-        wanted = _files(prometheus, render(thresholds)) | _files(loki, render_loki(thresholds))
+        texts = render(thresholds, Slos.load(options.slos))
+        wanted = _files(prometheus, texts) | _files(loki, render_loki(thresholds))
         stale = sorted(path for path, text in wanted.items() if _read(path) != text)
         if options.check:
             for path in stale:
@@ -52,15 +71,17 @@ def main(arguments: list[str] | None = None) -> int:
                 write_whole(path, text)
             else:
                 path.unlink()
-    except (SettingsError, ThresholdsError, OSError) as error:
+    except (SettingsError, FileError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def render(thresholds: Thresholds) -> dict[str, str]:
-    """The text of every rules file of Prometheus, by its name."""
-    return {f"{subject}.yaml": rules_file(groups(thresholds), thresholds) for subject, groups in _SUBJECTS.items()}
+def render(thresholds: Thresholds, slos: Slos | None = None) -> dict[str, str]:
+    """The text of every rules file of Prometheus, by its name; without objectives, those of the file."""
+    subjects = {subject: groups(thresholds) for subject, groups in _SUBJECTS.items()}
+    subjects["slo"] = slo.groups(Slos.load() if slos is None else slos)
+    return {f"{subject}.yaml": rules_file(groups, thresholds) for subject, groups in subjects.items()}
 
 
 def render_loki(thresholds: Thresholds) -> dict[str, str]:

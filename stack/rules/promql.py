@@ -80,3 +80,11 @@ def count_from_first(selector: str, window: str) -> str:
 def firing_any(*names: str) -> str:
     """Likewise of any of several names."""
     return f'ALERTS{{alertname=~"{"|".join(names)}",alertstate="firing"}}'
+
+
+def at_most(bound: float) -> str:
+    """The condition on the buckets of a histogram by which one of them, up to and with its bound, is chosen.
+
+    Prometheus writes a whole number as 8 where metrics come by OTLP, and as 8.0 where it scrapes them.
+    """
+    return f'le=~"{bound:g}|{bound:g}[.]0"' if bound.is_integer() else f'le="{bound:g}"'

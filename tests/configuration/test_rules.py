@@ -26,14 +26,15 @@ TEST_FILES = sorted((PROMETHEUS / "rule_tests").glob("*.yaml"))
 RUNBOOKS = SETTINGS.root / "docs" / "runbooks"
 
 # Written by Prometheus itself, not by applications.
-SERVER_METRICS = {"up", "ALERTS", "target_info"}
-SERVER_LABELS = {"alertname", "alertstate", "severity", "job", "instance", "le", "deployment_environment_name"}
-RULE_LABELS = {latency.TRAFFIC, latency.MEASURE, errors.CALLS}  # given by the rules themselves
+SERVER_METRICS = {"up", "ALERTS", "ALERTS_FOR_STATE", "target_info"}
+SERVER_LABELS = {"alertname", "alertstate", "job", "instance", "le", "deployment_environment_name"}
+# Given by the rules themselves.
+RULE_LABELS = {"severity", "service", "team", "slo", "escalation", "of", latency.TRAFFIC, latency.MEASURE, errors.CALLS}
 PROMQL_WORDS = {
     "absent", "and", "avg_over_time", "by", "clamp_min", "count_over_time", "day_of_month", "days_in_month", "end",
-    "group_left", "histogram_fraction", "histogram_quantile", "increase", "label_replace", "last_over_time", "max",
-    "max_over_time", "min_over_time", "offset", "on", "or", "rate", "scalar", "sqrt", "stdvar_over_time", "sum",
-    "sum_over_time", "time", "unless", "vector", "without",
+    "group_left", "histogram_fraction", "histogram_quantile", "ignoring", "increase", "label_replace",
+    "last_over_time", "max", "max_over_time", "min_over_time", "offset", "on", "or", "rate", "scalar", "sqrt",
+    "stdvar_over_time", "sum", "sum_over_time", "time", "unless", "vector", "without",
 }  # fmt: skip
 IDENTIFIER = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*")
 
@@ -184,6 +185,16 @@ def test_a_field_that_the_request_log_lacks_is_refused() -> None:
         logql.field(signals.CACHE_NAME)
 
 
+def test_every_alert_that_a_rule_asks_for_exists() -> None:
+    asked = {
+        name
+        for expression in EXPRESSIONS
+        for names in re.findall(r'alertname=~?"([^"]*)"', expression)
+        for name in names.split("|")
+    }
+    assert asked <= {rule["alert"] for _, rule in ALERTS}
+
+
 def test_every_outcome_that_a_rule_asks_for_exists() -> None:
     asked = {
         outcome
@@ -196,7 +207,8 @@ def test_every_outcome_that_a_rule_asks_for_exists() -> None:
 
 
 def test_recorded_names_read_level_metric_operation() -> None:
-    assert all(re.fullmatch(r"(job|provider)(_[a-z]+)?:genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
+    level = r"(job(_[a-z]+)?|provider(_[a-z]+)?|slo)"
+    assert all(re.fullmatch(level + r":genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
 
 
 def test_a_label_that_a_metric_lacks_is_refused() -> None:

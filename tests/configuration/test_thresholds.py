@@ -43,6 +43,7 @@ def test_the_shipped_values_are_those_of_the_requirements() -> None:
     assert thresholds.expensive_request.warning.above == 0.1
     assert thresholds.user_limits == UserLimits(usd_a_day=5, requests_a_minute=60, tokens_an_hour=100_000)
     assert (thresholds.hourly_cost.warning.above, thresholds.hourly_cost.critical.above) == (50, 100)
+    assert (thresholds.escalation.first, thresholds.escalation.second) == ("15m", "30m")
 
 
 def test_every_key_is_explained_above_it() -> None:
@@ -107,6 +108,8 @@ def test_every_key_is_explained_above_it() -> None:
         ),
         ("owner: platform", "owner: '{{ $value }}'", "but is '{{ $value }}'"),
         ("http://localhost:8093", "javascript:x", "links.runbooks must be an http or https address"),
+        ("first: 15m", "first: 1h", "escalation.second must be longer than the first, and that longer than 0s"),
+        ("first: 15m", "first: 0s", "escalation.second must be longer than the first, and that longer than 0s"),
         ("warning: {above: 50, for: 0s}", "warning: 50", "hourly_cost.warning must have keys below it"),
     ],
 )
