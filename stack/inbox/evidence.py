@@ -32,12 +32,12 @@ from genai_observability.signals import (
     USER_HASH,
 )
 
-from stack.clients import Entry, Loki, Prometheus, StoreError
+from stack.clients import Entry, Loki, Prometheus, Sample, StoreError
 from stack.inbox.incident import ENVIRONMENT
 
 QUERY_TIMEOUT_S: Final = 10.0
-LOG_TIMEOUT_S: Final = 20.0
-"""For reading the request log, which takes several queries."""
+PART_TIMEOUT_S: Final = 20.0
+"""For all queries of one store together."""
 MOST_CALLS: Final = 50_000
 """Of the request log's calls in a window, the newest: some seconds of reading."""
 BEFORE: Final = timedelta(hours=24)
@@ -197,17 +197,23 @@ def _part(ask: Callable[[], T]) -> Part[T]:
 # --- Prometheus ------------------------------------------------------------------------------------------------------
 
 
+Ask = Callable[[str, datetime], list[Sample]]
+
+
 def _metrics(scope: Scope, prometheus: Prometheus) -> Metrics:
-    return Metrics(
-        window=_figures(scope, prometheus),
-        before=_figures(scope.before(), prometheus),
-        features=_features(scope, prometheus),
-    )
+    deadline = time.monotonic() + PART_TIMEOUT_S
+
+    def ask(expr: str, at: datetime) -> list[Sample]:
+        if time.monotonic() > deadline:
+            raise StoreError(f"Prometheus takes longer than {PART_TIMEOUT_S:.0f} s for this: try a shorter window.")
+        return prometheus.query(expr, at=at)
+
+    return Metrics(window=_figures(scope, ask), before=_figures(scope.before(), ask), features=_features(scope, ask))
 
 
-def _figures(scope: Scope, prometheus: Prometheus) -> Figures:
+def _figures(scope: Scope, query: Ask) -> Figures:
     def ask(expr: str) -> float | None:
-        values = [sample.value for sample in prometheus.query(expr, at=scope.end)]
+        values = [sample.value for sample in query(expr, scope.end)]
         return values[0] if values and math.isfinite(values[0]) else None
 
     buckets = _increase(scope, f"{CALL_DURATION.prometheus}_bucket", _SUCCEEDED)
@@ -222,9 +228,9 @@ def _figures(scope: Scope, prometheus: Prometheus) -> Figures:
     )
 
 
-def _features(scope: Scope, prometheus: Prometheus) -> list[Feature]:
+def _features(scope: Scope, query: Ask) -> list[Feature]:
     def ask(expr: str) -> dict[str, float]:
-        samples = prometheus.query(f"sum by ({FEATURE.label}) ({expr})", at=scope.end)
+        samples = query(f"sum by ({FEATURE.label}) ({expr})", scope.end)
         return {sample.labels.get(FEATURE.label, ""): sample.value for sample in samples}
 
     calls = ask(_count(scope, _FINISHED))
@@ -295,7 +301,7 @@ def _entries(scope: Scope, loki: Loki, found: Calls) -> Iterator[Entry]:
         stream += f", {ENVIRONMENT}={_quoted(scope.environment)}"
     fields = ", ".join(("service_name", "trace_id", *(attribute.label for attribute in wanted)))
     query = f'{{{stream}}} | {EVENT_NAME.label}="{CALL_EVENT}" | keep {fields}'
-    deadline = time.monotonic() + LOG_TIMEOUT_S
+    deadline = time.monotonic() + PART_TIMEOUT_S
     for entry in islice(loki.newest_first(query, start=scope.start, end=scope.end), MOST_CALLS + 1):
         if found.read == MOST_CALLS or time.monotonic() > deadline:
             found.complete = False

@@ -64,20 +64,19 @@ class Gate:
 
     def _is_ours(self, host: str) -> bool:
         """A page of a stranger that has made its own name point here sends that name."""
-        name = (urlsplit(f"//{host}").hostname or "") if host.isprintable() and "/" not in host else ""
-        if name in self._hosts:
-            return True
         try:
-            ipaddress.ip_address(name)
+            name = urlsplit(f"//{host}").hostname or ""
+            return name in self._hosts or bool(ipaddress.ip_address(name))
         except ValueError:
             return False
-        return True
 
 
 def _require_same_origin(headers: Mapping[str, str]) -> None:
     """What a browser says of where a form was sent from; a program says nothing of it."""
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
-    if site not in (None, "same-origin") or not (origin is None or urlsplit(origin).netloc == headers.get("host")):
+    # Over http or https: a proxy in front may speak the other one with the browser.
+    ours = (None, *(f"{scheme}://{headers.get('host')}" for scheme in ("http", "https")))
+    if site not in (None, "same-origin") or origin not in ours:
         raise RefusedError(403, "origin", "The form was sent from a page of another site.")
 
 

@@ -15,6 +15,8 @@ from stack.incidents import IncidentRules, Sev
 
 KEPT_INCIDENTS: Final = 2000
 """Twenty a day fill the status page's 90 days."""
+MOST_OPEN: Final = 200
+"""So many at once are one disaster, or garbage: what fits none of them then joins the newest."""
 KEPT_FIRINGS: Final = 500
 """Of one incident: of an alert that flaps for days, the first firings are forgotten."""
 MOST_ENTRIES: Final = 500
@@ -123,12 +125,17 @@ class IncidentStore:
             "ORDER BY resolved_at IS NOT NULL, id",
             (since,),
         )
+        open_: list[Incident] = []
         for incident in map(_incident, rows):
             if incident.takes(labels, now, self._rules):
                 if incident.resolved_at:
                     incident.become(State.DETECTED, now, who="")
                     _log(connection, incident, now, "state", "", "reopened: it fires again")
                 return incident
+            if not incident.resolved_at:
+                open_.append(incident)
+        if len(open_) >= MOST_OPEN:
+            return open_[-1]
         incident = Incident(
             id=0,
             environment=labels.get("deployment_environment_name", ""),

@@ -19,8 +19,11 @@ from stack.inbox.incident_store import IncidentStore
 from stack.inbox.pages import Links, Pages
 from stack.inbox.report import LONGEST, Report, of_incident, of_window, scope_of
 
-_AT_ONCE = 4
-"""A store that hangs must not take all the threads, which messages of Alertmanager need, too."""
+_AT_ONCE = 2
+"""Each holds some thousand calls in memory; and a store that hangs must not take all the threads, which messages of
+Alertmanager need, too."""
+_WAIT_S = 2.0
+"""For one of those to be done."""
 _IMPACT_FOR_S = 30.0
 _MOST_IMPACTS = 100
 
@@ -94,9 +97,9 @@ class ReportPages:
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
-        if not self._slots.acquire(blocking=False):
+        if not self._slots.acquire(timeout=_WAIT_S):
             self._gate.refused["busy"] += 1
-            raise RefusedError(503, "busy", f"{_AT_ONCE} reports are being made: try again in some seconds.")
+            raise RefusedError(503, "busy", f"{_AT_ONCE} reports are being made already: try again in some seconds.")
         try:
             yield
         finally:

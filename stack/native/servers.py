@@ -28,7 +28,8 @@ class Server(Program):
     check: tuple[str, ...] = ()
     """The command that checks that file."""
     sources: tuple[Path, ...] = ()
-    """Its program and what that reads, where that is not the file that is executed: a changed program is restarted by the next `up`."""
+    """Its program and what that reads, where it is not the file that is executed: changed, it is restarted by the next
+    `up`."""
     without: tuple[str, ...] = ("OTEL_",)
     """What the user has set for an application must not make the servers send telemetry about themselves."""
     wave: int = 1

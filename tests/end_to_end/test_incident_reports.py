@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -229,6 +230,25 @@ def test_a_store_that_is_away_or_hangs_is_said_in_a_sentence_and_the_rest_is_sho
                     assert part in answer.text
                 markdown = client.get(f"/incidents/{number}/report.md").text
                 assert there in markdown
+
+
+def test_reports_that_wait_for_a_store_do_not_delay_the_messages_of_alertmanager(
+    called: datetime, tmp_path: Path
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as hanging:
+        silent = f"http://127.0.0.1:{hanging.getsockname()[1]}"
+        with running(tmp_path, PROMETHEUS_URL=silent, LOKI_URL=silent) as (client, _), ThreadPoolExecutor(5) as pool:
+            number = incident(client, called)
+            reports = [pool.submit(client.get, f"/api/incidents/{number}/report") for _ in range(5)]
+            time.sleep(0.5)
+            began = time.monotonic()
+            assert incident(client, called, "another") == number
+            assert time.monotonic() - began < 2
+            answers = [report.result() for report in reports]
+            assert sorted(answer.status_code for answer in answers) == [200, 200, 503, 503, 503]
+            assert {answer.json()["error"] for answer in answers if answer.status_code == 503} == {
+                "2 reports are being made already: try again in some seconds."
+            }
 
 
 # --- Runbooks --------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ import pytest
 from stack.inbox.database import Database
 from stack.inbox.forms import MAX_FORM_BYTES
 from stack.inbox.incident import State
-from stack.inbox.incident_store import KEPT_FIRINGS, MOST_ENTRIES, IncidentStore
+from stack.inbox.incident_store import KEPT_FIRINGS, MOST_ENTRIES, MOST_OPEN, IncidentStore
 from stack.inbox.notification import FORGOTTEN_AFTER, Alert
 from stack.inbox.status import Level, status
 from stack.incidents import FILE, IncidentRules, IncidentRulesError
@@ -208,6 +208,14 @@ def test_an_alert_that_flaps_for_ever_and_monsters_of_labels_are_bounded(day: Ti
     (incident,) = day.incidents()
     assert len(json.dumps(incident)) < 20_000
     assert all(len(json.dumps(firing.labels)) < 100_000 for firing in day.store.firings(1))
+
+
+def test_no_more_incidents_are_open_than_anyone_can_look_at(day: Timeline) -> None:
+    with day.one_transaction():
+        for number in range(MOST_OPEN + 50):
+            day.fires(number / 100, str(number), service=f"s{number}", alertname=f"A{number}")
+    assert len(day.incidents()) == MOST_OPEN
+    assert len(day.store.firings(MOST_OPEN)) == 51
 
 
 # --- The file of an older inbox --------------------------------------------------------------------------------------
@@ -489,6 +497,8 @@ def test_forms_go_to_the_inbox_alone(server: httpx.Client, number: int) -> None:
         ({"sec-fetch-site": "same-site"}, {}, 403, "sent from a page of another site"),
         ({"host": "evil.example"}, {}, 403, "is not known by this name"),
         ({"host": "localhost.evil.example"}, {}, 403, "is not known by this name"),
+        ({"host": "["}, {}, 403, "is not known by this name"),
+        ({"origin": "http://["}, {}, 403, "sent from a page of another site"),
         ({}, {"token": "wrong"}, 403, "not of this inbox"),
         ({}, {"token": "ä"}, 403, "not of this inbox"),
         ({}, {"who": ""}, 400, "&#34;who&#34; is missing"),
