@@ -1,5 +1,7 @@
 """The inbox's web application: the webhook, the pages, the API, the public status, and its own metrics."""
 
+from collections import Counter
+
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -31,8 +33,8 @@ def create_app(
     gate = Gate(database.token, rules.hosts)
     pages = Pages(links)
     incident_pages = IncidentPages(incidents, rules, pages, gate)
-    report_pages = ReportPages(incidents, incident_pages, pages, gate, links)
-    inbox = _Inbox(Store(database, incidents, kept=kept), incidents, incident_pages, runbooks, rules, pages, gate)
+    report_pages = ReportPages(incidents, incident_pages, pages, links)
+    inbox = _Inbox(Store(database, incidents, kept=kept), incidents, incident_pages, runbooks, rules, pages)
     return Starlette(
         routes=[
             Route("/", inbox.page),
@@ -69,7 +71,6 @@ class _Inbox:
         runbooks: Runbooks,
         rules: IncidentRules,
         pages: Pages,
-        gate: Gate,
     ) -> None:
         self._store = store
         self._incidents = incidents
@@ -77,8 +78,8 @@ class _Inbox:
         self._runbooks = runbooks
         self._rules = rules
         self._pages = pages
-        self._gate = gate
         self._notifications_refused = 0
+        self._refused = Counter[str]()
 
     async def receive(self, request: Request) -> Response:
         """Keep one notification. A 4xx is final for Alertmanager, a 5xx is retried."""
@@ -162,7 +163,7 @@ class _Inbox:
             self._incidents,
             self._rules.clocks,
             notifications_refused=self._notifications_refused,
-            refused=self._gate.refused,
+            refused=self._refused,
         )
         return Response(text, media_type=CONTENT_TYPE)
 
@@ -172,7 +173,10 @@ class _Inbox:
 
     def refused(self, request: Request, error: Exception) -> Response:
         """A request that is not done."""
-        return self._error(request, error.status if isinstance(error, RefusedError) else 400, error)
+        if not isinstance(error, RefusedError):
+            raise error
+        self._refused[error.reason] += 1
+        return self._error(request, error.status, error)
 
     def missing(self, request: Request, error: Exception) -> Response:
         """An incident that is not there."""
@@ -180,7 +184,7 @@ class _Inbox:
 
     def conflict(self, request: Request, error: Exception) -> Response:
         """Somebody else was faster."""
-        self._gate.refused["conflict"] += 1
+        self._refused["conflict"] += 1
         return self._error(request, 409, error)
 
     def _error(self, request: Request, status: int, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -87,6 +88,14 @@ class Database:
             connection.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (name, str(default)))
             (value,) = connection.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
         return str(value)
+
+    def disk(self) -> tuple[int, int]:
+        """Bytes that are free on the disk of the file, for its user, and all of them."""
+        try:
+            usage = shutil.disk_usage(self._path.parent)
+        except OSError as error:
+            raise StoreUnavailableError(f"The inbox cannot measure {self._path.parent}: {error.strerror}.") from error
+        return usage.free, usage.total
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -3,7 +3,6 @@
 import hmac
 import ipaddress
 import json
-from collections import Counter
 from collections.abc import Collection, Mapping
 from urllib.parse import parse_qsl, urlsplit
 
@@ -31,7 +30,6 @@ class Gate:
     def __init__(self, token: str, hosts: Collection[str]) -> None:
         self.token = token
         self._hosts = {"localhost", *hosts}
-        self.refused = Counter[str]()
 
     async def fields(self, request: Request) -> dict[str, str]:
         """The fields of a form, or of a JSON object.
@@ -39,13 +37,6 @@ class Gate:
         Raises:
             RefusedError: it comes from another site, is too large, or is neither of the two.
         """
-        try:
-            return await self._fields(request)
-        except RefusedError as error:
-            self.refused[error.reason] += 1
-            raise
-
-    async def _fields(self, request: Request) -> dict[str, str]:
         if not self._is_ours(request.headers.get("host", "")):
             raise RefusedError(
                 403, "host", "The inbox is not known by this name: add it to `hosts` in stack/incidents.yaml."

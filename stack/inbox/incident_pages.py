@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from stack.inbox.forms import Gate, RefusedError, text
-from stack.inbox.incident import Incident, State, clocks
+from stack.inbox.incident import Clock, Incident, State, clocks
 from stack.inbox.incident_store import IncidentStore, NoIncidentError
 from stack.inbox.pages import Pages
 from stack.inbox.report import timeline
@@ -149,9 +149,9 @@ class IncidentPages:
         """
         return self._store.get(_number(request))
 
-    def with_clocks(self, incidents: list[Incident]) -> list[tuple[Incident, list[object]]]:
+    def with_clocks(self, incidents: list[Incident]) -> list[tuple[Incident, list[Clock]]]:
         """Incidents, each with its clocks."""
-        return [(incident, list(clocks(incident, self._rules.clocks))) for incident in incidents]
+        return [(incident, clocks(incident, self._rules.clocks)) for incident in incidents]
 
     def _summary(self, incident: Incident) -> dict[str, object]:
         now = datetime.now(UTC)

@@ -103,18 +103,20 @@ class IncidentStore:
             )
             return
         connection.execute(
-            "INSERT INTO firings (incident_id, fingerprint, started_at, heard_at, labels, annotations) "
-            "VALUES (?, ?, ?, ?, ?, ?)",
-            (
-                incident.id, alert.fingerprint, timestamp(started_at), timestamp(now),
-                compact(labels), compact(_bounded(alert.annotations)),
-            ),
-        )  # fmt: skip
-        connection.execute(
-            "DELETE FROM firings WHERE incident_id = ? AND ended_at IS NOT NULL AND id <= "
-            "(SELECT max(id) FROM firings WHERE incident_id = ?) - ?",
-            (incident.id, incident.id, KEPT_FIRINGS),
+            "DELETE FROM firings WHERE incident_id = ? AND ended_at IS NOT NULL AND id NOT IN "
+            "(SELECT id FROM firings WHERE incident_id = ? ORDER BY id DESC LIMIT ?)",
+            (incident.id, incident.id, KEPT_FIRINGS - 1),
         )
+        (kept,) = connection.execute("SELECT count(*) FROM firings WHERE incident_id = ?", (incident.id,)).fetchone()
+        if kept < KEPT_FIRINGS:  # so many that fire at once show what is wrong as well as all would
+            connection.execute(
+                "INSERT INTO firings (incident_id, fingerprint, started_at, heard_at, labels, annotations) "
+                "VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    incident.id, alert.fingerprint, timestamp(started_at), timestamp(now),
+                    compact(labels), compact(_bounded(alert.annotations)),
+                ),
+            )  # fmt: skip
 
     def _incident_for(
         self, connection: sqlite3.Connection, labels: dict[str, str], started_at: datetime, now: datetime

@@ -28,6 +28,7 @@ def exposition(
     """
     counts = store.counts()
     last = counts.last_received_at.timestamp() if counts.last_received_at else 0
+    free, size = store.disk()
     now = datetime.now(UTC)
     open_ = incidents.open()
     firing = incidents.firing_counts()
@@ -45,6 +46,9 @@ def exposition(
         _family(
             "inbox_last_notification_timestamp_seconds", "gauge", "When the last notification came, 0 if never.", last
         ),
+        # No server of the stack tells how much room it has left. This one stands for all on the same disk.
+        _family("inbox_disk_free_bytes", "gauge", "Free bytes of the disk with the inbox's data.", free),
+        _family("inbox_disk_size_bytes", "gauge", "All bytes of the disk with the inbox's data.", size),
         _family("inbox_incidents_total", "counter", "Incidents ever opened.", incidents.ever()),
         _family(
             "inbox_incidents_open", "gauge", "Incidents that are not resolved, by severity.",

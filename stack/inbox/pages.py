@@ -47,23 +47,31 @@ class Pages:
 
     def __init__(self, links: Links) -> None:
         self.style = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
-        options = {"undefined": StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-        filters = {
+        self._links = links
+        self._html = self._environment(autoescape=True)
+        # Markdown is no HTML: what comes from outside is escaped by the filters `markdown` and `quoted`.
+        self._text = self._environment(autoescape=False)
+
+    def _environment(self, *, autoescape: bool) -> Environment:
+        environment = Environment(
+            loader=PackageLoader("stack.inbox"),
+            autoescape=autoescape,  # noqa: S701 - the only other one is for Markdown
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        environment.filters |= {
             "clock": words.clock, "lasting": words.length, "number": words.number, "percent": words.percent,
             "seconds": words.seconds, "money": words.money, "markdown": words.markdown, "quoted": words.quoted,
             "as_time": parse_time, "segment": lambda text: quote(text, safe=""),
         }  # fmt: skip
+        environment.globals |= {"trace_url": self._trace_url, "change": words.change}
+        environment.tests["web_address"] = _is_web_address
+        return environment
 
-        def trace_url(trace_id: str) -> str:
-            return links.trace.replace("TRACE_ID", trace_id) if _TRACE_ID.fullmatch(trace_id) else ""
-
-        self._html = Environment(loader=PackageLoader("stack.inbox"), autoescape=True, **options)  # type: ignore[arg-type]
-        # Markdown is no HTML: what comes from outside is escaped by the filters `markdown` and `quoted`.
-        self._text = Environment(loader=PackageLoader("stack.inbox"), autoescape=False, **options)  # type: ignore[arg-type]  # noqa: S701
-        for environment in (self._html, self._text):
-            environment.filters |= filters
-            environment.globals |= {"trace_url": trace_url, "change": words.change}
-            environment.tests["web_address"] = _is_web_address
+    def _trace_url(self, trace_id: str) -> str:
+        """Where a trace can be looked at; empty where the id is none."""
+        return self._links.trace.replace("TRACE_ID", trace_id) if _TRACE_ID.fullmatch(trace_id) else ""
 
     def html(self, template: str, *, code: int = 200, public: bool = False, **values: object) -> Response:
         """A page."""

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from stack.clients import Loki, Prometheus
 from stack.inbox.evidence import QUERY_TIMEOUT_S, Evidence, Scope, gather
-from stack.inbox.forms import Gate, RefusedError
+from stack.inbox.forms import RefusedError
 from stack.inbox.incident_pages import IncidentPages
 from stack.inbox.incident_store import IncidentStore
 from stack.inbox.pages import Links, Pages
@@ -31,11 +31,10 @@ _MOST_IMPACTS = 100
 class ReportPages:
     """The handlers."""
 
-    def __init__(self, store: IncidentStore, incidents: IncidentPages, pages: Pages, gate: Gate, links: Links) -> None:
+    def __init__(self, store: IncidentStore, incidents: IncidentPages, pages: Pages, links: Links) -> None:
         self._store = store
         self._incidents = incidents
         self._pages = pages
-        self._gate = gate
         self._prometheus = Prometheus(links.prometheus, timeout=QUERY_TIMEOUT_S)
         self._loki = Loki(links.loki, timeout=QUERY_TIMEOUT_S)
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
@@ -98,7 +97,6 @@ class ReportPages:
     @contextmanager
     def _slot(self) -> Iterator[None]:
         if not self._slots.acquire(timeout=_WAIT_S):
-            self._gate.refused["busy"] += 1
             raise RefusedError(503, "busy", f"{_AT_ONCE} reports are being made already: try again in some seconds.")
         try:
             yield

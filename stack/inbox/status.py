@@ -64,29 +64,30 @@ def status(store: IncidentStore, page: StatusPage, now: datetime | None = None) 
     now = now or datetime.now(UTC)
     days = [now.date() - timedelta(days=ago) for ago in reversed(range(DAYS))]
     incidents = store.within(datetime.combine(days[0], datetime.min.time(), UTC), now)
-    affected = [(incident, names, level) for incident in incidents if (found := _public(incident, page))
-                for names, level in [found]]  # fmt: skip
+    told = [(incident, *public) for incident in incidents if (public := _public(incident, page))]
     components = [
-        ComponentStatus(
-            name=name,
-            level=max([Level.OPERATIONAL, *(level for incident, names, level in affected
-                                            if name in names and not incident.resolved_at)]),
-            days=[
-                (day, _level_of(day, [(incident, level) for incident, names, level in affected if name in names],
-                                store.since.date()))
-                for day in days
-            ],
-        )
+        _component(name, [(incident, level) for incident, names, level in told if name in names], days, store)
         for name in _names(page)
-    ]  # fmt: skip
-    public = [_in_public(incident, names, level) for incident, names, level in reversed(affected)]
+    ]
+    shown = [_in_public(incident, names, level) for incident, names, level in reversed(told)]
     return Status(
         title=page.title,
         level=max(component.level for component in components),
         components=components,
-        current=[each for each in public if not each.ended],
-        past=[each for each in public if each.ended],
+        current=[each for each in shown if not each.ended],
+        past=[each for each in shown if each.ended],
         made_at=now,
+    )
+
+
+def _component(
+    name: str, incidents: list[tuple[Incident, Level]], days: list[date], store: IncidentStore
+) -> ComponentStatus:
+    current = (level for incident, level in incidents if not incident.resolved_at)
+    return ComponentStatus(
+        name=name,
+        level=max(current, default=Level.OPERATIONAL),
+        days=[(day, _level_of(day, incidents, store.since.date())) for day in days],
     )
 
 

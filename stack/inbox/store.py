@@ -79,6 +79,10 @@ class Store:
             received, last = connection.execute("SELECT max(id), max(received_at) FROM notifications").fetchone()
         return Counts(received or 0, len(self.firing()), as_time(last))
 
+    def disk(self) -> tuple[int, int]:
+        """Bytes that are free on the disk of the file, for its user, and all of them."""
+        return self._database.disk()
+
     def _alerts(self, status: Status, *, heard_since: str, limit: int) -> list[Alert]:
         with self._database.reading() as connection:
             rows = connection.execute(

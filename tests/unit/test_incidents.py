@@ -598,6 +598,7 @@ def test_the_metrics_count_open_incidents_their_alerts_and_how_long_the_steps_to
 ) -> None:
     before = metrics(server)
     severity = 'inbox_incidents_open{severity="SEV2"}'
+    assert 0 < before["inbox_disk_free_bytes"] < before["inbox_disk_size_bytes"]
     assert before[f'inbox_incident_alerts{{incident="{number}",severity="SEV2"}}'] == 1
     server.post(f"/api/incidents/{number}/state", json={"state": "resolved", "who": ANN}).raise_for_status()
     after = metrics(server)
