@@ -96,18 +96,22 @@ def test_a_since_that_is_no_time_is_refused_with_a_sentence(client: TestClient, 
 
 
 def test_the_page_shows_an_alert_with_its_links_and_labels(client: TestClient) -> None:
-    send(client, alert(app_feature="search"))
+    sent = alert(app_feature="search")
+    sent["annotations"] |= {"impact": "Nobody gets an answer.", "trace_url": "http://localhost:3000/explore"}
+    send(client, sent)
     page = client.get("/").text
     for text in (
         "1 firing",
         "Summary of f1",
         "What it means.",
+        "Impact: Nobody gets an answer.",
         "since 2026-05-01 09:30:00 UTC",
         "app_feature</span> search",
     ):
         assert text in page
     assert 'href="http://localhost:8093/runbooks/GenAIErrorBurst"' in page
     assert 'href="http://localhost:3000/d/genai-overview"' in page
+    assert 'href="http://localhost:3000/explore"' in page
 
 
 def test_the_page_shows_critical_before_warning_before_resolved(client: TestClient) -> None:
