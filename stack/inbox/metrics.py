@@ -87,7 +87,7 @@ def _histogram(step: str, found: Histogram) -> str:
     for bound, count in zip((*map(str, BUCKETS), "+Inf"), found.counts, strict=True):
         total += count
         rows.append((f'_bucket{{le="{bound}"}}', total))
-    return _family(name, "histogram", f"From an incident's opening until somebody did: {step}.", *rows,
+    return _family(name, "histogram", f"From the opening of incidents until they were {step}d.", *rows,
                    ("_sum", found.sum), ("_count", total))  # fmt: skip
 
 

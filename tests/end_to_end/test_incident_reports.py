@@ -251,6 +251,24 @@ def test_reports_that_wait_for_a_store_do_not_delay_the_messages_of_alertmanager
             }
 
 
+# --- Metrics ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_share_that_was_acknowledged_in_time_is_asked_as_the_guide_says(
+    stack: Settings, inbox: httpx.Client, called: datetime
+) -> None:
+    (query,) = queries(ROOT / "docs" / "incidents.md", "promql")
+    prometheus = Prometheus(stack.prometheus_url)
+    count = "inbox_incident_time_to_acknowledge_seconds_count"
+    assert eventually(lambda: prometheus.query(count))  # scraped once before something happens
+    sent = alert("timed", service="timed", alertname="Timed") | {"startsAt": datetime.now(UTC).isoformat()}
+    assert inbox.post("/alerts", json=message(sent)).status_code == 204
+    number = inbox.get("/alerts/timed").headers["location"].rpartition("/")[2]
+    state = {"state": "acknowledged", "who": "Ann"}
+    inbox.post(f"/api/incidents/{number}/state", json=state).raise_for_status()
+    assert eventually(lambda: [each.value for each in prometheus.query(query) if each.value == pytest.approx(1)])
+
+
 # --- Runbooks --------------------------------------------------------------------------------------------------------
 
 
