@@ -92,7 +92,7 @@ class ReportPages:
 
     def _as_markdown(self, report: Report) -> Response:
         name = f"incident-{report.incident.id}.md" if report.incident else "report.md"
-        return self._pages.markdown("report.md", name=name, report=report)
+        return self._pages.markdown("report.markdown", name=name, report=report)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """Incidents: how alerts become one, what people do with it, its clocks, and the public status."""
 
+import itertools
 import json
 import os
 import re
@@ -282,15 +283,14 @@ def server(file: Path) -> Iterator[httpx.Client]:
         yield client
 
 
-_opened = 0
+_numbers = itertools.count(1)
 
 
 @pytest.fixture
 def number(server: httpx.Client) -> int:
     """The number of a new incident, of a service of its own."""
-    global _opened
-    _opened += 1
-    return opened(server, f"f{_opened}", alertname=f"Alert{_opened}", service=f"service-{_opened}")
+    each = next(_numbers)
+    return opened(server, f"f{each}", alertname=f"Alert{each}", service=f"service-{each}")
 
 
 def opened(client: httpx.Client, fingerprint: str, **labels: str) -> int:
