@@ -8,8 +8,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 
-MAX_FORM_BYTES = 262_144
-"""The longest post-mortem that is kept, each character of it written as `%F0%9F%8E%89`, is about as large."""
+MAX_FORM_BYTES = 393_216
+"""The longest post-mortem that is kept has 360,000 bytes, with each character of it written as `%F0%9F%8E%89`."""
 _MOST_FIELDS = 20
 _KEPT = "\n\t\u200d"  # the last one joins emoji; other characters that do not show could hide something
 

@@ -373,6 +373,13 @@ def test_a_severity_set_by_hand_stays_whatever_comes(server: httpx.Client, numbe
     assert incident(server, number)["severity"] == "SEV4"
 
 
+def test_the_longest_post_mortem_is_kept_in_any_script(server: httpx.Client, number: int) -> None:
+    longest = "🎉" * 10_000
+    fields = dict.fromkeys(("root_cause", "contributing_factors", "prevention"), longest)
+    assert post(server, number, "post-mortem", revision="0", **fields).status_code == 303
+    assert incident(server, number)["prevention"] == longest
+
+
 def test_two_people_do_not_do_the_same_and_do_not_overwrite_each_other(server: httpx.Client, number: int) -> None:
     assert post(server, number, "state", state="acknowledged").status_code == 303
     answer = post(server, number, "state", state="acknowledged")
