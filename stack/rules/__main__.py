@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from stack.files import write_whole
-from stack.rules import calls, cost, errors, latency, stack_health
+from stack.rules import baselines, calls, changes, cost, drift, errors, latency, quality, stack_health
 from stack.rules.model import GENERATED, rules_file
 from stack.settings import Settings, SettingsError
 from stack.thresholds import FILE, Thresholds, ThresholdsError
@@ -16,6 +16,10 @@ _SUBJECTS = {
     "latency": latency.groups,
     "cost": cost.groups,
     "stack_health": stack_health.groups,
+    "baselines": baselines.groups,
+    "drift": drift.groups,
+    "changes": changes.groups,
+    "quality": quality.groups,
 }
 
 

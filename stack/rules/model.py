@@ -25,6 +25,7 @@ class Recording:
 
     name: str
     expr: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,7 @@ def rules_file(groups: tuple[Group, ...], thresholds: Thresholds) -> str:
 
 def _as_yaml(rule: Recording | Alert, thresholds: Thresholds) -> dict[str, Any]:
     if isinstance(rule, Recording):
-        return {"record": rule.name, "expr": rule.expr}
+        return {"record": rule.name, "expr": rule.expr, **({"labels": dict(rule.labels)} if rule.labels else {})}
     patience = {"for": rule.for_, "keep_firing_for": rule.keep_firing_for}
     return {
         "alert": rule.name,

@@ -1,0 +1,150 @@
+"""Statistical process control of quality and answer length: sudden drops of a score, and drifts of either.
+
+A point is the mean of an hour. The centre line is the median of 14 days that ended a day ago, so that a fault does not
+move the line that it is held against; the standard deviation is their interquartile range over 1.349, as of the normal
+distribution. Scores are too few for a value at each time of each day, and have no daily cycle to speak of: the hours of
+two weeks are one distribution. A control chart is usually made with the mean and the standard deviation, of a process
+that was watched while it was good; here nobody watched, and one bad day would widen the limits for two weeks.
+
+A drift is two of three consecutive points beyond 2 standard deviations on the same side, a drop one beyond 3 (rules of
+the Western Electric Company's Statistical Quality Control Handbook, 1956; NIST/SEMATECH e-Handbook of Statistical
+Methods, 6.3.2), and each is only told if it is large enough for someone to care.
+"""
+
+from genai_observability.signals import EVALUATION_NAME, FEATURE
+
+from stack.rules.baselines import FEATURES, measure
+from stack.rules.calls import Level
+from stack.rules.model import Alert, Group, Recording, percent
+from stack.rules.promql import SERVICE
+from stack.rules.quality import SCORE, SCORES, risks
+from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
+
+LENGTH = "output_tokens"
+QUALITY = "quality"
+
+_IQR_OF_NORMAL = 1.349
+"""Width of the middle half of the normal distribution, in standard deviations."""
+_LEAST_SPREAD = 0.02
+"""A score that never changed would find a drop of a thousandth enormous."""
+_EVERY_5_MINUTES = 12
+_OF = f"{{{{ with $labels.{FEATURE.label} }}}}{{{{ . }}}} of {{{{ end }}}}{{{{ $labels.job }}}}"
+
+
+def groups(thresholds: Thresholds) -> tuple[Group, ...]:
+    """Lengths by feature, and scores by evaluation and feature."""
+    drift = thresholds.drift
+    points = {
+        FEATURES: Recording(
+            name=f"{FEATURES.name}:genai_drift:now",
+            expr=f"avg_over_time({measure(FEATURES, LENGTH)}[1h])",
+        ),
+        SCORES: Recording(
+            name=f"{SCORES.name}:genai_drift:now",
+            expr=f"{SCORE}{{{risks(thresholds, '!~')}}}",
+            labels={"measure": QUALITY},
+        ),
+    }
+    least = {FEATURES: drift.length, SCORES: drift.quality}
+    return (
+        *(
+            Group(
+                name=f"genai_drift_{level.name}",
+                interval=Duration("5m"),
+                rules=(point, *_distance(level, drift.z, least[level])),
+            )
+            for level, point in points.items()
+        ),
+        *(
+            Group(name=f"genai_drift_lines_{level.name}", interval=Duration("30m"), rules=_lines(level, thresholds))
+            for level in points
+        ),
+        Group(
+            name="genai_drifts",
+            interval=Duration("1m"),
+            rules=(*(_drop(thresholds, severity) for severity in SEVERITIES), _drift(thresholds)),
+        ),
+    )
+
+
+def _lines(level: Level, thresholds: Thresholds) -> tuple[Recording, Recording]:
+    history = f"{level.name}:genai_drift:now[14d] offset 1d"
+    least = thresholds.learning.min_hours * _EVERY_5_MINUTES
+    return (
+        Recording(
+            name=f"{level.name}:genai_drift:centre",
+            expr=f"quantile_over_time(0.5, {history})\nand count_over_time({history}) >= {least}",
+        ),
+        Recording(
+            name=f"{level.name}:genai_drift:sd",
+            expr=f"(quantile_over_time(0.75, {history}) - quantile_over_time(0.25, {history})) / {_IQR_OF_NORMAL}\n"
+            f"> {_LEAST_SPREAD} * {level.name}:genai_drift:centre\n"
+            f"or {_LEAST_SPREAD} * {level.name}:genai_drift:centre",
+        ),
+    )
+
+
+def _distance(level: Level, z: float, least: float) -> tuple[Recording, ...]:
+    drift = f"{level.name}:genai_drift"
+    centre, sd = (f"last_over_time({drift}:{line}[90m])" for line in ("centre", "sd"))
+    return (
+        Recording(name=f"{drift}:change", expr=f"{drift}:now / {centre} - 1"),
+        Recording(name=f"{drift}:z", expr=f"({drift}:now - {centre}) / {sd}"),
+        # 1 above the limits, -1 below, 0 between them.
+        Recording(
+            name=f"{drift}:beyond",
+            expr=f"({drift}:z > bool {z:g}) * ({drift}:change > bool {least:g})\n"
+            f"- ({drift}:z < bool -{z:g}) * ({drift}:change < bool -{least:g})",
+        ),
+    )
+
+
+def _drop(thresholds: Thresholds, severity: Severity) -> Alert:
+    drop = thresholds.quality.drop
+    lost = drop.warning if severity == "warning" else drop.critical
+    drift = f"{SCORES.name}:genai_drift"
+    return Alert(
+        name="GenAIQualityDrop",
+        severity=severity,
+        expr=f"-{drift}:change > {lost:g}\nand {drift}:z < -{drop.z:g}\n{_unless('GenAIQualityLow', SCORES)}",
+        for_=thresholds.quality.for_,
+        keep_firing_for=Duration("30m"),
+        why="for: besides the hour of the window. keep_firing_for: half of it, so that a drop near the limit is one "
+        "alert.",
+        summary=f"The {{{{ $labels.{EVALUATION_NAME.label} }}}} score of {_OF} fell by "
+        "{{ $value | humanizePercentage }}",
+        description=f"The mean of the last hour is more than {percent(lost)} below the median of two weeks, and by "
+        f"more than {drop.z:g} standard deviations: answers became worse than they were.",
+    )
+
+
+def _drift(thresholds: Thresholds) -> Alert:
+    drift = thresholds.drift
+    return Alert(
+        name="GenAIDrift",
+        severity="warning",
+        # Longer and shorter answers; of scores only those that fall.
+        expr=f"{_drifting(FEATURES, 1)}\nor {_drifting(FEATURES, -1)}\nor (\n{_drifting(SCORES, -1)}\n"
+        f"{_unless('GenAIQualityLow|GenAIQualityDrop', SCORES)}\n)",
+        for_=Duration("0s"),
+        keep_firing_for=Duration("2h"),
+        why="No `for`: the three hours are the patience. keep_firing_for: a drift comes and goes at its beginning.",
+        summary=f"{{{{ if eq $labels.measure `{QUALITY}` }}}}Scores{{{{ else }}}}Lengths{{{{ end }}}} of answers of "
+        f"{_OF} drift: {{{{ $value | humanizePercentage }}}} from usual",
+        description=f"{{{{ with $labels.{EVALUATION_NAME.label} }}}}Score: {{{{ . }}}}. {{{{ end }}}}In 2 of 3 "
+        f"consecutive hours the mean was beyond {drift.z:g} standard deviations of two weeks, on the same side, and "
+        f"by more than {percent(drift.quality)} (scores) or {percent(drift.length)} (output tokens a call) of its "
+        "median.",
+    )
+
+
+def _drifting(level: Level, side: int) -> str:
+    beyond = f"({level.name}:genai_drift:beyond == {side})"
+    three = f"{level.name}:genai_drift:beyond + {level.name}:genai_drift:beyond offset 1h"
+    three = f"({three} + {level.name}:genai_drift:beyond offset 2h)"
+    return f"{level.name}:genai_drift:change\nand {beyond}\nand {three} {'>= 2' if side > 0 else '<= -2'}"
+
+
+def _unless(alerts: str, level: Level) -> str:
+    by = ", ".join((*SERVICE, *(attribute.label for attribute in level.attributes)))
+    return f'unless on ({by}) ALERTS{{alertname=~"{alerts}",alertstate="firing"}}'
