@@ -157,7 +157,7 @@ def _feedback(thresholds: Thresholds) -> tuple[Recording, ...]:
 
 def _within(increase: str, window: str, which: str = "") -> str:
     """The increase within a longer window: of each hour there is a value every 5 minutes."""
-    return f"sum_over_time({increase}{which}[{window}]) / 12"
+    return f"(sum_over_time({increase}{which}[{window}]) / 12)"
 
 
 def _thumbs_down(thresholds: Thresholds) -> Alert:
