@@ -147,8 +147,7 @@ class UnusualErrors(Unusual):
 
     def __post_init__(self) -> None:
         Unusual.__post_init__(self)
-        if not 0 < self.least_share < 1:
-            raise FaultError("least_share", "is a share and must be above 0 and below 1")
+        _require_parts(least_share=self.least_share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +170,9 @@ class Drift:
     quality: float
     length: float
 
+    def __post_init__(self) -> None:
+        _require_parts(quality=self.quality, length=self.length)
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -181,8 +183,7 @@ class Change:
     min_scores: int
 
     def __post_init__(self) -> None:
-        if not 0 < self.share < 1:
-            raise FaultError("share", "must be above 0 and below 1")
+        _require_parts(share=self.share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,7 @@ class ScoreLimits:
     critical: float | None = None
 
     def __post_init__(self) -> None:
+        _require_parts(warning=self.warning)
         if self.critical is not None and self.critical >= self.warning:
             raise FaultError("", "must warn above the score that is critical")
 
@@ -205,6 +207,7 @@ class RiskLimits:
     critical: float | None = None
 
     def __post_init__(self) -> None:
+        _require_parts(warning=self.warning)
         if self.critical is not None and self.critical <= self.warning:
             raise FaultError("", "must warn below the score that is critical")
 
@@ -218,8 +221,9 @@ class QualityDrop:
     z: float
 
     def __post_init__(self) -> None:
-        if not 0 < self.warning < self.critical < 1:
-            raise FaultError("", "must be shares that warn below the one that is critical")
+        _require_parts(warning=self.warning, critical=self.critical)
+        if self.warning >= self.critical:
+            raise FaultError("", "must warn below the value that is critical")
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +252,9 @@ class UserFeedback:
     satisfaction: float
     worse: float
     for_: Duration
+
+    def __post_init__(self) -> None:
+        _require_parts(thumbs_down=self.thumbs_down, satisfaction=self.satisfaction, worse=self.worse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,3 +311,9 @@ def _require_share(**limits: Limit) -> None:
     for name, limit in limits.items():
         if limit.above >= 1:
             raise FaultError(f"{name}.above", "is a share and must be below 1 (5 % is 0.05)")
+
+
+def _require_parts(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise FaultError(name, "must be above 0 and below 1 (5 % is 0.05)")

@@ -27,7 +27,7 @@ from stack.rules.baselines import FEATURES
 from stack.rules.calls import SUCCEEDED
 from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import count_within, labels, series, total
-from stack.rules.quality import SCORE, risks
+from stack.rules.quality import judged
 from stack.thresholds import Duration, Thresholds
 
 _CHANGE = f"{FEATURES.name}:genai_change"
@@ -122,7 +122,7 @@ def _comparison(mixes: tuple[_Mix, ...], thresholds: Thresholds) -> tuple[Record
     now = f"{FEATURES.name}:genai_measure:now"
     # Every quarter of an hour is enough for the mean of a day.
     before = "avg_over_time({}[1d:15m] offset 2h)"
-    score = f"avg by ({by}) ({SCORE}{{{risks(thresholds, '!~')}}})"
+    score = f"avg by ({by}) ({judged(thresholds)})"
     quality = {"measure": "quality"}
     return (
         Recording(name=f"{_CHANGE}:before", expr=f"{before.format(now)}\n{changed}"),

@@ -17,7 +17,7 @@ from stack.rules.baselines import FEATURES, measure
 from stack.rules.calls import Level
 from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import SERVICE
-from stack.rules.quality import SCORE, SCORES, risks
+from stack.rules.quality import SCORES, judged
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 LENGTH = "output_tokens"
@@ -41,7 +41,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
         ),
         SCORES: Recording(
             name=f"{SCORES.name}:genai_drift:now",
-            expr=f"{SCORE}{{{risks(thresholds, '!~')}}}",
+            expr=judged(thresholds),
             labels={"measure": QUALITY},
         ),
     }

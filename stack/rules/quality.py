@@ -21,6 +21,9 @@ SCORES = Level("job_score", (EVALUATION_NAME, FEATURE))
 SCORE = f"{SCORES.name}:genai_score:mean1h"
 """The mean score of the last hour, where there are enough scores."""
 
+FROM_USERS = "user_feedback"
+"""The evaluation that feedback is also recorded as."""
+
 _FEATURE = Level("job_feature", (FEATURE,))
 _SATISFACTION = f"{_FEATURE.name}:genai_satisfaction:ratio"
 _THUMBS_DOWN = f"{_FEATURE.name}:genai_thumbs_down:ratio1d"
@@ -51,9 +54,9 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
 # --- Scores ----------------------------------------------------------------------------------------------------------
 
 
-def risks(thresholds: Thresholds, operator: str) -> str:
-    """The condition on an evaluation's name that it is (``=~``) or is not (``!~``) one of which 1 is bad."""
-    return f'{EVALUATION_NAME.label}{operator}"{_either(thresholds.quality.risks)}"'
+def judged(thresholds: Thresholds) -> str:
+    """The selector of scores of which 1 is good; what users say has metrics and alerts of its own."""
+    return f'{SCORE}{{{EVALUATION_NAME.label}!~"{_either((FROM_USERS, *thresholds.quality.risks))}"}}'
 
 
 def _scores(thresholds: Thresholds) -> tuple[Recording, Recording]:
@@ -70,7 +73,7 @@ def _low(thresholds: Thresholds, severity: Severity) -> list[Alert]:
     quality = thresholds.quality
     named = {name: limit for name, limits in quality.scores.items() if (limit := _limit(limits, severity)) is not None}
     other = _limit(quality.other, severity)
-    unnamed = _either((*quality.scores, *quality.risks))
+    unnamed = _either((FROM_USERS, *quality.scores, *quality.risks))
     low = [f'{SCORE}{{{EVALUATION_NAME.label}="{name}"}} < {limit:g}' for name, limit in named.items()]
     if other is not None:
         low.append(f'{SCORE}{{{EVALUATION_NAME.label}!~"{unnamed}"}} < {other:g}')
