@@ -29,8 +29,6 @@ WINDOW = "15m"
 OPERATIONS, FEATURES = (next(each for each in LEVELS if each.attributes == (by,)) for by in (OPERATION, FEATURE))
 
 _MINUTES = 15
-_EVERY_5_MINUTES = 12
-"""Samples an hour of what is recorded every 5 minutes."""
 _NORMAL = 1.4826
 """1 / 0.6745, the third quartile of the normal distribution."""
 _LEAST_SPREAD = 0.05
@@ -77,16 +75,20 @@ def measure(level: Level, name: str) -> str:
     return f'{level.name}:genai_measure:now{{measure="{name}"}}'
 
 
-def queried(kind: str, name: str, *attributes: Attribute) -> str:
-    """A template's query for a value of a measure of what the alert is about.
+def queried(metric: str, conditions: str, *attributes: Attribute) -> str:
+    """A query in a template: the metric's series of the service and the attributes' values that the alert is about.
 
-    A label that the alert lacks is empty there, and matches the series that lack it too.
+    A label that the alert lacks is empty in the query, which matches the series that lack it too.
     """
     names = labels(*attributes)
-    conditions = "".join(f",{label}=%q" for label in names)
+    own = "".join(f",{label}=%q" for label in names)
     values = " ".join(f"$labels.{label}" for label in names)
-    levels = f"{OPERATIONS.name}|{FEATURES.name}"
-    return f'printf `{{__name__=~"({levels}):genai_{kind}",measure="{name}"{conditions}}}` {values} | query'
+    return f"printf `{metric}{{{conditions}{own}}}` {values} | query"
+
+
+def least_samples(thresholds: Thresholds) -> int:
+    """The least history, in samples of what is recorded every 5 minutes."""
+    return thresholds.learning.min_hours * 12
 
 
 # --- The measures ----------------------------------------------------------------------------------------------------
@@ -177,7 +179,7 @@ def _spread(level: Level, thresholds: Thresholds) -> Recording:
     return Recording(
         name=f"{level.name}:genai_measure:spread",
         expr=f"clamp_min({_NORMAL} * quantile_over_time(0.5, {deviations}), {_LEAST_SPREAD})\n"
-        f"and count_over_time({deviations}) >= {thresholds.learning.min_hours * _EVERY_5_MINUTES}",
+        f"and count_over_time({deviations}) >= {least_samples(thresholds)}",
     )
 
 
@@ -201,7 +203,7 @@ def _latency(thresholds: Thresholds) -> Alert:
         "GenAILatencyUnusual",
         "latency",
         latency,
-        expr=f"{_far(latency, 'latency', thresholds)}\n{_unless('GenAILatencyHigh')}",
+        expr=f"{_far(latency, 'latency', thresholds)}\n{_unless('GenAILatencyHigh|GenAILatencyBurst')}",
         what="The p95 of",
         unit="humanizeDuration",
         meaning="Of the successful calls of 15 minutes, 5% took longer than this.",
@@ -229,7 +231,8 @@ def _cost(thresholds: Thresholds) -> tuple[Alert, Alert]:
             "GenAICostUnusual",
             "spend",
             spend,
-            expr=f"{_far(spend, 'spend', thresholds)}\nand (\n{much}\n)",
+            expr=f"{_far(spend, 'spend', thresholds)}\nand (\n{much}\n)\n"
+            + _unless("GenAIHourlyCostHigh|GenAICostSpike"),
             what="Spending of",
             unit='printf "$%.2f an hour"',
             meaning="By the last 15 minutes. Calls without a known price come on top.",
@@ -299,7 +302,11 @@ def _unless(alerts: str, measures: str | None = None) -> str:
 
 
 def _alert(name: str, measured: str, unusual: Unusual, *, expr: str, what: str, unit: str, meaning: str) -> Alert:
-    now, most = (queried(f"measure:{kind}", measured, OPERATION, FEATURE) for kind in ("now", "most_usual"))
+    levels = f"{OPERATIONS.name}|{FEATURES.name}"
+    now, most = (
+        queried("", f'__name__=~"({levels}):genai_measure:{kind}",measure="{measured}"', OPERATION, FEATURE)
+        for kind in ("now", "most_usual")
+    )
     value = f"{{{{ . | first | value | {unit} }}}}{{{{ end }}}}"
     return Alert(
         name=name,

@@ -23,11 +23,11 @@ from genai_observability.signals import (
     Attribute,
 )
 
-from stack.rules.baselines import FEATURES
+from stack.rules.baselines import FEATURES, least_samples, queried
 from stack.rules.calls import SUCCEEDED
 from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import count_within, labels, series, total
-from stack.rules.quality import judged
+from stack.rules.quality import OF, judged
 from stack.thresholds import Duration, Thresholds
 
 _CHANGE = f"{FEATURES.name}:genai_change"
@@ -106,14 +106,9 @@ def _shares(mix: _Mix, thresholds: Thresholds) -> tuple[Recording, ...]:
         Recording(
             name=mix.gained,
             expr=f"{mix.share} - ({before} or 0 * {mix.share}) > {thresholds.change.share:g}\n"
-            f"and on ({by}) {history} >= {_hours(thresholds)}",
+            f"and on ({by}) {history} >= {least_samples(thresholds)}",
         ),
     )
-
-
-def _hours(thresholds: Thresholds) -> int:
-    """Samples of the least history: one every 5 minutes."""
-    return thresholds.learning.min_hours * 12
 
 
 def _comparison(mixes: tuple[_Mix, ...], thresholds: Thresholds) -> tuple[Recording, ...]:
@@ -139,7 +134,7 @@ def _model(mix: _Mix, thresholds: Thresholds) -> Alert:
         expr=f"{mix.share}\nand {mix.gained}",
         why="No `for`: the hour of the window is the patience. It ends by itself, as soon as the share is an hour old.",
         summary=f"{{{{ $labels.{RESPONSE_MODEL.label} }}}} now gives {{{{ $value | humanizePercentage }}}} of the "
-        f"answers of {_of()}",
+        f"answers of {OF}",
         description=f"Asked for as {{{{ $labels.{REQUEST_MODEL.label} }}}}; within an hour its share rose by more than "
         f"{percent(thresholds.change.share)} above that of any hour of 7 days. {_compared()}",
     )
@@ -152,27 +147,17 @@ def _prompt(mix: _Mix, thresholds: Thresholds) -> Alert:
         expr=f"{mix.share}\nand {mix.gained}",
         why="No `for`: the hour of the window is the patience. It ends by itself, as soon as the share is an hour old.",
         summary=f"Version {{{{ $labels.{PROMPT_VERSION.label} }}}} of the prompt {{{{ $labels.{PROMPT_NAME.label} }}}} "
-        f"is now in use: {_of()}",
+        f"is now in use: {OF}",
         description="{{ $value | humanizePercentage }} of this prompt's scores are of that version, more than "
         f"{percent(thresholds.change.share)} above any hour of 7 days. {_compared()}",
     )
 
 
-def _of() -> str:
-    return f"{{{{ with $labels.{FEATURE.label} }}}}{{{{ . }}}} of {{{{ end }}}}{{{{ $labels.job }}}}"
-
-
 def _compared() -> str:
     """The day before and now, for each measure that has both."""
-    names = labels(FEATURE)
-    conditions = "".join(f",{label}=%q" for label in names)
-    values = " ".join(f"$labels.{label}" for label in names)
     texts = []
     for measure, (words, unit) in _COMPARED.items():
-        before, after = (
-            f'printf `{_CHANGE}:{when}{{measure="{measure}"{conditions}}}` {values} | query'
-            for when in ("before", "after")
-        )
+        before, after = (queried(f"{_CHANGE}:{when}", f'measure="{measure}"', FEATURE) for when in ("before", "after"))
         texts.append(
             f"{{{{ with {before} }}}} {words} {{{{ . | first | value | {unit} }}}}{{{{ end }}}}"
             f"{{{{ with {after} }}}} → {{{{ . | first | value | {unit} }}}};{{{{ end }}}}"

@@ -11,13 +11,13 @@ the Western Electric Company's Statistical Quality Control Handbook, 1956; NIST/
 Methods, 6.3.2), and each is only told if it is large enough for someone to care.
 """
 
-from genai_observability.signals import EVALUATION_NAME, FEATURE
+from genai_observability.signals import EVALUATION_NAME
 
-from stack.rules.baselines import FEATURES, measure
+from stack.rules.baselines import FEATURES, least_samples, measure
 from stack.rules.calls import Level
 from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import SERVICE
-from stack.rules.quality import SCORES, judged
+from stack.rules.quality import OF, SCORES, judged
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 LENGTH = "output_tokens"
@@ -27,8 +27,6 @@ _IQR_OF_NORMAL = 1.349
 """Width of the middle half of the normal distribution, in standard deviations."""
 _LEAST_SPREAD = 0.02
 """A score that never changed would find a drop of a thousandth enormous."""
-_EVERY_5_MINUTES = 12
-_OF = f"{{{{ with $labels.{FEATURE.label} }}}}{{{{ . }}}} of {{{{ end }}}}{{{{ $labels.job }}}}"
 
 
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
@@ -69,11 +67,10 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
 
 def _lines(level: Level, thresholds: Thresholds) -> tuple[Recording, Recording]:
     history = f"{level.name}:genai_drift:now[14d] offset 1d"
-    least = thresholds.learning.min_hours * _EVERY_5_MINUTES
     return (
         Recording(
             name=f"{level.name}:genai_drift:centre",
-            expr=f"quantile_over_time(0.5, {history})\nand count_over_time({history}) >= {least}",
+            expr=f"quantile_over_time(0.5, {history})\nand count_over_time({history}) >= {least_samples(thresholds)}",
         ),
         Recording(
             name=f"{level.name}:genai_drift:sd",
@@ -111,7 +108,7 @@ def _drop(thresholds: Thresholds, severity: Severity) -> Alert:
         keep_firing_for=Duration("30m"),
         why="for: besides the hour of the window. keep_firing_for: half of it, so that a drop near the limit is one "
         "alert.",
-        summary=f"The {{{{ $labels.{EVALUATION_NAME.label} }}}} score of {_OF} fell by "
+        summary=f"The {{{{ $labels.{EVALUATION_NAME.label} }}}} score of {OF} fell by "
         "{{ $value | humanizePercentage }}",
         description=f"The mean of the last hour is more than {percent(lost)} below the median of two weeks, and by "
         f"more than {drop.z:g} standard deviations: answers became worse than they were.",
@@ -130,7 +127,7 @@ def _drift(thresholds: Thresholds) -> Alert:
         keep_firing_for=Duration("2h"),
         why="No `for`: the three hours are the patience. keep_firing_for: a drift comes and goes at its beginning.",
         summary=f"{{{{ if eq $labels.measure `{QUALITY}` }}}}Scores{{{{ else }}}}Lengths{{{{ end }}}} of answers of "
-        f"{_OF} drift: {{{{ $value | humanizePercentage }}}} from usual",
+        f"{OF} drift: {{{{ $value | humanizePercentage }}}} from usual",
         description=f"{{{{ with $labels.{EVALUATION_NAME.label} }}}}Score: {{{{ . }}}}. {{{{ end }}}}In 2 of 3 "
         f"consecutive hours the mean was beyond {drift.z:g} standard deviations of two weeks, on the same side, and "
         f"by more than {percent(drift.quality)} (scores) or {percent(drift.length)} (output tokens a call) of its "

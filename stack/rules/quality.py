@@ -24,10 +24,12 @@ SCORE = f"{SCORES.name}:genai_score:mean1h"
 FROM_USERS = "user_feedback"
 """The evaluation that feedback is also recorded as."""
 
+OF = f"{{{{ with $labels.{FEATURE.label} }}}}{{{{ . }}}} of {{{{ end }}}}{{{{ $labels.job }}}}"
+"""In a message: the feature, if there is one, and the service."""
+
 _FEATURE = Level("job_feature", (FEATURE,))
 _SATISFACTION = f"{_FEATURE.name}:genai_satisfaction:ratio"
 _THUMBS_DOWN = f"{_FEATURE.name}:genai_thumbs_down:ratio1d"
-_OF = f"{{{{ with $labels.{FEATURE.label} }}}}{{{{ . }}}} of {{{{ end }}}}{{{{ $labels.job }}}}"
 _NAME = f"{{{{ $labels.{EVALUATION_NAME.label} }}}}"
 
 
@@ -88,7 +90,7 @@ def _low(thresholds: Thresholds, severity: Severity) -> list[Alert]:
             keep_firing_for=Duration("30m"),
             why="for: besides the hour of the window. keep_firing_for: half of it, so that a mean near the limit is "
             "one alert.",
-            summary=f'The {_NAME} score of {_OF} is {{{{ $value | printf "%.2f" }}}}',
+            summary=f'The {_NAME} score of {OF} is {{{{ $value | printf "%.2f" }}}}',
             description=f"The mean of the last hour, of at least {quality.min_scores} scores from 0 (bad) to 1 (good), "
             f"is below the limit of this evaluation in the thresholds. Answers may be wrong or useless.",
         )
@@ -111,7 +113,7 @@ def _risk(thresholds: Thresholds, severity: Severity) -> list[Alert]:
             keep_firing_for=Duration("30m"),
             why="for: besides the hour of the window. keep_firing_for: half of it, so that a mean near the limit is "
             "one alert.",
-            summary=f'The {_NAME} score of {_OF} is {{{{ $value | printf "%.2f" }}}}, and 1 is bad',
+            summary=f'The {_NAME} score of {OF} is {{{{ $value | printf "%.2f" }}}}, and 1 is bad',
             description=f"The mean of the last hour, of at least {quality.min_scores} scores from 0 (good) to 1 (bad), "
             "is above the limit of this evaluation in the thresholds. Users may be told what is false or harmful.",
         )
@@ -173,7 +175,7 @@ def _thumbs_down(thresholds: Thresholds) -> Alert:
         keep_firing_for=Duration("2h"),
         why="for: besides the day of the window. keep_firing_for: a share of a day moves slowly around its limit.",
         labels={"measure": "thumbs_down"},
-        summary=f"{{{{ $value | humanizePercentage }}}} of the thumbs for answers of {_OF} point down",
+        summary=f"{{{{ $value | humanizePercentage }}}} of the thumbs for answers of {OF} point down",
         description=f"Of at least {feedback.min_signs} thumbs within a day, more than {percent(feedback.thumbs_down)} "
         "were down.",
     )
@@ -192,7 +194,7 @@ def _satisfaction(thresholds: Thresholds) -> Alert:
         keep_firing_for=Duration("2h"),
         why="for: besides the day of the window. keep_firing_for: a mean of a day moves slowly around its limit.",
         labels={"measure": "satisfaction"},
-        summary=f"The satisfaction with answers of {_OF} is {{{{ $value | humanizePercentage }}}}",
+        summary=f"The satisfaction with answers of {OF} is {{{{ $value | humanizePercentage }}}}",
         description=f"The weighted mean of what users said of answers, and did with them, within a day (at least "
         f"{feedback.min_signs} signs) is below {percent(feedback.satisfaction)}.",
     )
@@ -209,7 +211,7 @@ def _worse(thresholds: Thresholds) -> Alert:
         for_=Duration("1h"),
         keep_firing_for=Duration("6h"),
         why="for, keep_firing_for: the mean of a week moves slowly, and nobody has to act within the hour.",
-        summary=f"The satisfaction with answers of {_OF} fell by {{{{ $value | humanizePercentage }}}} within a week",
+        summary=f"The satisfaction with answers of {OF} fell by {{{{ $value | humanizePercentage }}}} within a week",
         description=f"The mean satisfaction of the last 7 days is more than {percent(feedback.worse)} below that of "
         f"the 7 days before, each with at least {feedback.min_signs} signs.",
     )
