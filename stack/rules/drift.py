@@ -32,36 +32,29 @@ _LEAST_SPREAD = 0.02
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
     """Lengths by feature, and scores by evaluation and feature."""
     drift = thresholds.drift
-    points = {
-        FEATURES: Recording(
-            name=f"{FEATURES.name}:genai_drift:now",
-            expr=f"avg_over_time({measure(FEATURES, LENGTH)}[1h])",
-        ),
-        SCORES: Recording(
-            name=f"{SCORES.name}:genai_drift:now",
-            expr=judged(thresholds),
-            labels={"measure": QUALITY},
-        ),
-    }
     least = {FEATURES: drift.length, SCORES: drift.quality}
     return (
-        *(
-            Group(
-                name=f"genai_drift_{level.name}",
-                interval=Duration("5m"),
-                rules=(point, *_distance(level, drift.z, least[level])),
-            )
-            for level, point in points.items()
-        ),
+        Group(name="genai_drift_points", interval=Duration("5m"), rules=_points(thresholds)),
         *(
             Group(name=f"genai_drift_lines_{level.name}", interval=Duration("30m"), rules=_lines(level, thresholds))
-            for level in points
+            for level in least
         ),
         Group(
-            name="genai_drifts",
+            name="genai_drift",
             interval=Duration("1m"),
-            rules=(*(_drop(thresholds, severity) for severity in SEVERITIES), _drift(thresholds)),
+            rules=(
+                *(rule for level, share in least.items() for rule in _distance(level, drift.z, share)),
+                *(_drop(thresholds, severity) for severity in SEVERITIES),
+                _drift(thresholds),
+            ),
         ),
+    )
+
+
+def _points(thresholds: Thresholds) -> tuple[Recording, Recording]:
+    return (
+        Recording(name=f"{FEATURES.name}:genai_drift:now", expr=f"avg_over_time({measure(FEATURES, LENGTH)}[1h])"),
+        Recording(name=f"{SCORES.name}:genai_drift:now", expr=judged(thresholds), labels={"measure": QUALITY}),
     )
 
 
@@ -83,10 +76,12 @@ def _lines(level: Level, thresholds: Thresholds) -> tuple[Recording, Recording]:
 
 def _distance(level: Level, z: float, least: float) -> tuple[Recording, ...]:
     drift = f"{level.name}:genai_drift"
+    # Points are recorded every 5 minutes: by the time that the next one is there, the last would be too old otherwise.
+    now = f"last_over_time({drift}:now[10m])"
     centre, sd = (f"last_over_time({drift}:{line}[90m])" for line in ("centre", "sd"))
     return (
-        Recording(name=f"{drift}:change", expr=f"{drift}:now / {centre} - 1"),
-        Recording(name=f"{drift}:z", expr=f"({drift}:now - {centre}) / {sd}"),
+        Recording(name=f"{drift}:change", expr=f"{now} / {centre} - 1"),
+        Recording(name=f"{drift}:z", expr=f"({now} - {centre}) / {sd}"),
         # 1 above the limits, -1 below, 0 between them.
         Recording(
             name=f"{drift}:beyond",
