@@ -33,7 +33,8 @@ _NORMAL = 1.4826
 """1 / 0.6745, the third quartile of the normal distribution."""
 _LEAST_SPREAD = 0.05
 """A service without any spread, as in a load test, would take a tenth of a second for unusual."""
-_WHO = f"{{{{ or $labels.{FEATURE.label} $labels.{OPERATION.label} }}}} of {{{{ $labels.job }}}}"
+_WHO = f"{{{{ or $labels.{FEATURE.label} $labels.{OPERATION.label} `calls` }}}} of {{{{ $labels.job }}}}"
+"""In a message: the feature or the operation, calls that have no feature, and the service."""
 
 
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
