@@ -233,7 +233,8 @@ def _cost(thresholds: Thresholds) -> tuple[Alert, Alert]:
             "spend",
             spend,
             expr=f"{_far(spend, 'spend', thresholds)}\nand (\n{much}\n)\n"
-            + _unless("GenAIHourlyCostHigh|GenAICostSpike"),
+            # Longer prompts, which come first, explain it.
+            + _unless("GenAIHourlyCostHigh|GenAICostSpike|GenAITokensUnusual"),
             what="Spending of",
             unit='printf "$%.2f an hour"',
             meaning="By the last 15 minutes. Calls without a known price come on top.",

@@ -115,8 +115,9 @@ def _drift(thresholds: Thresholds) -> Alert:
     return Alert(
         name="GenAIDrift",
         severity="warning",
-        # Longer and shorter answers; of scores only those that fall.
-        expr=f"{_drifting(FEATURES, 1)}\nor {_drifting(FEATURES, -1)}\nor (\n{_drifting(SCORES, -1)}\n"
+        # Longer and shorter answers, unless their price is told of; of scores only those that fall.
+        expr=f"(\n(\n{_drifting(FEATURES, 1)}\nor {_drifting(FEATURES, -1)}\n)\n"
+        f"{_unless('GenAITokensUnusual|GenAICostUnusual')}\n)\nor (\n{_drifting(SCORES, -1)}\n"
         f"{_unless('GenAIQualityLow|GenAIQualityDrop', SCORES)}\n)",
         for_=Duration("0s"),
         keep_firing_for=Duration("2h"),
@@ -137,6 +138,7 @@ def _drifting(level: Level, side: int) -> str:
     return f"{level.name}:genai_drift:change\nand {beyond}\nand {three} {'>= 2' if side > 0 else '<= -2'}"
 
 
-def _unless(alerts: str, level: Level) -> str:
-    by = ", ".join((*SERVICE, *(attribute.label for attribute in level.attributes)))
+def _unless(alerts: str, level: Level | None = None) -> str:
+    """Silent where another alert tells of the same service, or of the same in the level's words."""
+    by = ", ".join(level.labels if level else SERVICE)
     return f'unless on ({by}) ALERTS{{alertname=~"{alerts}",alertstate="firing"}}'
