@@ -6,9 +6,10 @@ distribution. Scores are too few for a value at each time of each day, and have 
 two weeks are one distribution. A control chart is usually made with the mean and the standard deviation, of a process
 that was watched while it was good; here nobody watched, and one bad day would widen the limits for two weeks.
 
-A drift is two of three consecutive points beyond 2 standard deviations on the same side, a drop one beyond 3 (rules of
-the Western Electric Company's Statistical Quality Control Handbook, 1956; NIST/SEMATECH e-Handbook of Statistical
-Methods, 6.3.2), and each is only told if it is large enough for someone to care.
+A drop is one point beyond 3 standard deviations, a drift three consecutive ones beyond 2 on the same side (after the
+rules of the Western Electric Company's Statistical Quality Control Handbook, 1956; NIST/SEMATECH e-Handbook of
+Statistical Methods, 6.3.2; two of three are enough there, for points that, unlike the hours of a day, do not resemble
+each other). Each is only told if it is large enough for someone to care.
 """
 
 from genai_observability.signals import EVALUATION_NAME
@@ -124,18 +125,17 @@ def _drift(thresholds: Thresholds) -> Alert:
         why="No `for`: the three hours are the patience. keep_firing_for: a drift comes and goes at its beginning.",
         summary=f"{{{{ if eq $labels.measure `{QUALITY}` }}}}Scores{{{{ else }}}}Lengths{{{{ end }}}} of answers of "
         f"{OF} drift: {{{{ $value | humanizePercentage }}}} from usual",
-        description=f"{{{{ with $labels.{EVALUATION_NAME.label} }}}}Score: {{{{ . }}}}. {{{{ end }}}}In 2 of 3 "
-        f"consecutive hours the mean was beyond {drift.z:g} standard deviations of two weeks, on the same side, and "
+        description=f"{{{{ with $labels.{EVALUATION_NAME.label} }}}}Score: {{{{ . }}}}. {{{{ end }}}}In 3 consecutive "
+        f"hours the mean was beyond {drift.z:g} standard deviations of two weeks, on the same side, and "
         f"by more than {percent(drift.quality)} (scores) or {percent(drift.length)} (output tokens a call) of its "
         "median.",
     )
 
 
 def _drifting(level: Level, side: int) -> str:
-    beyond = f"({level.name}:genai_drift:beyond == {side})"
-    three = f"{level.name}:genai_drift:beyond + {level.name}:genai_drift:beyond offset 1h"
-    three = f"({three} + {level.name}:genai_drift:beyond offset 2h)"
-    return f"{level.name}:genai_drift:change\nand {beyond}\nand {three} {'>= 2' if side > 0 else '<= -2'}"
+    beyond = f"{level.name}:genai_drift:beyond"
+    three = (f"{beyond}{hour} == {side}" for hour in ("", " offset 1h", " offset 2h"))
+    return "\nand ".join((f"{level.name}:genai_drift:change", *three))
 
 
 def _unless(alerts: str, level: Level | None = None) -> str:
