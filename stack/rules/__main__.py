@@ -10,11 +10,15 @@ from pathlib import Path
 from stack.files import write_whole
 from stack.reader import FileError
 from stack.rules import (
+    baselines,
     calls,
+    changes,
     cost,
+    drift,
     errors,
     escalation,
     latency,
+    quality,
     requests,
     security,
     slo,
@@ -39,6 +43,10 @@ _SUBJECTS = {
     "security": security.groups,
     "telemetry": telemetry.groups,
     "stack_health": stack_health.groups,
+    "baselines": baselines.groups,
+    "drift": drift.groups,
+    "changes": changes.groups,
+    "quality": quality.groups,
     "escalation": escalation.groups,
 }
 _LOKI_SUBJECTS = {"requests": requests.groups}
@@ -59,7 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
         prometheus = options.directory or root / "prometheus" / "rules"
         # Loki's name for the only tenant, where there is no authentication, is "fake": its folder has to be called so.
         loki = options.directory / "loki" if options.directory else root / "loki" / "rules" / "fake"
-        wanted = _files(prometheus, render(thresholds, Slos.load(options.slos))) | _files(loki, render_loki(thresholds))
+        texts = render(thresholds, Slos.load(options.slos))
+        wanted = _files(prometheus, texts) | _files(loki, render_loki(thresholds))
         stale = sorted(path for path, text in wanted.items() if _read(path) != text)
         if options.check:
             for path in stale:

@@ -40,11 +40,13 @@ _PAIRS: Final[Mapping[Severity, tuple[_Pair, ...]]] = {
 }
 
 _TOLD: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "availability": ("GenAIErrorBurst", "GenAINoSuccess", "GenAIErrorRatioHigh", "GenAIRateLimited"),
-    "latency": ("GenAILatencyHigh", "GenAILatencyBurst"),
-    "time_to_first_token": ("GenAILatencyHigh", "GenAILatencyBurst"),
-    "quality": (),
-}
+    "availability": (
+        "GenAIErrorBurst", "GenAINoSuccess", "GenAIErrorRatioHigh", "GenAIRateLimited", "GenAIErrorsUnusual",
+    ),
+    "latency": ("GenAILatencyHigh", "GenAILatencyBurst", "GenAILatencyUnusual"),
+    "time_to_first_token": ("GenAILatencyHigh", "GenAILatencyBurst", "GenAILatencyUnusual"),
+    "quality": ("GenAIQualityLow", "GenAIQualityDrop", "GenAIFeedbackBad"),
+}  # fmt: skip
 """Alerts that tell of the same fault, sooner and nearer to its cause."""
 
 
