@@ -122,7 +122,7 @@ class _Inbox:
 
     def metrics(self, _: Request) -> Response:
         """The inbox's own figures, in Prometheus' text format."""
-        return Response(_exposition(self._store.counts(), self._refused), media_type=_TEXT_METRICS)
+        return Response(_exposition(self._store.counts(), self._refused, self._store.disk()), media_type=_TEXT_METRICS)
 
     def _render(self, template: str, **values: object) -> Response:
         return HTMLResponse(self._templates.get_template(template).render(**values), headers=_PAGE_HEADERS)
@@ -142,13 +142,16 @@ def _unavailable(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": str(error)}, status_code=503)
 
 
-def _exposition(counts: Counts, refused: int) -> str:
+def _exposition(counts: Counts, refused: int, disk: tuple[int, int]) -> str:
     last = counts.last_received_at.timestamp() if counts.last_received_at else 0
     metrics = (
         ("inbox_notifications_received_total", "counter", "Notifications ever kept.", counts.received),
         ("inbox_notifications_refused_total", "counter", "Requests refused as malformed since the start.", refused),
         ("inbox_alerts_firing", "gauge", "Alerts of which firing was heard last.", counts.firing),
         ("inbox_last_notification_timestamp_seconds", "gauge", "When the last notification came, 0 if never.", last),
+        # No server of the stack tells how much room it has left. This one stands for all on the same disk.
+        ("inbox_disk_free_bytes", "gauge", "Free bytes of the disk with the inbox's data.", disk[0]),
+        ("inbox_disk_size_bytes", "gauge", "All bytes of the disk with the inbox's data.", disk[1]),
     )
     return "".join(
         f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n" for name, kind, text, value in metrics

@@ -1,6 +1,7 @@
 """What the inbox keeps, in one SQLite file: the newest notifications, and each alert as last heard of."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,6 +113,14 @@ class Store:
         with self._connection() as connection:
             received, last = connection.execute("SELECT max(id), max(received_at) FROM notifications").fetchone()
         return Counts(received or 0, len(self.firing()), datetime.fromisoformat(last) if last else None)
+
+    def disk(self) -> tuple[int, int]:
+        """Bytes that are free on the disk of the file, for its user, and all of them."""
+        try:
+            usage = shutil.disk_usage(self._path.parent)
+        except OSError as error:
+            raise StoreUnavailableError(f"The inbox cannot measure {self._path.parent}: {error.strerror}.") from error
+        return usage.free, usage.total
 
     def _alerts(self, status: Status, *, heard_since: str, limit: int) -> list[Alert]:
         with self._connection() as connection:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -36,7 +36,7 @@ class Alert:
     """
 
     name: str
-    severity: Severity
+    severity: Severity | Literal["info"]
     expr: str
     for_: Duration = _NONE
     keep_firing_for: Duration = _NONE
