@@ -4,6 +4,12 @@ from typing import Final
 
 _KINDS = ("spans", "metric_points", "log_records")
 
+ON_FAILURE: Final = {
+    *(f"otelcol_exporter_send_failed_{kind}" for kind in _KINDS),
+    "loki_prometheus_rule_evaluation_failures_total",
+}
+"""They appear with the first failure, or with the first rule of Loki."""
+
 METRICS_OF_SERVERS: Final = {
     "collector": {
         "otelcol_exporter_queue_size",
