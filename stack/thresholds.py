@@ -11,10 +11,14 @@ from stack.reader import FaultError, FileError, Name, Reader, Scalar, WebAddress
 
 FILE: Final = Path(__file__).with_suffix(".yaml")
 
+INTERACTIVE: Final = "interactive"
+"""What calls are that are in no group of ``latency_of``."""
+
 _DURATION = re.compile(r"\d+[smh]")
 
-Severity = Literal["warning", "critical"]
+Severity = Literal["info", "warning", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("warning", "critical")
+"""Those that a value passes through as it grows. What is for the record only, ``info``, is said by its rule."""
 
 
 class ThresholdsError(FileError):
@@ -82,17 +86,100 @@ class Share(Limits):
 
 
 @dataclass(frozen=True, slots=True)
-class Latency(Limits):
-    """Seconds, and the least number of calls that makes them meaningful."""
+class ProviderDown:
+    """Shares of a provider's calls that fail on its side, and the least number of failed calls that counts."""
 
+    at_once: float
+    within_minute: float
+    for_: Duration
+    min_calls: int
+
+    def __post_init__(self) -> None:
+        for key, share in (("at_once", self.at_once), ("within_minute", self.within_minute)):
+            if share >= 1:
+                raise FaultError(key, "is a share and must be below 1 (5 % is 0.05)")
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalOnly:
+    """A value that is either in order or critical."""
+
+    critical: Limit
+
+
+@dataclass(frozen=True, slots=True)
+class SlowBurst:
+    """A share of calls slower than so many seconds, and the least number of calls that makes it meaningful."""
+
+    slower_than: float
+    critical: Limit
+    min_calls: int
+
+    def __post_init__(self) -> None:
+        _require_share(critical=self.critical)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds at percentiles, and the least number of calls that makes them meaningful."""
+
+    p50: Limits
+    p95: Limits
+    p99: CriticalOnly
+    first_token: Limits
+    burst: SlowBurst
     min_calls: int
 
 
 @dataclass(frozen=True, slots=True)
-class NoSuccess:
-    """The least number of calls without a success."""
+class OtherLatency:
+    """Which calls have limits of their own (any of these services, features or operations), and the limits, if any."""
 
     min_calls: int
+    services: tuple[Name, ...] = ()
+    features: tuple[Name, ...] = ()
+    operations: tuple[Name, ...] = ()
+    p50: Limits | None = None
+    p95: Limits | None = None
+    p99: CriticalOnly | None = None
+    first_token: Limits | None = None
+    burst: SlowBurst | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.services or self.features or self.operations):
+            raise FaultError("", "must say which services, features or operations it is for")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSpike:
+    """A multiple of the usual tokens, and the least number of tokens in 5 minutes that counts."""
+
+    warning: Limit
+    min_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.warning.above < 1:
+            raise FaultError("warning.above", "is a multiple of the usual tokens and must be 1 or more (150 % is 1.5)")
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyTokens:
+    """Tokens within an hour: worth knowing, then worth a warning."""
+
+    info: Limit
+    warning: Limit
+
+    def __post_init__(self) -> None:
+        if self.info.above >= self.warning.above:
+            raise FaultError("", "must inform below the value that is a warning")
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuccess:
+    """The least number of calls without a success, and how long calls usually take at most where they may hang."""
+
+    min_calls: int
+    usually_within: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,9 +247,14 @@ class Thresholds:
     links: Links
     error_burst: Burst
     error_ratio: Share
-    latency_p95: Latency
+    provider_down: ProviderDown
     rate_limited: Share
     no_success: NoSuccess
+    latency: Latency
+    latency_of: dict[Name, OtherLatency]
+    quota: Share
+    token_spike: TokenSpike
+    hourly_tokens: HourlyTokens
     hourly_cost: Limits
     server_down: ServerDown
     collector_queue: Fill
@@ -171,6 +263,10 @@ class Thresholds:
     disk: Disk
     prices_age: PricesAge
     application_silent: Silent
+
+    def __post_init__(self) -> None:
+        if INTERACTIVE in self.latency_of:
+            raise FaultError("latency_of", f"must not have a group named {INTERACTIVE}: that is what `latency` is for")
 
     @classmethod
     def load(cls, path: Path = FILE) -> "Thresholds":

@@ -67,7 +67,19 @@ def _slack(body: dict[str, Any]) -> Iterator[str]:
         yield "neither text nor attachments"
     for attachment in attachments or []:
         yield from _unknown(
-            attachment, {"title", "title_link", "pretext", "text", "fallback", "footer", "color", "mrkdwn_in", "fields"}
+            attachment,
+            {
+                "title",
+                "title_link",
+                "pretext",
+                "text",
+                "fallback",
+                "footer",
+                "color",
+                "mrkdwn_in",
+                "fields",
+                "callback_id",
+            },
         )
         yield from _text(attachment, "fallback", 4_000)
         yield from _text(attachment, "title", 1_024)

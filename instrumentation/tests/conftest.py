@@ -7,7 +7,7 @@ from pathlib import Path
 
 import openai
 import pytest
-from genai_observability import _identity
+from genai_observability._context import identity as _identity
 
 from instrumentation.tests.aimock_process import aimock
 from instrumentation.tests.otlp_capture import Capture

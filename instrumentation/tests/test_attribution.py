@@ -11,8 +11,10 @@ from pathlib import Path
 import genai_observability
 import openai
 import pytest
-from genai_observability import _attribution, _identity, signals
-from genai_observability._identity import user_hash
+from genai_observability import signals
+from genai_observability._context import attribution as _attribution
+from genai_observability._context import identity as _identity
+from genai_observability._context.identity import user_hash
 from opentelemetry import trace
 
 from instrumentation.tests.recording import QUESTION, Recording

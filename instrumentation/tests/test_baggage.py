@@ -11,8 +11,8 @@ from typing import Any, Self
 
 import genai_observability
 import pytest
-from genai_observability import _attribution
-from genai_observability._identity import user_hash
+from genai_observability._context import attribution as _attribution
+from genai_observability._context.identity import user_hash
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.trace import SpanContext, TraceFlags
 

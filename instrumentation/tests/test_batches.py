@@ -19,12 +19,12 @@ import genai_observability
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._batches import Batches, Results
-from genai_observability._call import Call, Price
+from genai_observability._calls.batches import Batches, Results
+from genai_observability._calls.call import Call, Price
+from genai_observability._feedback.receipt import Answer
 from genai_observability._openai.batch_results import Batch, calls
 from genai_observability._pricing import Prices
-from genai_observability._receipt import Answer
-from genai_observability._worker import Worker
+from genai_observability._process.worker import Worker
 
 from instrumentation.tests.aimock_process import aimock
 from instrumentation.tests.otlp_capture import Capture, values

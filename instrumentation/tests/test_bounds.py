@@ -8,12 +8,12 @@ import genai_observability
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._call import utc
-from genai_observability._evaluation import RecentCalls
-from genai_observability._labels import OTHER, LabelBudget
-from genai_observability._spans import read_call
-from genai_observability._start_times import RecentStartTimes
-from genai_observability._worker import Worker
+from genai_observability._calls.call import utc
+from genai_observability._calls.spans import read_call
+from genai_observability._export.start_times import RecentStartTimes
+from genai_observability._feedback.evaluation import RecentCalls
+from genai_observability._metrics.labels import OTHER, LabelBudget
+from genai_observability._process.worker import Worker
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import (
     MetricExporter,

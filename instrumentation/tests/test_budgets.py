@@ -12,7 +12,7 @@ import pytest
 from genai_observability import Budget, BudgetExceeded, signals
 from genai_observability._budgets import enforcement as enforcement_module
 from genai_observability._budgets.enforcement import Enforcement
-from genai_observability._identity import user_hash
+from genai_observability._context.identity import user_hash
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 

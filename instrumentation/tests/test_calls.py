@@ -222,3 +222,11 @@ def test_everything_that_a_call_emits_is_in_the_catalogue(client: openai.OpenAI,
         labels = {label.name for label in catalogue[name].labels}
         for point in recording.points(name):
             assert set(point.labels) <= labels, name
+
+
+def test_the_tokens_of_a_raw_embeddings_answer_are_read_and_the_answer_is_the_applications(
+    client: openai.OpenAI, recording: Recording
+) -> None:
+    raw = client.embeddings.with_raw_response.create(model="text-embedding-3-small", input="a trace")
+    assert recording.record[signals.INPUT_TOKENS.name] == raw.parse().usage.prompt_tokens > 0
+    assert isinstance(raw.parse().data[0].embedding[0], float)

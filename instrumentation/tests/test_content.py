@@ -14,9 +14,10 @@ import openai
 import pydantic
 import pytest
 from genai_observability import Content, signals
+from genai_observability._commands.doctor import doctor
 from genai_observability._content.openai_calls import Exchange, Exchanges
 from genai_observability._content.recorded import BYTES_A_SPAN, SPANS_AN_EXPORT
-from genai_observability._doctor import doctor
+from genai_observability._options import Options
 from genai_observability._recorder import Recorder
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
@@ -74,15 +75,7 @@ def start(capture: Capture, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
     started: list[Recorder] = []
 
     def start(**options: Any) -> Recorder:
-        recorder = Recorder(
-            service_name="shop",
-            tracer_provider=None,
-            meter_provider=None,
-            logger_provider=None,
-            logs=False,
-            globally=False,
-            **options,
-        )
+        recorder = Recorder(Options(service_name="shop", logs=False, globally=False, **options))
         started.append(recorder)
         return recorder
 

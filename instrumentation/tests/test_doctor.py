@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from genai_observability._doctor import doctor
+from genai_observability._commands.doctor import doctor
 
 from instrumentation.tests.otlp_capture import Capture, free_port
 from instrumentation.tests.programs import COMMAND, Run

@@ -7,10 +7,10 @@ import time
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._call import Call, Exchange, Quota, utc
-from genai_observability._exchange import read_exchange
-from genai_observability._open_calls import OpenCall
-from genai_observability._quotas import Quotas
+from genai_observability._calls.call import Call, Exchange, Quota, utc
+from genai_observability._calls.exchange import read_exchange
+from genai_observability._calls.open_calls import OpenCall
+from genai_observability._metrics.quotas import Quotas
 from opentelemetry.metrics import CallbackOptions
 from opentelemetry.sdk.trace import ReadableSpan
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from genai_observability import signals
-from genai_observability._call import Call, Tokens, utc
-from genai_observability._duplicates import Duplicates
-from genai_observability._evaluation import RecentCalls
+from genai_observability._calls.call import Call, Tokens, utc
+from genai_observability._calls.duplicates import Duplicates
+from genai_observability._calls.open_calls import OpenCall
+from genai_observability._feedback.evaluation import RecentCalls
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
@@ -26,7 +27,8 @@ SMALL_QUEUES = {
 PROGRAM = f"""
 import gc, sys, time
 import genai_observability
-from genai_observability import _duplicates, _identity
+from genai_observability._calls import duplicates as _duplicates
+from genai_observability._context import identity as _identity
 from instrumentation.benchmarks.memory import traffic
 
 handle = genai_observability.instrument(service_name="shop", logs=False)
@@ -114,7 +116,7 @@ def test_what_is_remembered_of_a_call_is_small() -> None:
     try:
         for number in range(calls):
             call, span = _call(number)
-            recent.remember(span, call.attribution)
+            recent.remember(span, OpenCall(span, call.attribution))
             duplicates.counted_by(call, span, None)
         del call, span
         held, _ = tracemalloc.get_traced_memory()

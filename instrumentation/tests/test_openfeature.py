@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import genai_observability
 import openai
 import pytest
-from genai_observability import _attribution, signals
+from genai_observability import signals
+from genai_observability._context import attribution as _attribution
 from genai_observability.openfeature import FeatureFlagHook
 from openfeature import api
 from openfeature.client import OpenFeatureClient

@@ -6,7 +6,7 @@ import gc
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._outcome import scrubbed
+from genai_observability._calls.outcome import scrubbed
 
 from instrumentation.tests.otlp_capture import free_port
 from instrumentation.tests.recording import QUESTION, Recording

@@ -4,7 +4,7 @@ import httpx2
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._provider_names import provider_name
+from genai_observability._calls.provider_names import provider_name
 
 from instrumentation.tests.otlp_capture import free_port
 from instrumentation.tests.recording import QUESTION, Recording

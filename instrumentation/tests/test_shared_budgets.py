@@ -13,7 +13,7 @@ import openai
 import pytest
 from genai_observability import Budget, BudgetExceeded, RedisStore, signals
 from genai_observability._budgets.enforcement import Enforcement
-from genai_observability._identity import user_hash
+from genai_observability._context.identity import user_hash
 
 from instrumentation.tests.otlp_capture import free_port
 from instrumentation.tests.recording import Recording

@@ -12,7 +12,9 @@ from typing import Any
 import genai_observability
 import openai
 import pytest
-from genai_observability import _attribution, _threads, signals
+from genai_observability import signals
+from genai_observability._context import attribution as _attribution
+from genai_observability._context import threads as _threads
 from opentelemetry import trace
 
 from instrumentation.tests.recording import QUESTION, Recording

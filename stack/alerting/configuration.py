@@ -82,7 +82,7 @@ _WATCHDOG = """\
   repeat_interval: 1s # so that each interval repeats it
 """
 
-_OWN_LABELS = ("server", "signal", "fault", "group", "kind", "slo")
+_OWN_LABELS = ("server", "signal", "fault", "group", "kind", "slo", "traffic", "calls")
 """Labels that rules put on their alerts, besides those of the catalogue."""
 
 _INHIBITION = """\

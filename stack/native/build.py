@@ -43,6 +43,8 @@ class Build:
     module: str
     """The module whose version in go.mod is the version of the server."""
     programs: tuple[str, ...]
+    own: tuple[str, ...] = ()
+    """Programs of ours among them, made of the same modules: folders beside go.mod."""
     version_variable: str = ""
     """What the linker sets so that `--version` tells the version."""
     tags: str = "netgo"
@@ -59,7 +61,8 @@ BUILDS = (
     Build(
         name="prometheus",
         module="github.com/prometheus/prometheus",
-        programs=("prometheus", "promtool"),
+        programs=("prometheus", "promtool", "replay"),
+        own=("replay",),
         version_variable="github.com/prometheus/common/version.Version",
         tags="netgo,remove_all_sd",  # of the service discoveries only files are used; the others are most of the code
     ),
@@ -179,10 +182,11 @@ class _Run:
             shutil.rmtree(draft, ignore_errors=True)
 
     def tool_steps(self, each: Build) -> Iterator[tuple[Path, list[str]]]:
-        """The `tool` lines of go.mod name the programs."""
+        """The `tool` lines of go.mod name the programs that are not ours."""
         version = _version(self.settings, each)
         flags = ["-v", "-trimpath", "-tags", each.tags, "-ldflags", f"{_LINKER} -X {each.version_variable}={version}"]
-        yield _distribution(self.settings, each), [self.go, "install", *flags, "tool"]
+        own = (f"./{name}" for name in each.own)
+        yield _distribution(self.settings, each), [self.go, "install", *flags, "tool", *own]
 
     def collector_steps(self, each: Build, target: Path) -> Iterator[tuple[Path, list[str]]]:
         """The Collector's main program is generated from builder.yaml, then built with our go.mod."""

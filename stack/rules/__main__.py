@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from stack.files import write_whole
-from stack.rules import calls, cost, errors, latency, stack_health
+from stack.rules import calls, cost, errors, latency, stack_health, tokens
 from stack.rules.model import GENERATED, rules_file
 from stack.settings import Settings, SettingsError
 from stack.thresholds import FILE, Thresholds, ThresholdsError
@@ -14,6 +14,7 @@ _SUBJECTS = {
     "calls": calls.groups,
     "errors": errors.groups,
     "latency": latency.groups,
+    "tokens": tokens.groups,
     "cost": cost.groups,
     "stack_health": stack_health.groups,
 }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 
@@ -21,10 +21,11 @@ def percent(share: float) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
-    """A query whose result is stored under ``name``, which reads level:metric:operation."""
+    """A query whose result is stored under ``name``, which reads level:metric:operation, with ``labels`` added."""
 
     name: str
     expr: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +37,7 @@ class Alert:
     """
 
     name: str
-    severity: Severity | Literal["info"]
+    severity: Severity
     expr: str
     for_: Duration = _NONE
     keep_firing_for: Duration = _NONE
@@ -71,7 +72,7 @@ def rules_file(groups: tuple[Group, ...], thresholds: Thresholds) -> str:
 
 def _as_yaml(rule: Recording | Alert, thresholds: Thresholds) -> dict[str, Any]:
     if isinstance(rule, Recording):
-        return {"record": rule.name, "expr": rule.expr}
+        return {"record": rule.name, "expr": rule.expr, **({"labels": dict(rule.labels)} if rule.labels else {})}
     patience = {"for": rule.for_, "keep_firing_for": rule.keep_firing_for}
     return {
         "alert": rule.name,

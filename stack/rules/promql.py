@@ -7,6 +7,7 @@ from genai_observability.signals import Attribute, Metric
 
 SERVICE = ("job", "deployment_environment_name")
 """Labels that Prometheus gives every series of an application: its service.name and its environment, if any."""
+JOB = Attribute(name="job", type="string", bounded=True, meaning="service.name, as Prometheus has it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ def series(metric: Metric, *matches: Match, part: Literal["", "bucket", "sum", "
     if bool(part) is not (metric.kind == "histogram"):
         raise ValueError(f"{metric.name} is a {metric.kind}: {part!r} is no part of it")
     for match in matches:
-        if match.attribute not in metric.labels:
+        if match.attribute not in (*metric.labels, JOB):
             raise ValueError(f"{metric.name} has no label {match.attribute.name}")
     name = f"{metric.prometheus}_{part}" if part else metric.prometheus
     conditions = ",".join(f'{match.attribute.label}{match.operator}"{match.value}"' for match in matches)
@@ -51,3 +52,13 @@ def count_within(selector: str, window: str) -> str:
     (https://prometheus.io/docs/prometheus/latest/querying/basics/), which promtool 3.15 cannot evaluate in rule tests.
     """
     return f"increase({selector}[{window}])"
+
+
+def firing(alert: str, *conditions: str) -> str:
+    """A selector of the alerts of a name that are firing, written by the rules evaluated so far."""
+    return "ALERTS{" + ",".join((f'alertname="{alert}"', 'alertstate="firing"', *conditions)) + "}"
+
+
+def on(*names: str) -> str:
+    """The labels by which two sides of an operator are matched."""
+    return f"on ({', '.join(names)})"

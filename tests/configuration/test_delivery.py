@@ -308,7 +308,8 @@ def test_the_table_of_what_silences_what(
     case = str(abs(hash((str(source), str(target)))))  # alerts of other cases are there, too
     environment = {"deployment_environment_name": case}
     for labels in (source, target):
-        post(settings, labels.get("severity", "critical"), **{**labels, **environment})
+        others = {name: value for name, value in labels.items() if name != "severity"}
+        post(settings, labels.get("severity", "critical"), ended=False, **others, **environment)
 
     def state() -> Any:
         alerts = httpx.get(f"{settings.alertmanager_url}/api/v2/alerts").json()

@@ -11,7 +11,7 @@ import yaml
 from genai_observability import signals
 
 from stack.reader import WebAddress
-from stack.rules import stack_health
+from stack.rules import errors, latency, stack_health
 from stack.rules.__main__ import main, render
 from stack.rules.model import GENERATED
 from stack.rules.promql import Match, series
@@ -31,9 +31,11 @@ SERVER_LABELS = {
     "alertname", "alertstate", "job", "instance", "le", "deployment_environment_name", "data_type", "signal", "fault",
     "rule_group", "group", "integration", "code", "handler", "method", "route", "status_code",
 }  # fmt: skip
+RULE_LABELS = {"severity", latency.TRAFFIC, latency.MEASURE, errors.CALLS}  # given by the rules themselves
 PROMQL_WORDS = {
-    "absent", "and", "by", "histogram_quantile", "increase", "label_replace", "last_over_time", "max", "max_over_time",
-    "min_over_time", "offset", "on", "or", "predict_linear", "rate", "sum", "time", "timestamp", "unless", "vector",
+    "absent", "and", "avg_over_time", "by", "histogram_fraction", "histogram_quantile", "increase", "label_replace",
+    "last_over_time", "max", "max_over_time", "min_over_time", "offset", "on", "or", "predict_linear", "rate", "sum",
+    "time", "timestamp", "unless", "vector", "without",
 }  # fmt: skip
 IDENTIFIER = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*")
 
@@ -65,7 +67,7 @@ def known_metrics() -> set[str]:
 
 
 def known_labels() -> set[str]:
-    return SERVER_LABELS | {label.label for metric in signals.METRICS for label in metric.labels}
+    return SERVER_LABELS | RULE_LABELS | {label.label for metric in signals.METRICS for label in metric.labels}
 
 
 # --- Generated files -------------------------------------------------------------------------------------------------
@@ -149,7 +151,7 @@ def test_every_outcome_that_a_rule_asks_for_exists() -> None:
 
 
 def test_recorded_names_read_level_metric_operation() -> None:
-    assert all(re.fullmatch(r"job(_[a-z]+)?:genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
+    assert all(re.fullmatch(r"(job|provider)(_[a-z]+)?:genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
 
 
 def test_a_label_that_a_metric_lacks_is_refused() -> None:

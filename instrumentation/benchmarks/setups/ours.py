@@ -1,7 +1,7 @@
 """This package with everything on, each call attributed."""
 
 import genai_observability
-from genai_observability import _exporters
+from genai_observability._export import exporters as _exporters
 
 from instrumentation.benchmarks.dropping import DropLogs, DropMetrics, Dropped, DropSpans
 from instrumentation.benchmarks.setups import Started, call_plain, call_streamed

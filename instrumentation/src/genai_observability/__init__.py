@@ -10,14 +10,14 @@ Example:
         client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello?"}])
 """
 
-from genai_observability._attribution import attributed_to
 from genai_observability._budgets.budget import Budget, BudgetExceeded
 from genai_observability._budgets.leases import RedisStore
-from genai_observability._caches import cache
-from genai_observability._chains import agent, embedding, rerank, retrieval, tool, workflow
+from genai_observability._chains.caches import cache
+from genai_observability._chains.chains import agent, embedding, rerank, retrieval, tool, workflow
+from genai_observability._chains.reliability import circuit_breaker, fallback, queue_depth
 from genai_observability._content.settings import Content
+from genai_observability._context.attribution import attributed_to
 from genai_observability._instrument import Handle, evaluation, feedback, instrument, receipt
-from genai_observability._reliability import circuit_breaker, fallback, queue_depth
 
 __all__ = [
     "Budget",

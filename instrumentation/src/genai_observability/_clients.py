@@ -12,10 +12,10 @@ from typing import Final
 
 from opentelemetry.trace import TracerProvider
 
+from genai_observability._calls.sampling import AllCallsProvider
+from genai_observability._calls.spans import RECORDED_OPERATIONS
 from genai_observability._content.settings import UPSTREAM_VARIABLE
-from genai_observability._providers import no_logs, no_metrics
-from genai_observability._sampling import AllCallsProvider
-from genai_observability._spans import RECORDED_OPERATIONS
+from genai_observability._export.providers import no_logs, no_metrics
 
 _logger = logging.getLogger("genai_observability")
 

@@ -3,10 +3,10 @@
 import argparse
 from typing import Final
 
-from genai_observability._check import Stores
-from genai_observability._doctor import doctor
-from genai_observability._exporters import is_address
-from genai_observability._run import run
+from genai_observability._commands.check import Stores
+from genai_observability._commands.doctor import doctor
+from genai_observability._commands.run import run
+from genai_observability._export.exporters import is_address
 
 _INTERRUPTED: Final = 130  # as a shell answers
 _STORES: Final = {

@@ -10,16 +10,17 @@ from opentelemetry._logs import LoggerProvider
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.trace import TracerProvider
 
-from genai_observability import _sigterm
-from genai_observability._attribution import text
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._budgets.leases import RedisStore
+from genai_observability._calls.outcome import scrubbed
 from genai_observability._content.settings import Content, Form
-from genai_observability._exporters import sdk_disabled
-from genai_observability._feedback import SIGNS, Kind, sign
-from genai_observability._outcome import scrubbed
-from genai_observability._receipt import Answer, read, write
+from genai_observability._context.attribution import text
+from genai_observability._export.exporters import sdk_disabled
+from genai_observability._feedback.feedback import SIGNS, Kind, sign
+from genai_observability._feedback.receipt import Answer, read, write
+from genai_observability._options import Options
+from genai_observability._process import sigterm as _sigterm
 from genai_observability._recorder import END, Recorder
 
 _logger = logging.getLogger("genai_observability")
@@ -152,23 +153,20 @@ def instrument(
         if _handle is not None and _handle._unasked:  # noqa: SLF001 - of this module
             _handle.shutdown(timeout=END)
         if _handle is None or not _handle.recording:
-            _handle = Handle(
-                _start(
-                    service_name=service_name,
-                    tracer_provider=tracer_provider,
-                    meter_provider=meter_provider,
-                    logger_provider=logger_provider,
-                    logs=logs,
-                    budgets=budgets,
-                    budget_store=budget_store,
-                    content=content,
-                    security=security,
-                    attribution_to_provider=attribution_to_provider,
-                    threads=threads,
-                    propagate=propagate,
-                    accept=accept,
-                )
+            options = Options(
+                service_name=service_name,
+                tracer_provider=tracer_provider,
+                meter_provider=meter_provider,
+                logger_provider=logger_provider,
+                logs=logs,
+                content=content,
+                security=security,
+                attribution_to_provider=attribution_to_provider,
+                threads=threads,
+                propagate=propagate,
+                accept=accept,
             )
+            _handle = Handle(_start(options, budgets, budget_store))
         elif not _handle._enforces(budgets):  # noqa: SLF001
             _logger.warning("Budgets are not enforced: an earlier instrument() began the recording without these.")
         return _handle
@@ -184,33 +182,11 @@ def instrument_unasked(*, service_name: str | None) -> None:
     global _handle
     with _lock:
         if _handle is None:
-            recorder = _start(
-                service_name=service_name,
-                tracer_provider=None,
-                meter_provider=None,
-                logger_provider=None,
-                logs=None,
-                globally=False,
-            )
-            _handle = Handle(recorder, unasked=True)
+            _handle = Handle(_start(Options(service_name=service_name, globally=False)), unasked=True)
 
 
 def _start(
-    *,
-    service_name: str | None,
-    tracer_provider: TracerProvider | None,
-    meter_provider: MeterProvider | None,
-    logger_provider: LoggerProvider | None,
-    logs: bool | None,
-    content: Content | str | None = None,
-    security: bool | None = None,
-    attribution_to_provider: bool = False,
-    threads: bool = True,
-    propagate: Iterable[str] = (),
-    accept: Iterable[str] = (),
-    globally: bool = True,
-    budgets: tuple[Budget, ...] = (),
-    budget_store: RedisStore | None = None,
+    options: Options, budgets: tuple[Budget, ...] = (), budget_store: RedisStore | None = None
 ) -> Recorder | None:
     if sdk_disabled():
         if budgets:
@@ -218,21 +194,7 @@ def _start(
         return None
     enforcement = Enforcement(budgets, store=budget_store) if budgets else None
     try:
-        return Recorder(
-            service_name=service_name,
-            tracer_provider=tracer_provider,
-            meter_provider=meter_provider,
-            logger_provider=logger_provider,
-            logs=logs,
-            content=content,
-            security=security,
-            attribution_to_provider=attribution_to_provider,
-            threads=threads,
-            propagate=propagate,
-            accept=accept,
-            globally=globally,
-            enforcement=enforcement,
-        )
+        return Recorder(options, enforcement)
     except Exception as error:  # such as a standard variable with a value that the SDK refuses
         _logger.error("Model calls are not recorded: %s: %s.", type(error).__name__, error)  # noqa: TRY400
         if enforcement is not None:

@@ -4,42 +4,25 @@ import logging
 import os
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry._logs import LoggerProvider
 from opentelemetry.context import Context, get_current
-from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.trace import TracerProvider
 
-from genai_observability import _application_logs, _attribution, _baggage, _gauges, _steps, _threads, signals
-from genai_observability._batches import Batches
+from genai_observability import signals
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.checked_methods import check_first
 from genai_observability._budgets.enforcement import Enforcement
-from genai_observability._call import Value
-from genai_observability._children import deliver_at_end
-from genai_observability._clients import SCOPES, wrap_clients
-from genai_observability._content.recorded import SPANS_AN_EXPORT
-from genai_observability._content.settings import Content, chosen
-from genai_observability._content.watch import ContentWatch
-from genai_observability._evaluation import RecentCalls, evaluation_attributes
-from genai_observability._feedback import FEEDBACK, Sign
-from genai_observability._losses import Losses
-from genai_observability._measures import Measures, step_labels
-from genai_observability._metrics import Metrics
-from genai_observability._open_calls import OpenCalls
-from genai_observability._pipeline import Pipeline
-from genai_observability._pricing import Prices
-from genai_observability._processor import GenAISpanProcessor
-from genai_observability._providers import Providers, no_logs, no_metrics, providers
-from genai_observability._receipt import Answer
-from genai_observability._request_log import RequestLog
-from genai_observability._sampling import AllCallsProvider
-from genai_observability._spans import (
+from genai_observability._calls.batches import Batches
+from genai_observability._calls.call import Value
+from genai_observability._calls.open_calls import OpenCalls
+from genai_observability._calls.pipeline import Pipeline
+from genai_observability._calls.processor import GenAISpanProcessor
+from genai_observability._calls.sampling import AllCallsProvider
+from genai_observability._calls.spans import (
     RECORDED_OPERATIONS,
     context_of,
     is_model_call,
@@ -47,8 +30,29 @@ from genai_observability._spans import (
     scrubbed_status,
     with_attributes,
 )
-from genai_observability._steps import OpenStep, OpenSteps
-from genai_observability._worker import Worker
+from genai_observability._chains import steps as _steps
+from genai_observability._chains.steps import OpenStep, OpenSteps
+from genai_observability._clients import SCOPES, wrap_clients
+from genai_observability._content.recorded import SPANS_AN_EXPORT
+from genai_observability._content.settings import chosen
+from genai_observability._content.watch import ContentWatch
+from genai_observability._context import attribution as _attribution
+from genai_observability._context import baggage as _baggage
+from genai_observability._context import threads as _threads
+from genai_observability._export import application_logs as _application_logs
+from genai_observability._export.losses import Losses
+from genai_observability._export.providers import Providers, no_logs, no_metrics, providers
+from genai_observability._export.request_log import RequestLog
+from genai_observability._feedback.evaluation import RecentCalls, evaluation_attributes
+from genai_observability._feedback.feedback import FEEDBACK, Sign
+from genai_observability._feedback.receipt import Answer
+from genai_observability._metrics import gauges as _gauges
+from genai_observability._metrics.measures import Measures, step_labels
+from genai_observability._metrics.metrics import Metrics
+from genai_observability._options import Options
+from genai_observability._pricing import Prices
+from genai_observability._process.children import deliver_at_end
+from genai_observability._process.worker import Worker
 
 if TYPE_CHECKING:
     from opentelemetry.util.genai.handler import TelemetryHandler
@@ -63,24 +67,8 @@ _logger = logging.getLogger("genai_observability")
 class Recorder:
     """Follows each call from its finished span to its metrics, its log record and the exported span."""
 
-    def __init__(
-        self,
-        *,
-        service_name: str | None,
-        tracer_provider: TracerProvider | None,
-        meter_provider: MeterProvider | None,
-        logger_provider: LoggerProvider | None,
-        logs: bool | None,
-        content: Content | str | None = None,
-        security: bool | None = None,
-        attribution_to_provider: bool = False,
-        threads: bool = True,
-        propagate: Iterable[str] = (),
-        accept: Iterable[str] = (),
-        globally: bool = True,
-        enforcement: Enforcement | None = None,
-    ) -> None:
-        """Start recording; the arguments are those of ``instrument()``, and ``globally`` as in ``providers()``."""
+    def __init__(self, options: Options, enforcement: Enforcement | None = None) -> None:
+        """Start recording."""
         self._enforcement = enforcement
         self._prices = Prices()
         self._recent = RecentCalls()
@@ -89,14 +77,14 @@ class Recorder:
         self.open_steps = OpenSteps()
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         self._processor: GenAISpanProcessor
-        asked = chosen(content, security=security)
+        asked = chosen(options.content, security=options.security)
         self._providers: Providers = providers(
-            service_name=service_name,
-            tracer_provider=tracer_provider,
-            meter_provider=meter_provider,
-            logger_provider=logger_provider,
+            service_name=options.service_name,
+            tracer_provider=options.tracer_provider,
+            meter_provider=options.meter_provider,
+            logger_provider=options.logger_provider,
             processor=self._make_processor,
-            globally=globally,
+            globally=options.globally,
             losses=self._losses,
             spans_an_export=SPANS_AN_EXPORT if asked.form else None,
         )
@@ -120,7 +108,7 @@ class Recorder:
         )
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         self._log_handler: logging.Handler | None = None
-        if _application_logs.wanted(asked=logs):
+        if _application_logs.wanted(asked=options.logs):
             self._log_handler = _application_logs.send(self._providers.logger)
         self._content = ContentWatch(
             asked, is_call=is_model_call, on_forgotten=lambda: self._losses.update(("content",))
@@ -140,17 +128,17 @@ class Recorder:
                 tracers,
                 fetched=self._batches.fetched,
                 alone=self._providers.spans_are_unseen,
-                attribution_to_provider=attribution_to_provider,
+                attribution_to_provider=options.attribution_to_provider,
             ),
         )
         self._end_checks: Callable[[], None] | None = None
         if enforcement is not None:
             enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))
             self._end_checks = check_first(enforcement.check)  # outside the wrapper: a refused call leaves no span
-        self._stop_threads = _threads.follow() if threads else lambda: None
+        self._stop_threads = _threads.follow() if options.threads else lambda: None
         self._stop_baggage = _baggage.travel(
-            propagate=propagate,
-            accept=accept,
+            propagate=options.propagate,
+            accept=options.accept,
             is_call=self._open_calls.contain,
             traces_are_ours=self._providers.tracer in self._providers.owned,
         )

@@ -9,7 +9,8 @@ from typing import Any
 from openfeature.flag_evaluation import FlagEvaluationDetails, FlagValueType
 from openfeature.hook import Hook, HookContext, HookHints
 
-from genai_observability import _attribution, signals
+from genai_observability import signals
+from genai_observability._context import attribution as _attribution
 from genai_observability._instrument import recorder
 
 

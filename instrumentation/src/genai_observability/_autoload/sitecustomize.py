@@ -45,7 +45,7 @@ class _Watch:
 
 def _start() -> None:
     try:
-        from genai_observability._run import start
+        from genai_observability._commands.run import start
 
         start()
     except Exception as error:  # whatever it is, the program goes on

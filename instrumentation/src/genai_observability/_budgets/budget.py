@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
 from genai_observability import signals
-from genai_observability._attribution import text
-from genai_observability._identity import user_hash
+from genai_observability._context.attribution import text
+from genai_observability._context.identity import user_hash
 
 By = Literal["user", "team", "feature", "tenant"]
 Per = Literal["hour", "day", "month"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any, Final
 
-from genai_observability._openai.patching import replace
+from genai_observability._patching import replace
 
 METHODS: Final = (
     ("openai.resources.chat.completions", "Completions", "create"),

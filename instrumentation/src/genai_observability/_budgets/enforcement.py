@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from genai_observability import _attribution, signals
+from genai_observability import signals
 from genai_observability._budgets.account import Account, Rule
 from genai_observability._budgets.budget import ATTRIBUTES, Budget, BudgetExceeded, OnExceeded, period
 from genai_observability._budgets.leases import Leases, RedisStore
-from genai_observability._call import Call, Price
+from genai_observability._calls.call import Call, Price
+from genai_observability._context import attribution as _attribution
 
 _logger = logging.getLogger("genai_observability")
 

@@ -15,6 +15,8 @@ from typing import Any, Final
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import get_current_span
 
+from genai_observability._patching import replace
+
 _APIS: Final = {"/chat/completions": "chat", "/responses": "responses", "/completions": "completions"}
 _LONGEST_STREAM: Final = 200_000  # characters of a streamed answer that are kept
 
@@ -135,37 +137,36 @@ def watch(exchanges: Exchanges, *, is_call: Callable[[Any], bool]) -> Callable[[
         import openai  # where it is installed
     except ImportError:
         return lambda: None
-    original, original_async = openai.OpenAI.request, openai.AsyncOpenAI.request
-    before = [(client, vars(client).get("request")) for client in (openai.OpenAI, openai.AsyncOpenAI)]
     active = True
 
-    @functools.wraps(original)
-    def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        exchange = _begin(exchanges, is_call, options) if active else None
-        result = original(self, cast_to, options, *args, **kwargs)
-        if exchange is not None:
-            _follow(exchange, result)
-        return result
+    def plain(original: Callable[..., Any]) -> Callable[..., Any]:
+        def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+            exchange = _begin(exchanges, is_call, options) if active else None
+            result = original(self, cast_to, options, *args, **kwargs)
+            if exchange is not None:
+                _follow(exchange, result)
+            return result
 
-    @functools.wraps(original_async)
-    async def request_async(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
-        exchange = _begin(exchanges, is_call, options) if active else None
-        result = await original_async(self, cast_to, options, *args, **kwargs)
-        if exchange is not None:
-            _follow(exchange, result)
-        return result
+        return request
+
+    def asynchronous(original: Callable[..., Any]) -> Callable[..., Any]:
+        async def request(self: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
+            exchange = _begin(exchanges, is_call, options) if active else None
+            result = await original(self, cast_to, options, *args, **kwargs)
+            if exchange is not None:
+                _follow(exchange, result)
+            return result
+
+        return request
+
+    undo = (replace(openai.OpenAI, "request", plain), replace(openai.AsyncOpenAI, "request", asynchronous))
 
     def end() -> None:
         nonlocal active
         active = False  # also where another has wrapped it since, which then stays
-        for client, own in before:
-            if vars(client).get("request") in (request, request_async):
-                del client.request
-                if own is not None:  # else it was inherited
-                    client.request = own  # type: ignore[method-assign]
+        for each in undo:
+            each()
 
-    openai.OpenAI.request = request  # type: ignore[method-assign]
-    openai.AsyncOpenAI.request = request_async  # type: ignore[method-assign]
     return end
 
 

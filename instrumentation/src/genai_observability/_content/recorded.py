@@ -12,7 +12,7 @@ from genai_observability import signals
 from genai_observability._content.conversation import Conversation, Message, Part
 from genai_observability._content.detection import find
 from genai_observability._content.settings import Chosen
-from genai_observability._identity import keyed_hash
+from genai_observability._context.identity import keyed_hash
 
 BYTES_A_SPAN: Final = 32_768
 """Of content, as UTF-8, on one span."""

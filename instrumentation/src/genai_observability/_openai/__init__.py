@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from opentelemetry.trace import TracerProvider
 
-from genai_observability._batches import Results
-from genai_observability._open_calls import OpenCalls
+from genai_observability._calls.batches import Results
+from genai_observability._calls.open_calls import OpenCalls
 from genai_observability._openai import disclosure
 
 _LOST: Final = {

@@ -20,9 +20,9 @@ from opentelemetry.util.genai.invocation import InferenceInvocation
 from opentelemetry.util.genai.stream import AsyncStreamWrapper, SyncStreamWrapper
 
 from genai_observability._clients import OWN_SCOPE
+from genai_observability._export.providers import no_logs, no_metrics
 from genai_observability._openai import answers
-from genai_observability._openai.patching import harmless, replace
-from genai_observability._providers import no_logs, no_metrics
+from genai_observability._patching import harmless, replace
 
 _Function = Callable[..., Any]
 

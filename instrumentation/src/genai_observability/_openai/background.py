@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from opentelemetry.instrumentation.genai.openai.response_extractors import extract_usage_tokens
 
-from genai_observability import _attribution, signals
-from genai_observability._call import Value
+from genai_observability import signals
+from genai_observability._calls.call import Value
+from genai_observability._context import attribution as _attribution
 from genai_observability._openai.answers import parsed_response, response_attributes
 
 _MOST: Final = 10_000  # responses that are remembered

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from genai_observability import signals
-from genai_observability._call import Call, Exchange, Outcome, Tokens
-from genai_observability._outcome import scrubbed
-from genai_observability._provider_names import provider_name
+from genai_observability._calls.call import Call, Exchange, Outcome, Tokens
+from genai_observability._calls.outcome import scrubbed
+from genai_observability._calls.provider_names import provider_name
 
 _OPERATIONS: Final = {
     "/v1/embeddings": "embeddings",

@@ -14,9 +14,9 @@ from typing import Any, Final
 from openai.resources.batches import AsyncBatches, Batches
 from openai.resources.files import AsyncFiles, Files
 
-from genai_observability._batches import Results
+from genai_observability._calls.batches import Results
 from genai_observability._openai.batch_results import Batch, calls
-from genai_observability._openai.patching import harmless, replace
+from genai_observability._patching import harmless, replace
 
 _MOST: Final = 10_000  # batches and files that are remembered
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 from opentelemetry.sdk.resources import OTELResourceDetector
 
 from genai_observability import signals
-from genai_observability._open_calls import OpenCall
+from genai_observability._calls.open_calls import OpenCall
 
 _HOST: Final = "api.openai.com"
 _PATHS: Final = ("/chat/completions", "/responses")

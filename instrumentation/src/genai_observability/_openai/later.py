@@ -15,8 +15,8 @@ from opentelemetry.util.genai.completion_hook import _NoOpCompletionHook
 from opentelemetry.util.genai.invocation import InferenceInvocation
 from opentelemetry.util.genai.types import ContentCapturingMode
 
-from genai_observability._open_calls import OpenCalls
-from genai_observability._openai.patching import replace
+from genai_observability._calls.open_calls import OpenCalls
+from genai_observability._patching import replace
 
 _NOTHING: Final = vars(InferenceData())
 """What a call's context holds where no other wrapper has seen the same call."""

@@ -13,15 +13,17 @@ from typing import Any, Final
 from opentelemetry.instrumentation.genai.openai.chat_wrappers import AsyncChatStreamWrapper, ChatStreamWrapper
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
+from genai_observability._patching import replace
+
 _AS_IT_IS: Final = contextlib.nullcontext()
 
 
 def watch() -> list[Callable[[], None]]:
     """Take the short cuts; returns what ends that."""
-    undo = [_override(InferenceInvocation, "_on_stream_chunk", _first_chunk_only)]
+    undo = [replace(InferenceInvocation, "_on_stream_chunk", _first_chunk_only)]
     for wrapper in (ChatStreamWrapper, AsyncChatStreamWrapper):
-        undo.append(_override(wrapper, "_execution_context", lambda _: lambda _stream: _AS_IT_IS))
-        undo.append(_override(wrapper, "_process_chunk", _telling_chunks_only))
+        undo.append(replace(wrapper, "_execution_context", lambda _: lambda _stream: _AS_IT_IS))
+        undo.append(replace(wrapper, "_process_chunk", _telling_chunks_only))
     return undo
 
 
@@ -47,20 +49,3 @@ def _tells_something(chunk: Any) -> bool:
         return chunk.usage is not None or any(choice.finish_reason for choice in chunk.choices)
     except (AttributeError, TypeError):  # of another shape: the wrapper knows what to do
         return True
-
-
-def _override(owner: type, name: str, shorter: Callable[[Any], Any]) -> Callable[[], None]:
-    """Give a class a method of its own, made from the one it has or inherits; returns what takes it away."""
-    original, own = getattr(owner, name), owner.__dict__.get(name)
-    replaced = shorter(original)
-    setattr(owner, name, replaced)
-
-    def undo() -> None:
-        if owner.__dict__.get(name) is not replaced:
-            return
-        if own is None:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, own)
-
-    return undo

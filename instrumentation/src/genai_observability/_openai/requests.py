@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from openai._base_client import AsyncAPIClient, BaseClient, SyncAPIClient
 
-from genai_observability._open_calls import OpenCall, OpenCalls
-from genai_observability._openai.patching import harmless, replace
+from genai_observability._calls.open_calls import OpenCall, OpenCalls
 from genai_observability._openai.usage import asking_for_usage
+from genai_observability._patching import harmless, replace
 
 KEY: Final = "genai_observability"
 """Under this name a response carries its open call, for the stream that is made from it."""

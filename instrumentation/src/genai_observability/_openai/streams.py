@@ -6,10 +6,10 @@ from typing import Any
 
 from openai import AsyncStream, Stream
 
-from genai_observability._open_calls import OpenCall
-from genai_observability._openai.patching import replace
+from genai_observability._calls.open_calls import OpenCall
 from genai_observability._openai.requests import KEY
 from genai_observability._openai.usage import usage_attributes
+from genai_observability._patching import replace
 
 
 def watch() -> list[Callable[[], None]]:

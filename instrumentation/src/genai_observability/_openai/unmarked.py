@@ -5,8 +5,8 @@ from typing import Any
 
 from openai._base_client import AsyncAPIClient, SyncAPIClient
 
-from genai_observability._baggage import to_provider
-from genai_observability._openai.patching import replace
+from genai_observability._context.baggage import to_provider
+from genai_observability._patching import replace
 
 
 def watch() -> list[Callable[[], None]]:

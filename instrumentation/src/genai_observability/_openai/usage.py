@@ -12,7 +12,7 @@ import os
 from typing import Any, Final
 
 from genai_observability import signals
-from genai_observability._open_calls import OpenCall
+from genai_observability._calls.open_calls import OpenCall
 from genai_observability._openai.reported_cost import cost_attributes
 
 _VARIABLE: Final = "GENAI_OBSERVABILITY_STREAM_USAGE"

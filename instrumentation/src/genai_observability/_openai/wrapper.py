@@ -13,7 +13,7 @@ from opentelemetry.instrumentation.genai.openai import chat_wrappers, patch, pat
 from opentelemetry.util.genai.invocation import InferenceInvocation
 
 from genai_observability._openai import answers, background
-from genai_observability._openai.patching import harmless, replace
+from genai_observability._patching import harmless, replace
 
 _MOST_PARTS: Final = 10_000
 """Choices, or tool calls, of an answer: the wrapper keeps a place for each number up to the highest."""
@@ -42,6 +42,7 @@ def watch() -> list[Callable[[], None]]:
         *(replace(owner, name, _reading(*more)) for owner, name, more in readings),
         *(replace(owner, name, harmless) for owner, name in safe),
         replace(patch, "create_chat_invocation", _begun),
+        replace(patch, "_set_embeddings_response_properties", _parsed),
         _told_apart_by_class(),
         replace(chat_wrappers._ChatStreamMixin, "_build_streaming_response", _bounded),  # noqa: SLF001
     ]
@@ -74,6 +75,14 @@ def _reading(*more: Callable[[InferenceInvocation, Any], None]) -> Callable[[Cal
         return reads
 
     return reading
+
+
+def _parsed(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def read(invocation: Any, answer: Any) -> None:
+        if not isinstance(answer, BaseAPIResponse):  # the body of such a one is left to the application to read
+            original(invocation, answer.parse() if isinstance(answer, LegacyAPIResponse) else answer)
+
+    return read
 
 
 def _begun(original: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from genai_observability._call import Call, Price
+from genai_observability._calls.call import Call, Price
 from genai_observability._pricing.refresh import Refresh
 
 if TYPE_CHECKING:

@@ -1,0 +1,280 @@
+"""Between the OpenTelemetry SDK and a ``Call``: the one place that knows the SDK's quirks.
+
+A span's attributes can no longer be changed when it ends (not even in ``_on_ending``), so what is known only then is
+added by handing the next processor a copy of the span.
+"""
+
+import functools
+import math
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
+from opentelemetry.trace.status import Status, StatusCode
+from opentelemetry.util.types import AttributeValue
+
+from genai_observability import signals
+from genai_observability._calls.call import Call, Estimate, Exchange, StreamEnd, Tokens, Value, finite, utc
+from genai_observability._calls.exchange import read_exchange
+from genai_observability._calls.open_calls import OpenCall
+from genai_observability._calls.outcome import outcome, scrubbed, stream_end
+from genai_observability._calls.provider_names import provider_name
+from genai_observability._chains.steps import NAMED_BY, OpenStep, Step
+from genai_observability._content.recorded import is_content
+
+MODEL_OPERATIONS: Final = frozenset(
+    {"chat", "text_completion", "generate_content", "embeddings"}  # the conventions' names, and some of our own:
+    | {"image_generation", "speech", "transcription", "translation", "moderation"}
+    | {"batch"}  # the submission of one
+)
+"""``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
+_FETCH: Final = "fetch_response"
+RECORDED_OPERATIONS: Final = MODEL_OPERATIONS | {_FETCH} | frozenset(NAMED_BY)
+"""Those of the spans that may turn out to be, and of steps: they are recorded whatever share of the traces is kept."""
+
+_OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
+_OLDER_SERVICE_TIER: Final = "gen_ai.openai.response.service_tier"
+_USAGE: Final = {
+    attribute.name: (int,) if attribute.type == "int" else (int, float) for attribute in signals.USAGE
+}  # fmt: skip
+_PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
+_CONTENT_EVENTS: Final = (  # until semantic conventions 1.36
+    "gen_ai.content.", "gen_ai.system.", "gen_ai.user.", "gen_ai.assistant.", "gen_ai.tool.", "gen_ai.choice",
+)  # fmt: skip
+_ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
+_FILTERED: Final = frozenset({"content_filter", "refusal"})
+_MOST: Final = 10**15
+"""A count beyond this is nonsense, and would spoil every sum that it is added to."""
+_BYTES_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
+
+
+def is_model_call(span: ReadableSpan) -> bool:
+    """Whether a span is the call of a model, by any instrumentation that follows the conventions."""
+    attributes = span.attributes
+    if attributes is None:
+        return False
+    operation = attributes.get(signals.OPERATION.name)
+    # A fetched response is only told of with its usage where that has not been recorded before.
+    return operation in MODEL_OPERATIONS or (operation == _FETCH and signals.INPUT_TOKENS.name in attributes)
+
+
+def carries_content(span: ReadableSpan) -> bool:
+    """Whether a span of a GenAI instrumentation has attributes that carry content."""
+    attributes = span.attributes
+    return attributes is not None and signals.OPERATION.name in attributes and any(map(is_content, attributes))
+
+
+def read_call(span: ReadableSpan, noted: OpenCall | None, values: Mapping[str, Any]) -> Call:
+    """The finished call that a span and its attributes describe, with what was noted while it ran.
+
+    Values of a wrong type are left out, never an error.
+    """
+    attributes = _Attributes(values)
+    started, ended = span.start_time or 0, span.end_time or 0
+    error_type, message = _error_type(span, attributes), span.status.description
+    tokens = Tokens(
+        input=attributes.count(signals.INPUT_TOKENS.name),
+        output=attributes.count(signals.OUTPUT_TOKENS.name),
+        cached=attributes.count(signals.CACHED_TOKENS.name) or 0,
+        cache_write=attributes.count(signals.CACHE_WRITE_TOKENS.name) or attributes.count(_OLDER_CACHE_WRITE) or 0,
+        reasoning=attributes.count(signals.REASONING_TOKENS.name) or 0,
+    )
+    streamed = values.get(signals.STREAM.name) is True or bool(noted and noted.chunks)
+    finish_reasons = attributes.texts(signals.FINISH_REASONS.name)
+    complete = tokens.reported or bool(noted and noted.complete)
+    ending = outcome(error_type, message, streamed=streamed, finish_reasons=finish_reasons, complete=complete)
+    first_chunk = attributes.seconds(signals.TIME_TO_FIRST_CHUNK.name)
+    end: StreamEnd | None = None
+    if streamed:
+        begun = first_chunk is not None or bool(noted and noted.chunks)
+        end = stream_end(ending, message, finish_reasons=finish_reasons, complete=complete, begun=begun)
+    exchange = read_exchange(noted, started=started, ended=ended) if noted else _NO_EXCHANGE
+    reported_cost = attributes.reported_cost()
+    return Call(
+        operation=attributes.text(signals.OPERATION.name) or "chat",
+        provider=provider_name(values),
+        started=utc(started),
+        duration=max(ended - started, 0) / 1e9,
+        outcome=ending,
+        request_model=attributes.text(signals.REQUEST_MODEL.name),
+        response_model=attributes.text(signals.RESPONSE_MODEL.name),
+        response_id=attributes.text(signals.RESPONSE_ID.name),
+        finish_reasons=finish_reasons,
+        background=values.get(signals.BACKGROUND.name) is True,
+        refused=bool(
+            values.get(signals.REFUSED.name) is True or (noted and noted.refused) or _FILTERED & {*finish_reasons}
+        ),
+        streamed=streamed,
+        time_to_first_token=_first_token(noted, started) or first_chunk,
+        server_address=attributes.text(signals.SERVER_ADDRESS.name),
+        parameters={name: values[name] for name in _PARAMETERS if isinstance(values.get(name), (int, float))},
+        tokens=tokens,
+        usage=attributes.usage(),
+        service_tier=attributes.text(signals.SERVICE_TIER.name) or attributes.text(_OLDER_SERVICE_TIER),
+        reported_cost=exchange.cost if reported_cost is None else reported_cost,
+        error_type=error_type,
+        error_message=scrubbed(message),
+        attribution=_attribution_of(values, noted),
+        exchange=exchange,
+        stream_end=end,
+        estimate=_estimate(noted) if streamed and not tokens.reported else None,
+    )
+
+
+_NO_EXCHANGE: Final = Exchange()
+
+
+def _error_type(span: ReadableSpan, attributes: "_Attributes") -> str | None:
+    """The class of the error; for one of unknown type the conventions' word for that."""
+    failed = span.status.status_code is StatusCode.ERROR
+    return attributes.text(signals.ERROR_TYPE.name) or ("_OTHER" if failed else None)
+
+
+def _first_token(noted: OpenCall | None, started: int) -> float | None:
+    return max(noted.first_token - started, 0) / 1e9 if noted and noted.first_token else None
+
+
+def _estimate(noted: OpenCall | None) -> Estimate | None:
+    """What a stream without usage came to: a token a chunk, as providers send them, and the prompt by its size."""
+    if noted is None or noted.answered is None:
+        return None
+    return Estimate(input=noted.prompt_bytes // _BYTES_PER_TOKEN, output=noted.chunks)
+
+
+def _attribution_of(values: Mapping[str, Any], noted: OpenCall | None) -> dict[str, Value]:
+    names = [name for name in values if _is_attribution(name)]
+    found: dict[str, Value] = {name: values[name] for name in names if isinstance(values[name], _VALUES)}
+    return {**found, **noted.attribution} if noted is not None else found
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_attribution(name: str) -> bool:
+    return name in _ATTRIBUTION or name.startswith(signals.METADATA_PREFIX)
+
+
+_VALUES: Final = (str, int, float, bool)
+
+
+def read_step(span: ReadableSpan, open_step: OpenStep) -> Step:
+    """The finished step that a span describes, with what was spent inside it."""
+    values = attributes_of(span)
+    attributes = _Attributes(values)
+    kind = attributes.text(signals.OPERATION.name) or ""
+    error_type = _error_type(span, attributes)
+    return Step(
+        kind=kind,
+        name=attributes.text(NAMED_BY.get(kind, "")),
+        duration=max((span.end_time or 0) - (span.start_time or 0), 0) / 1e9,
+        outcome=outcome(error_type, None, streamed=False, finish_reasons=(), complete=True),
+        error_type=error_type,
+        documents=attributes.count(signals.DOCUMENT_COUNT.name),
+        best_score=attributes.seconds(signals.BEST_SCORE.name),
+        attribution=_attribution_of(values, None),
+        calls=open_step.calls,
+        cost=open_step.cost,
+        unpriced=open_step.unpriced,
+    )
+
+
+def enriched(
+    span: ReadableSpan, call: Call, values: Mapping[str, Any], derived: Mapping[str, AttributeValue]
+) -> ReadableSpan:
+    """The span of a call to export: with what was derived from the call, and with its error message scrubbed."""
+    kept = {name: value for name, value in values.items() if not is_content(name) and _is_encodable(value)}
+    attributes = {**kept, signals.PROVIDER.name: call.provider, **call.attribution, **derived}
+    return with_attributes(span, attributes, scrubbed_status(span))
+
+
+def scrubbed_status(span: ReadableSpan) -> Status:
+    """The span's status with its error message scrubbed."""
+    status = span.status
+    return Status(status.status_code, scrubbed(status.description)) if status.description else status
+
+
+def with_attributes(
+    span: ReadableSpan,
+    attributes: Mapping[str, AttributeValue],
+    status: Status | None = None,
+    end_time: int | None = None,
+) -> ReadableSpan:
+    """A copy of a span with other attributes, without the events in which content used to be put."""
+    return ReadableSpan(
+        name=span.name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes,
+        events=[event for event in span.events if not event.name.startswith(_CONTENT_EVENTS)],
+        links=span.links,
+        kind=span.kind,
+        status=status or span.status,
+        start_time=span.start_time,
+        end_time=end_time or span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def context_of(span: SpanContext | None) -> Context:
+    """A context whose current span is a finished one: without it a metric gets no exemplar, a log no trace id."""
+    return set_span_in_context(NonRecordingSpan(span), Context()) if span else Context()
+
+
+def _is_encodable(value: object) -> bool:
+    """Whether it is no number of more than OTLP's 64 bits."""
+    return type(value) is not int or -_OTLP_MOST <= value <= _OTLP_MOST
+
+
+_OTLP_MOST: Final = 2**63 - 1
+
+
+def attributes_of(span: ReadableSpan) -> dict[str, Any]:
+    """A plain dictionary: reading the SDK's own, value by value, takes 20 times as long as its ``copy()``."""
+    attributes: Any = span.attributes
+    copy = getattr(attributes, "copy", None)
+    return copy() if copy else dict(attributes or {})
+
+
+class _Attributes:
+    """Typed access to a span's attributes, which any instrumentation may have filled with anything."""
+
+    __slots__ = ("_get", "_values")
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self._get = values.get
+
+    def text(self, name: str) -> str | None:
+        value = self._get(name)
+        return value if isinstance(value, str) and value else None
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._get(name)
+        return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (tuple, list)) else ()
+
+    def count(self, name: str) -> int | None:
+        value = self._get(name)
+        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
+
+    def seconds(self, name: str) -> float | None:
+        value = finite(self._get(name))
+        return value if value is not None and value >= 0 else None
+
+    def usage(self) -> dict[str, int | float]:
+        return {
+            name: value
+            for name, value in self._values.items()
+            if name in _USAGE and type(value) in _USAGE[name] and 0 < value <= _MOST
+        }
+
+    def reported_cost(self) -> Decimal | None:
+        """What the provider charged; ``None`` for what another instrumentation calculated, or for another currency."""
+        value = self._values.get(signals.COST.name)
+        if value is None or self._values.get(signals.COST_SOURCE.name, "provider") != "provider":
+            return None
+        if self._values.get(signals.COST_CURRENCY.name, "USD") != "USD":
+            return None
+        valid = type(value) in (int, float) and 0 <= value < math.inf
+        return Decimal(repr(value)) if valid else None

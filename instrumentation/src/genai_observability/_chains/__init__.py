@@ -1,0 +1,1 @@
+"""The steps of a chain, and its helpers: caches, fallbacks, circuit breakers."""

@@ -1,0 +1,120 @@
+"""The steps of chains that have begun and not ended, and the money that is spent below each of them.
+
+A step is a span of an agent, a tool, a workflow, a retrieval or a reranking, by whatever instrumentation. A span inside
+one is known by its parents; where a sampler has dropped a parent, by OpenTelemetry's context, in which our own steps
+leave a note. Prices are known only on the worker, which alone writes what is counted here: the calls of a step are
+ahead of it in the queue, as they end before it does.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Final
+
+from opentelemetry.context import Context, create_key, get_value, set_value
+from opentelemetry.sdk.trace import ReadableSpan
+
+from genai_observability import signals
+from genai_observability._calls.call import Outcome, Price, Value
+
+NAMED_BY: Final = {
+    "execute_tool": signals.TOOL_NAME.name,
+    "invoke_agent": signals.AGENT_NAME.name,
+    "invoke_workflow": signals.WORKFLOW_NAME.name,
+    "retrieval": signals.DATA_SOURCE.name,
+    "rerank": signals.DATA_SOURCE.name,  # our own word: the conventions have none
+}
+"""``gen_ai.operation.name`` of the spans that are steps, and what names such a step."""
+
+_MOST: Final = 20_000  # spans at a time; more can only be spans that nobody ends, and the oldest are forgotten
+_STEP: Final = create_key("genai_observability.step")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a chain, finished. ``duration`` is in seconds; ``calls`` and money are those of the calls inside."""
+
+    kind: str
+    name: str | None
+    duration: float
+    outcome: Outcome
+    error_type: str | None = None
+    documents: int | None = None
+    best_score: float | None = None
+    attribution: Mapping[str, Value] = field(default_factory=dict)
+    calls: int = 0
+    cost: Decimal = Decimal(0)
+    unpriced: int = 0
+
+
+class OpenStep:
+    """A step that has begun, and what the calls inside it have cost so far."""
+
+    __slots__ = ("calls", "cost", "on_late", "outer", "unpriced")
+
+    def __init__(self, outer: "OpenStep | None") -> None:
+        self.outer = outer
+        self.calls = 0
+        self.cost = Decimal(0)
+        self.unpriced = 0
+        self.on_late: Callable[[Decimal], object] | None = None
+        """Takes what is spent once the step has been recorded, such as by a stream that is read after it."""
+
+    def charge(self, price: Price) -> None:
+        """A call inside was made, at this price; the steps around count it too."""
+        step: OpenStep | None = self
+        while step is not None:
+            step.calls += 1
+            step.unpriced += price.unpriced is not None
+            if price.amount is not None:
+                step.cost += price.amount
+                if step.on_late is not None:
+                    step.on_late(price.amount)
+            step = step.outer
+
+
+class OpenSteps:
+    """Finds the step that a span is inside of."""
+
+    def __init__(self) -> None:
+        self._by_span: dict[int, OpenStep] = {}
+
+    def begin(self, span: ReadableSpan, context: Context | None, *, is_call: bool) -> None:
+        """A span has started, which may be a step, be part of one, or be the call of a model."""
+        outer = self._by_span.get(span.parent.span_id) if span.parent is not None else None
+        if outer is None:
+            noted = get_value(_STEP, context)
+            outer = noted if isinstance(noted, OpenStep) else None
+        step = OpenStep(outer) if not is_call and is_step(span) else outer
+        if step is not None and span.context is not None:
+            if len(self._by_span) >= _MOST:
+                self._by_span.pop(next(iter(self._by_span)), None)
+            self._by_span[span.context.span_id] = step
+
+    def end(self, span: ReadableSpan) -> OpenStep | None:
+        """A span has ended: the step that it was, or was part of."""
+        return self._by_span.pop(span.context.span_id, None) if span.context is not None else None
+
+    def note(self, span_id: int, context: Context) -> Context:
+        """The context with a note of the step whose span this is."""
+        step = self._by_span.get(span_id)
+        return context if step is None else set_value(_STEP, step, context)
+
+    def forget(self) -> None:
+        """In a child made by fork: the open steps are the parent's."""
+        self._by_span.clear()
+
+
+def is_step(span: ReadableSpan) -> bool:
+    """Whether a span is the step of a chain, by any instrumentation that follows the conventions."""
+    return span.attributes is not None and span.attributes.get(signals.OPERATION.name) in NAMED_BY
+
+
+def derived_attributes(step: Step) -> dict[str, Value]:
+    """What this package adds to what the step's span already says."""
+    derived: dict[str, Value] = {signals.OUTCOME.name: step.outcome, signals.STEP_CALLS.name: step.calls}
+    if step.calls > step.unpriced:
+        derived[signals.STEP_COST.name] = float(step.cost)
+    if step.unpriced:
+        derived[signals.STEP_UNPRICED.name] = step.unpriced
+    return derived

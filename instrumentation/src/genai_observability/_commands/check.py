@@ -1,0 +1,235 @@
+"""``genai-observability doctor --check``: one call goes through the Collector to the stores, and is read back there."""
+
+import json
+import logging
+import os
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPException
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any, Final
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span, SpanProcessor
+
+from genai_observability import signals
+from genai_observability._commands.findings import Finding
+from genai_observability._context.attribution import attributed_to
+from genai_observability._export import exporters as _exporters
+from genai_observability._instrument import instrument
+
+SERVICE: Final = "genai-observability-doctor"
+_FEATURE: Final = "doctor"
+_MODEL: Final = "gpt-4o-mini"
+"""A model that has a price, as one without is counted and alerted. The call has no tokens, and so costs nothing."""
+_FLUSH: Final = 10.0  # seconds
+_ANSWER: Final = 5.0  # seconds for an answer of a store
+_PAUSE: Final = 0.3  # seconds between two questions
+
+_open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # the stores are not behind a proxy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Where to look for the call, and for how many seconds."""
+
+    prometheus: tuple[str, ...]
+    loki: tuple[str, ...]
+    traces: tuple[str, ...]
+    within: float
+
+
+@dataclass(slots=True)
+class _Sent:
+    """The call, as the stores know it."""
+
+    instance: str
+    at: float = field(default_factory=time.time)
+    trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Store:
+    """A store that should have the call."""
+
+    name: str
+    signal: str
+    option: str
+    urls: tuple[str, ...]
+    question: str
+    has_it: Callable[[Any], bool]
+
+
+def check(stores: Stores) -> Iterator[Finding]:
+    """Make the call and find it again; one finding for the call and one for each store, as they come."""
+    complaints = _Complaints()
+    sent = _send()
+    if not sent.trace_id:
+        reason = "a warning above says why, or else OTEL_TRACES_SAMPLER leaves it out"
+        yield Finding("test call", f"not recorded: {reason}", right=False)
+        return
+    if complaints.messages:
+        yield Finding("test call", f"the Collector did not take it: {complaints.messages[0]}", right=False)
+        return
+    yield Finding("test call", f"sent, as service {SERVICE}, without tokens or cost")
+    waiting = []
+    for store in _stores(sent, stores):
+        if (exporter := _exporters.chosen_exporter(store.signal)) in ("none", "console"):
+            yield Finding(store.name, f"not asked: OTEL_{store.signal}_EXPORTER={exporter}")
+        else:
+            waiting.append(store)
+    began = time.monotonic()
+    while waiting:
+        passed = time.monotonic() - began
+        for store in list(waiting):
+            if finding := _look(store, passed, last=passed >= stores.within):
+                waiting.remove(store)
+                yield finding
+        time.sleep(_PAUSE)
+
+
+def _look(store: _Store, passed: float, *, last: bool) -> Finding | None:
+    """Whether the store has the call; ``None`` where it may still come."""
+    answered, absent = [], []
+    for url in store.urls:
+        try:
+            request = urllib.request.Request(url + store.question, headers={"accept": "application/json"})  # noqa: S310
+            with _open(request, timeout=_ANSWER) as answer:
+                if store.has_it(json.load(answer)):
+                    return Finding(store.name, f"{url} has it, {passed:.0f} s after it was sent")
+            answered.append(url)
+        except urllib.error.HTTPError as error:
+            error.close()
+            unknown_trace = error.code == HTTPStatus.NOT_FOUND and store.signal == "TRACES"
+            answered.append(url if unknown_trace else f"{url} (HTTP {error.code})")
+        except (ValueError, HTTPException):
+            answered.append(f"{url} (no such store)")
+        except OSError as error:
+            absent.append(f"{url} ({getattr(error, 'reason', error)})")
+    if not answered:
+        found = f"no answer from {' or '.join(absent)}: start it, or say where it is with {store.option}"
+    elif last:
+        found = (
+            f"nothing of it at {' and '.join(answered)} after {passed:.0f} s, although the Collector took it: "
+            f"its log says what became of it, unless it writes to another store: {store.option}"
+        )
+    else:
+        return None
+    return Finding(store.name, found, right=False)
+
+
+def _stores(sent: _Sent, stores: Stores) -> list[_Store]:
+    series = (
+        f"{signals.CALL_DURATION.prometheus}_count"
+        f"{{instance={json.dumps(sent.instance)},{signals.FEATURE.label}={json.dumps(_FEATURE)}}}"
+    )
+    metrics = urllib.parse.urlencode({"query": f"timestamp({series}) >= {sent.at:.3f}"})
+    logs = urllib.parse.urlencode({"query": f'{{service_name="{SERVICE}"}} | trace_id="{sent.trace_id}"', "limit": 1})
+    return [
+        _Store("Prometheus", "METRICS", "--prometheus", stores.prometheus, f"/api/v1/query?{metrics}", _has_results),
+        _Store("Loki", "LOGS", "--loki", stores.loki, f"/loki/api/v1/query_range?{logs}", _has_results),
+        # Jaeger and Tempo have this address in common.
+        _Store("traces", "TRACES", "--traces", stores.traces, f"/api/traces/{sent.trace_id}", _names_the_service),
+    ]
+
+
+def _has_results(answer: Any) -> bool:
+    try:
+        return bool(answer["data"]["result"])
+    except (TypeError, LookupError):
+        raise ValueError(answer) from None
+
+
+def _names_the_service(answer: Any) -> bool:
+    return SERVICE in json.dumps(answer)
+
+
+def _send() -> _Sent:
+    """One call of the real client, to a provider in this process."""
+    import openai  # an extra of this package
+
+    os.environ["OTEL_SERVICE_NAME"] = SERVICE
+    handle = instrument(logs=False)
+    if not handle.recording:
+        return _Sent("")
+    provider: Any = trace.get_tracer_provider()
+    sent = _Sent(str(provider.resource.attributes["service.instance.id"]))
+    provider.add_span_processor(_TraceOf(sent))
+    with (
+        attributed_to(feature=_FEATURE),
+        _provider() as url,
+        openai.DefaultHttpxClient(trust_env=False) as http,  # no proxy
+        openai.OpenAI(base_url=url, api_key="none", max_retries=0, http_client=http) as client,
+    ):
+        client.chat.completions.create(model=_MODEL, messages=[{"role": "user", "content": "Does this arrive?"}])
+    handle.force_flush(_FLUSH)
+    return sent
+
+
+class _TraceOf(SpanProcessor):
+    """Notes the trace that the call is in."""
+
+    def __init__(self, sent: _Sent) -> None:
+        self._sent = sent
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
+        self._sent.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
+
+
+class _Complaints(logging.Handler):
+    """Keeps what exporters complain of."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.messages: list[str] = []
+        logger = logging.getLogger("opentelemetry")
+        logger.addHandler(self)
+        logger.propagate = False  # it is said in the report
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.messages.append(record.getMessage())
+
+
+@contextmanager
+def _provider() -> Iterator[str]:
+    """The address of a provider that gives one answer, without tokens."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            body = json.dumps(_COMPLETION).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/v1"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+_COMPLETION: Final = {
+    "id": "doctor",
+    "object": "chat.completion",
+    "created": 0,
+    "model": _MODEL,
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "It does."}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+}

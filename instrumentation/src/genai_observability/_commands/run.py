@@ -1,0 +1,89 @@
+"""``genai-observability run``: records the model calls of a program that was not changed.
+
+The program replaces this process, so that its exit code, signals and standard streams are its own. All that it gets is
+a directory at the front of ``PYTHONPATH``, whose ``sitecustomize.py`` waits for the import of a client library.
+"""
+
+import getopt
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from genai_observability._clients import CLIENTS
+from genai_observability._instrument import instrument_unasked
+
+_AUTOLOAD: Final = Path(__file__).parent.with_name("_autoload")
+_VARIABLE: Final = "GENAI_OBSERVABILITY_RUN"
+"""Set by ``genai-observability run`` for the programs that it starts; nothing to set yourself."""
+_PYTHON_OPTIONS: Final = "bBc:dEhiIm:OPqRsStuvVW:xX:?"
+_NOT_FOUND: Final = 127  # as a shell answers
+_NOT_EXECUTABLE: Final = 126
+
+
+def run(command: list[str]) -> int:
+    """Become the program; returns an exit code, after one sentence, only where that is not possible."""
+    executable = shutil.which(command[0])
+    if executable is None:
+        sys.stderr.write(f"Error: there is no program {command[0]} to run: check its name, and PATH.\n")
+        return _NOT_FOUND
+    if option := _isolating_option(executable, command):
+        sys.stderr.write(
+            f"Model calls are not recorded: with {option}, Python loads nothing that the program does not ask for; "
+            f"leave {option} out, or call genai_observability.instrument() in the program.\n"
+        )
+    path = os.environ.get("PYTHONPATH")
+    environment = os.environ | {
+        "PYTHONPATH": str(_AUTOLOAD) + (os.pathsep + path if path else ""),
+        _VARIABLE: f"{os.getpid()}:{','.join(client.library for client in CLIENTS)}",
+    }
+    sys.stdout.flush()
+    try:
+        os.execve(executable, command, environment)  # noqa: S606 - running what the user names is the purpose
+    except OSError as error:
+        sys.stderr.write(f"Error: {executable} cannot be run: {error.strerror or error}.\n")
+        return _NOT_EXECUTABLE
+
+
+def _isolating_option(executable: str, command: list[str]) -> str | None:
+    """The option of Python, in the command or in a script's first line, that keeps ``sitecustomize`` out."""
+    interpreter, *arguments = _first_line(executable) or [executable, *command[1:]]
+    if not re.match(r"(python|pypy)[\d.]*$", Path(interpreter).name):
+        return None
+    try:
+        options, _ = getopt.getopt(arguments, _PYTHON_OPTIONS)
+    except getopt.GetoptError:
+        return None  # Python will say so
+    for option, _ in options:
+        if option in ("-c", "-m"):
+            return None  # what follows is the program's
+        if option in ("-E", "-I", "-S"):
+            return option
+    return None
+
+
+def _first_line(executable: str) -> list[str]:
+    """The interpreter and its arguments, where the executable is a script."""
+    try:
+        with open(executable, "rb") as file:  # noqa: PTH123 - a path as the user wrote it
+            line = file.readline(256).decode(errors="replace")
+    except OSError:  # it may be executed, but not read
+        return []
+    words = line[2:].split() if line.startswith("#!") else []
+    if words and Path(words[0]).name == "env":
+        words = [word for word in words[1:] if word != "-S"]
+    return words
+
+
+def start() -> None:
+    """Record from now on: a client library was imported. Called by ``_autoload/sitecustomize.py``."""
+    instrument_unasked(service_name=_program())
+
+
+def _program() -> str | None:
+    """What the program is called, where the environment names no service; ``None`` for ``python -c`` and its like."""
+    given = Path(sys.argv[0] if sys.argv else "")
+    name = given.parent.name if given.name == "__main__.py" else given.stem
+    return None if name in ("", "-c") else name

@@ -1,0 +1,148 @@
+"""Attribution that goes to the application's other services with its HTTP requests, and comes from them.
+
+It travels as W3C baggage (https://www.w3.org/TR/baggage/), written and read by whatever instruments the application's
+HTTP clients and servers. Two lists say what may leave and what is believed, and both are empty unless the application
+fills them. A request to a model's provider carries nothing of ours.
+"""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any, Final
+
+from opentelemetry import baggage, trace
+from opentelemetry.context import Context, get_current
+from opentelemetry.propagate import get_global_textmap, set_global_textmap
+from opentelemetry.propagators import textmap
+
+from genai_observability import signals
+from genai_observability._calls.call import Value
+from genai_observability._context import attribution as _attribution
+
+_logger = logging.getLogger("genai_observability")
+
+NAMES: Final = {
+    "feature": signals.FEATURE.name,
+    "team": signals.TEAM.name,
+    "tenant": signals.TENANT.name,
+    "endpoint": signals.ENDPOINT.name,
+    "user": signals.USER_HASH.name,
+    "user_tier": signals.USER_TIER.name,
+    "session": signals.SESSION.name,
+    "conversation": signals.CONVERSATION.name,
+    "request": signals.REQUEST.name,
+    "prompt_name": signals.PROMPT_NAME.name,
+    "prompt_version": signals.PROMPT_VERSION.name,
+    "variant": signals.VARIANT.name,
+}
+"""What may travel, by its name as an argument of ``attributed_to()``. Of the user it is the keyed hash."""
+
+to_provider: Final[ContextVar[bool]] = ContextVar("genai_observability_to_provider", default=False)
+"""Whether a client library is asking the provider of a model for something."""
+
+
+def travel(
+    *, propagate: Iterable[str], accept: Iterable[str], is_call: Callable[[Context], bool], traces_are_ours: bool
+) -> Callable[[], None]:
+    """Let attribution travel from now on; returns what ends that.
+
+    Args:
+        propagate: Names of ``NAMES`` that leave with requests to other services.
+        accept: Names of ``NAMES`` that are taken from incoming requests.
+        is_call: Whether a context is inside the call of a model.
+        traces_are_ours: Whether the process's traces are there through this package alone.
+    """
+    _attribution.received = _received(_known("accept", accept))
+    leaving = _known("propagate", propagate)
+    remove = _install(leaving, is_call, traces_are_ours=traces_are_ours) if leaving or traces_are_ours else None
+
+    def end() -> None:
+        _attribution.received = None
+        if remove is not None:
+            remove()
+
+    return end
+
+
+def _known(argument: str, names: Iterable[str]) -> tuple[str, ...]:
+    given = (names,) if isinstance(names, str) else tuple(names)
+    if unknown := [name for name in given if name not in tuple(NAMES)]:
+        _logger.warning(
+            "instrument(%s=...) leaves out %s: it must be of: %s.", argument, ", ".join(map(repr, unknown)),
+            ", ".join(NAMES),
+        )  # fmt: skip
+    return tuple(attribute for name, attribute in NAMES.items() if name in given)
+
+
+def _received(accepted: Collection[str]) -> Callable[[], Mapping[str, Value]] | None:
+    if not accepted:
+        return None
+
+    def received() -> Mapping[str, Value]:
+        found = baggage.get_all()
+        return {name: _attribution.text(found[name]) for name in accepted if name in found} if found else {}
+
+    return received
+
+
+def _install(
+    propagated: Collection[str], is_call: Callable[[Context], bool], *, traces_are_ours: bool
+) -> Callable[[], None]:
+    original = get_global_textmap()
+    ours = _Attribution(original, propagated, is_call, traces_are_ours=traces_are_ours)
+    set_global_textmap(ours)
+
+    def end() -> None:
+        if get_global_textmap() is ours:
+            set_global_textmap(original)
+        else:
+            ours.end()
+
+    return end
+
+
+class _Attribution(textmap.TextMapPropagator):
+    """Another propagator, whose baggage also carries the attribution, and carries none to the provider of a model."""
+
+    def __init__(
+        self,
+        propagator: textmap.TextMapPropagator,
+        names: Collection[str],
+        is_call: Callable[[Context], bool],
+        *,
+        traces_are_ours: bool,
+    ) -> None:
+        self._propagator = propagator
+        self._names = names
+        self._is_call = is_call
+        self._traces_are_ours = traces_are_ours
+
+    def end(self) -> None:
+        """Carry nothing any more."""
+        self._names, self._traces_are_ours = (), False
+
+    def inject(
+        self, carrier: Any, context: Context | None = None, setter: textmap.Setter[Any] = textmap.default_setter
+    ) -> None:
+        """Write the headers of a request."""
+        context = get_current() if context is None else context
+        if to_provider.get() or self._is_call(context):
+            if self._traces_are_ours:
+                context = trace.set_span_in_context(trace.INVALID_SPAN, context)
+        else:
+            attribution = _attribution.current()
+            for name in self._names:
+                if name in attribution:
+                    context = baggage.set_baggage(name, str(attribution[name]), context)
+        self._propagator.inject(carrier, context, setter)
+
+    def extract(
+        self, carrier: Any, context: Context | None = None, getter: textmap.Getter[Any] = textmap.default_getter
+    ) -> Context:
+        """Read the headers of a request."""
+        return self._propagator.extract(carrier, context, getter)
+
+    @property
+    def fields(self) -> set[str]:
+        """The headers."""
+        return self._propagator.fields

@@ -1,0 +1,96 @@
+"""A thread, and a function given to a pool of threads, works for whoever started it, as an ``asyncio`` task does.
+
+Of the starter's context only what is ours goes along, and OpenTelemetry's: other context variables are as Python has
+them. The threads of a pool outlive the request that made the pool start them, and belong to none: each function that
+they run brings its own place, and takes it away again.
+"""
+
+import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from genai_observability._process.place import NOWHERE, Place, go_to, here
+
+_POOL = "multiprocessing.dummy"  # module of the threads of multiprocessing.pool.ThreadPool
+
+
+def follow() -> Callable[[], None]:
+    """From now on threads take their place from whoever starts them; returns what ends that."""
+    undo = [_replace(threading.Thread, "start", _start), _replace(ThreadPoolExecutor, "submit", _submit)]
+
+    def end() -> None:
+        for each in undo:
+            each()
+
+    return end
+
+
+def _replace(
+    owner: type, name: str, following: Callable[[Callable[..., Any]], Callable[..., Any]]
+) -> Callable[[], None]:
+    original = getattr(owner, name)
+    replaced = functools.wraps(original)(following(original))
+    setattr(owner, name, replaced)
+
+    def undo() -> None:
+        if vars(owner)[name] is replaced:  # else somebody else has replaced it since
+            setattr(owner, name, original)
+
+    return undo
+
+
+def _start(start: Callable[..., None]) -> Callable[..., None]:
+    def start_here(thread: threading.Thread) -> None:
+        place = here()
+        if place == NOWHERE or type(thread).__module__ == _POOL:
+            return start(thread)
+        attributes = vars(thread)
+        own, run = attributes.get("run"), thread.run
+
+        def forget() -> None:  # also because a thread that refers to itself would wait for the garbage collector
+            if own is None:
+                attributes.pop("run", None)
+            else:
+                attributes["run"] = own
+
+        def run_there() -> None:
+            forget()
+            go_to(place)
+            run()
+
+        attributes["run"] = run_there  # and not the class's: subclasses have a run() of their own
+        try:
+            return start(thread)
+        except BaseException:
+            forget()
+            raise
+
+    return start_here
+
+
+def _submit(submit: Callable[..., Any]) -> Callable[..., Any]:
+    def submit_here(pool: ThreadPoolExecutor, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        place = here()
+        if place == NOWHERE:
+            return submit(pool, function, *args, **kwargs)
+        go_to(NOWHERE)  # for a thread that the pool may start now
+        try:
+            return submit(pool, _from(place, function), *args, **kwargs)
+        finally:
+            go_to(place)
+
+    return submit_here
+
+
+def _from(place: Place, function: Callable[..., Any]) -> Callable[..., Any]:
+    def run(*args: Any, **kwargs: Any) -> Any:
+        before = here()
+        go_to(place)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            go_to(before)
+
+    return run

@@ -1,0 +1,1 @@
+"""How telemetry leaves the process: providers, exporters, logs, and what is lost on the way."""

@@ -1,0 +1,244 @@
+"""The OpenTelemetry providers that calls are recorded with: the application's own where it has them, else ours.
+
+Ours follow the standard ``OTEL_*`` variables.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Final
+from weakref import WeakSet
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import LoggerProvider, NoOpLoggerProvider, get_logger_provider, set_logger_provider
+from opentelemetry.metrics import MeterProvider, NoOpMeterProvider
+from opentelemetry.sdk._logs import LoggerProvider as SDKLoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider as SDKMeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+from opentelemetry.sdk.trace import SpanProcessor
+from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import TracerProvider
+
+from genai_observability._calls.sampling import CallsRecorded
+from genai_observability._calls.spans import RECORDED_OPERATIONS
+from genai_observability._export import exporters as _exporters
+from genai_observability._export.instance import forget_parent, instance_id
+from genai_observability._export.losses import CountedExporter, Losses, count_overflow
+from genai_observability._export.request_log import RecordBatches
+from genai_observability._export.start_times import RecentStartTimes
+
+_logger = logging.getLogger("genai_observability")
+
+_NO_PROVIDER: Final = ("ProxyTracerProvider", "_ProxyMeterProvider", "ProxyLoggerProvider")
+"""What the API's getters answer while no provider is set."""
+_ended: Final[WeakSet[Any]] = WeakSet()
+"""Providers of ours that were shut down. A global provider can be set only once, so the first one stays global."""
+
+
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """The providers in use. ``owned`` are those this package made, which it also shuts down."""
+
+    tracer: TracerProvider
+    meter: MeterProvider
+    logger: LoggerProvider
+    owned: tuple[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider, ...]
+    service: str = ""
+
+    def spans_are_unseen(self) -> bool:
+        """Whether a finished span goes to nobody but our own processor."""
+        return isinstance(self.tracer, _OwnTracerProvider) and self.tracer.processors == 1
+
+    def force_flush(self) -> None:
+        """Export what all three hold, ours or the application's."""
+        _call_all((self.tracer, self.meter, self.logger), "force_flush")
+
+    def send_logs(self) -> None:
+        """Export the log records that wait."""
+        _call_all((self.logger,), "force_flush")
+
+    def shutdown(self) -> None:
+        """Export what the owned ones hold and end them; the application's go on."""
+        _call_all(self.owned, "shutdown")
+        _ended.update(self.owned)
+
+    def after_fork(self) -> None:
+        """In a child made by fork: count from zero, under a name of its own. The parent goes on with its series."""
+        if not self.owned:
+            return
+        forget_parent()
+        name = instance_id(self.service, host=_configured_instance())
+        for provider in self.owned:
+            provider._update_resource(Resource({"service.instance.id": name}))  # noqa: SLF001 - as the SDK does at a fork
+            if isinstance(provider, SDKMeterProvider):
+                _count_from_zero(provider)
+
+
+def providers(
+    *,
+    service_name: str | None,
+    tracer_provider: TracerProvider | None,
+    meter_provider: MeterProvider | None,
+    logger_provider: LoggerProvider | None,
+    processor: Callable[[SpanProcessor | None], SpanProcessor],
+    globally: bool,
+    losses: Losses,
+    spans_an_export: int | None = None,
+) -> Providers:
+    """Find or make the three providers, and put the span processor on the tracer provider.
+
+    Args:
+        service_name: Name of the service where the environment gives none.
+        tracer_provider: The application's own, if given; likewise the next two.
+        meter_provider: See above.
+        logger_provider: See above.
+        processor: Makes our span processor. Its argument is the processor that exports finished spans; ``None`` where
+            the tracer provider is the application's, with processors of its own.
+        globally: Whether those that are made become the process's, for the application to use too.
+        losses: Counts what our exporters lose.
+        spans_an_export: At most; ``None`` for what the environment says.
+    """
+    existing_tracer = tracer_provider or _existing(trace.get_tracer_provider())
+    existing_meter = meter_provider or _existing(metrics.get_meter_provider())
+    existing_logger = logger_provider or _existing(get_logger_provider())
+    if existing_tracer is not None:
+        _add_processor(existing_tracer, processor(None))
+    if existing_tracer and existing_meter and existing_logger:
+        return Providers(existing_tracer, existing_meter, existing_logger, ())
+
+    resource = _resource(service_name)
+    owned: list[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider] = []
+    if existing_tracer is None:
+        existing_tracer = _tracer_provider(resource, processor, losses, spans_an_export)
+        if globally and trace.get_tracer_provider() not in _ended:
+            trace.set_tracer_provider(existing_tracer)
+        owned.append(existing_tracer)
+    if existing_meter is None:
+        existing_meter = _meter_provider(resource)
+        if globally and metrics.get_meter_provider() not in _ended:
+            metrics.set_meter_provider(existing_meter)
+        owned.append(existing_meter)
+    if existing_logger is None:
+        existing_logger = _logger_provider(resource, losses)
+        if globally and get_logger_provider() not in _ended:
+            set_logger_provider(existing_logger)
+        owned.append(existing_logger)
+    return Providers(
+        existing_tracer, existing_meter, existing_logger, tuple(owned), str(resource.attributes["service.name"])
+    )
+
+
+def no_metrics() -> MeterProvider:
+    """For the client wrapper, whose own metrics lack attribution and cost: ours are recorded from the span."""
+    return NoOpMeterProvider()
+
+
+def no_logs() -> LoggerProvider:
+    """For the client wrapper, likewise."""
+    return NoOpLoggerProvider()
+
+
+def _call_all(providers: Iterable[object], method: str) -> None:
+    """Call a method that a provider may lack, on each of them, also where one fails: its data is not all data."""
+    for provider in providers:
+        try:
+            getattr(provider, method, lambda: None)()
+        except Exception as error:
+            _logger.warning("%s of %s failed: %s.", method, type(provider).__name__, error)
+
+
+def _existing(provider: Any) -> Any:
+    """The provider that the application set up; ``None`` where it set up none, or where it is ours and has ended."""
+    return None if type(provider).__name__ in _NO_PROVIDER or provider in _ended else provider
+
+
+def _add_processor(provider: TracerProvider, processor: SpanProcessor) -> None:
+    add = getattr(provider, "add_span_processor", None)
+    if callable(add):
+        add(processor)
+    else:
+        _logger.warning(
+            "Model calls are not recorded: the application's tracer provider (%s) takes no span processors. "
+            "Pass instrument(tracer_provider=...) one of the OpenTelemetry SDK.",
+            type(provider).__qualname__,
+        )
+
+
+def _resource(service_name: str | None) -> Resource:
+    # The environment wins over the code: it is set by whoever deploys, who knows the name of this deployment.
+    configured = Resource.create().attributes
+    name = configured.get("service.name")
+    named = isinstance(name, str) and not name.startswith("unknown_service")
+    attributes = {
+        "telemetry.distro.name": "genai-observability",
+        "telemetry.distro.version": version("genai-observability"),
+    }
+    if service_name and not named:
+        attributes["service.name"] = name = str(service_name)
+    if not _configured_instance():  # the SDK's is always a new one
+        attributes["service.instance.id"] = instance_id(str(name))
+    return Resource.create(attributes)
+
+
+def _configured_instance() -> str:
+    return str(OTELResourceDetector().detect().attributes.get("service.instance.id", ""))
+
+
+def _count_from_zero(provider: SDKMeterProvider) -> None:
+    """Forget what was measured before, and locks that a thread of the parent may have held; keep the instruments."""
+    consumer: Any = provider._measurement_consumer  # noqa: SLF001 - the SDK has no public way
+    consumer._lock = threading.Lock()  # noqa: SLF001
+    for reader in provider._metric_readers:  # noqa: SLF001
+        if hasattr(reader, "_export_lock"):
+            reader._export_lock = threading.Lock()  # noqa: SLF001
+        consumer.add_metric_reader(reader)  # replaces what it holds for this reader
+
+
+class _OwnTracerProvider(SDKTracerProvider):
+    """Knows whether the application has added span processors of its own to ours."""
+
+    processors = 0
+
+    def add_span_processor(self, span_processor: SpanProcessor) -> None:
+        self.processors += 1
+        super().add_span_processor(span_processor)
+
+
+def _tracer_provider(
+    resource: Resource,
+    processor: Callable[[SpanProcessor | None], SpanProcessor],
+    losses: Losses,
+    spans_an_export: int | None,
+) -> SDKTracerProvider:
+    provider = _OwnTracerProvider(resource=resource, shutdown_on_exit=False)
+    provider.sampler = CallsRecorded(provider.sampler, RECORDED_OPERATIONS)  # the environment chose the inner one
+    exporter = _exporters.span_exporter()
+    batches = None
+    if exporter:
+        counted = CountedExporter(exporter, "span", losses)
+        batches = BatchSpanProcessor(counted, max_export_batch_size=spans_an_export)  # type: ignore[arg-type]
+        count_overflow(batches, "span", losses)
+    provider.add_span_processor(processor(batches))
+    return provider
+
+
+def _meter_provider(resource: Resource) -> SDKMeterProvider:
+    readers = []
+    if exporter := _exporters.metric_exporter():
+        interval = _exporters.metric_interval()
+        recent = RecentStartTimes(exporter, interval=interval)
+        readers.append(PeriodicExportingMetricReader(recent, export_interval_millis=interval))
+    return SDKMeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
+
+
+def _logger_provider(resource: Resource, losses: Losses) -> SDKLoggerProvider:
+    provider = SDKLoggerProvider(resource=resource, shutdown_on_exit=False)
+    if exporter := _exporters.log_exporter():
+        batches = RecordBatches(CountedExporter(exporter, "log", losses))  # type: ignore[arg-type]
+        count_overflow(batches, "log", losses)
+        provider.add_log_record_processor(batches)
+    return provider

@@ -1,0 +1,223 @@
+"""The metrics of a call, by the semantic conventions and with the attribution as labels."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import Counter as CounterInstrument
+
+from genai_observability import signals
+from genai_observability._calls.call import Call, Price, Value
+from genai_observability._calls.open_calls import OpenCalls
+from genai_observability._export.losses import Losses
+from genai_observability._feedback.feedback import Sign
+from genai_observability._metrics.histograms import More, QuickHistogram
+from genai_observability._metrics.labels import LabelBudget, Labels
+from genai_observability._metrics.quotas import Quotas
+
+_KINDS: Final = {
+    signals.AUDIO_INPUT_TOKENS.name: "audio_input",
+    signals.AUDIO_OUTPUT_TOKENS.name: "audio_output",
+    signals.IMAGE_INPUT_TOKENS.name: "image_input",
+    signals.IMAGE_OUTPUT_TOKENS.name: "image_output",
+}
+_DROPPED_KIND: Final = signals.DROPPED.labels[0].name
+_INPUT: Final = ((signals.TOKEN_TYPE.name, "input"),)
+_OUTPUT: Final = ((signals.TOKEN_TYPE.name, "output"),)
+_MOST_SUMS: Final = 500
+
+
+class Metrics:
+    """Records finished calls and scores. ``context`` is that of the call's span: exemplars lead to its trace."""
+
+    def __init__(
+        self, meter: Meter, *, losses: Losses, open_calls: OpenCalls, prices_age: Callable[[], float | None]
+    ) -> None:
+        """Create the catalogue's instruments on the meter; ``prices_age`` is read at each export."""
+        self._losses = losses
+        self._open_calls = open_calls
+        self._quotas = Quotas()
+        self._labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
+        self._sums: dict[tuple[CounterInstrument, Labels, More], _Sum] = {}
+        self._duration = _histogram(meter, signals.CALL_DURATION)
+        self._time_to_first_token = _histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
+        self._output_rate = _histogram(meter, signals.CALL_OUTPUT_RATE, exemplars=False)
+        self._tokens = _histogram(meter, signals.CALL_TOKENS, exemplars=False)
+        self._tokens_detail = _counter(meter, signals.CALL_TOKENS_DETAIL)
+        self._cost = _counter(meter, signals.CALL_COST)
+        self._estimated_cost = _counter(meter, signals.CALL_ESTIMATED_COST)
+        self._unpriced = _counter(meter, signals.CALLS_UNPRICED)
+        self._batch_calls = _counter(meter, signals.BATCH_CALLS)
+        self._phases = _counter(meter, signals.CALL_PHASES)
+        self._retries = _counter(meter, signals.CALL_RETRIES)
+        self._scores = _histogram(meter, signals.EVALUATIONS)
+        self._feedback = _counter(meter, signals.FEEDBACK)
+        self._feedback_weight = _counter(meter, signals.FEEDBACK_WEIGHT)
+        self._feedback_satisfaction = _counter(meter, signals.FEEDBACK_SATISFACTION)
+        _observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
+        _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
+        _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
+        _observe(meter, signals.QUOTA_USED, self._quotas.observe_used)
+        self._prices_age = prices_age
+        self._priced = False
+        _observe(meter, signals.PRICES_AGE, self._observe_prices_age)
+        self._findings = _counter(meter, signals.SECURITY_FINDINGS)
+        self._finding_labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
+        meter.create_observable_counter(
+            signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
+        )
+
+    def record_call(self, call: Call, price: Price, context: Context) -> None:
+        """Record a call under the labels of the catalogue."""
+        labels = self._labels.bound(_call_labels(call))
+        self._record_times(call, labels, context)
+        self._record_tokens(call, labels, context)
+        self._record_price(price, labels, context)
+        self._record_exchange(call, labels, context)
+        if len(self._sums) >= _MOST_SUMS:
+            self.settle()
+
+    def record_score(self, score: float, attributes: Mapping[str, Value], context: Context) -> None:
+        """Record a score between 0 and 1."""
+        self._scores.record(score, self._labels.bound(signals.EVALUATIONS.labels_of(attributes)), context)
+
+    def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
+        """Count a call with a sign of an attack or a leak."""
+        labels = self._finding_labels.bound(signals.SECURITY_FINDINGS.labels_of(attributes))
+        self._findings.add(1, labels.values, context)
+
+    def record_feedback(self, sign: Sign, attributes: Mapping[str, Value]) -> None:
+        """Record what a user said, by its kind and by its weight."""
+        values = self._labels.bound(signals.FEEDBACK.labels_of(attributes)).values
+        self._feedback.add(1, values)
+        unkind = {name: value for name, value in values.items() if name != signals.EVALUATION_LABEL.name}
+        self._feedback_weight.add(sign.weight, unkind)
+        self._feedback_satisfaction.add(sign.weight * sign.satisfaction, unkind)
+
+    def settle(self) -> None:
+        """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""
+        sums, self._sums = self._sums, {}
+        for (counter, labels, more), each in sums.items():
+            counter.add(each.amount, {**labels.values, **dict(more)}, each.context)
+
+    def forget(self) -> None:
+        """In a child made by fork: what was counted is the parent's."""
+        self._losses.clear()
+        self._sums.clear()
+
+    def _record_times(self, call: Call, labels: Labels, context: Context) -> None:
+        ended: More = ((signals.OUTCOME.name, call.outcome),)
+        if call.error_type:
+            error = signals.ERROR_TYPE.name
+            ended = (*ended, (error, self._labels.bound_value(error, call.error_type)))
+        if call.batch:
+            self._add(self._batch_calls, 1, labels, context, ended)
+            return
+        self._duration.record(call.duration, labels, context, ended)
+        if call.time_to_first_token is not None:
+            self._time_to_first_token.record(call.time_to_first_token, labels, context)
+        if (rate := call.output_tokens_per_second) is not None:
+            self._output_rate.record(rate, labels, context)
+
+    def _record_tokens(self, call: Call, labels: Labels, context: Context) -> None:
+        tokens = call.tokens
+        if tokens.input:
+            self._tokens.record(tokens.input, labels, context, _INPUT)
+        if tokens.output:
+            self._tokens.record(tokens.output, labels, context, _OUTPUT)
+        parts: tuple[tuple[str, float], ...] = (
+            ("cached", tokens.cached),
+            ("cache_write", tokens.cache_write),
+            ("reasoning", tokens.reasoning),
+            *((_KINDS[name], count) for name, count in call.usage.items() if name in _KINDS),
+        )
+        for kind, amount in parts:
+            if amount:
+                self._add(self._tokens_detail, amount, labels, context, ((signals.TOKEN_TYPE.name, kind),))
+
+    def _record_price(self, price: Price, labels: Labels, context: Context) -> None:
+        self._priced = True
+        if price.amount is not None:
+            self._add(self._cost, float(price.amount), labels, context)
+        if price.unpriced:
+            self._add(self._unpriced, 1, labels, context, ((signals.UNPRICED.name, price.unpriced),))
+        if price.estimated is not None:
+            self._add(self._estimated_cost, float(price.estimated), labels, context)
+
+    def _record_exchange(self, call: Call, labels: Labels, context: Context) -> None:
+        if call.exchange.retries:
+            self._add(self._retries, call.exchange.retries, labels, context)
+        for phase, seconds in call.exchange.phases.items():
+            self._add(self._phases, seconds, labels, context, ((signals.PHASE.name, phase),))
+        self._quotas.note(call)
+
+    def _add(
+        self, counter: CounterInstrument, amount: float, labels: Labels, context: Context, more: More = ()
+    ) -> None:
+        key = (counter, labels, more)
+        found = self._sums.get(key)
+        if found is None:
+            self._sums[key] = _Sum(amount, context)
+        else:
+            found.amount += amount
+            found.context = context
+
+    def _observe_prices_age(self, _options: CallbackOptions) -> Iterable[Observation]:
+        """Once there are calls to price: a process without any has nothing to export."""
+        age = self._prices_age() if self._priced else None
+        return [] if age is None else [Observation(age)]
+
+    def _observe_in_flight(self, _options: CallbackOptions) -> Iterable[Observation]:
+        names = (signals.PROVIDER.name, signals.REQUEST_MODEL.name)
+        return [
+            Observation(count, self._labels.bound(dict(zip(names, values, strict=True))).values)
+            for values, count in self._open_calls.by_model().items()
+        ]
+
+    def _observe_dropped(self, _options: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(count, {_DROPPED_KIND: kind}) for kind, count in list(self._losses.items())]
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What is to be added to one series of a counter; ``context`` is that of the last call, for the exemplar."""
+
+    amount: float
+    context: Context
+
+
+def _call_labels(call: Call) -> dict[str, str]:
+    labels = {
+        signals.OPERATION.name: call.operation,
+        signals.PROVIDER.name: call.provider,
+        signals.REQUEST_MODEL.name: call.request_model,
+        signals.RESPONSE_MODEL.name: call.response_model,
+    }
+    for name in _ATTRIBUTION_LABELS:
+        if name in call.attribution:
+            labels[name] = str(call.attribution[name])
+    return {name: value for name, value in labels.items() if value}
+
+
+_ATTRIBUTION_LABELS: Final = tuple(
+    label.name for label in (signals.FEATURE, signals.TEAM, signals.TENANT, signals.ENDPOINT)
+)
+
+
+def _histogram(meter: Meter, metric: signals.Metric, *, exemplars: bool = True) -> QuickHistogram:
+    return QuickHistogram(
+        meter.create_histogram(
+            metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
+        ),
+        exemplars=exemplars,
+    )
+
+
+def _counter(meter: Meter, metric: signals.Metric) -> CounterInstrument:
+    return meter.create_counter(metric.name, metric.unit, metric.meaning)
+
+
+def _observe(meter: Meter, metric: signals.Metric, observe: Callable[[CallbackOptions], Iterable[Observation]]) -> None:
+    meter.create_observable_gauge(metric.name, [observe], metric.unit, metric.meaning)

@@ -1,0 +1,1 @@
+"""The life of the process: the background thread, forked children, signals, files."""

@@ -1,0 +1,102 @@
+"""What the alerts of a replayed month are worth."""
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from rich.console import Console
+from rich.table import Table
+
+from stack.replay.engine import Firing
+from stack.replay.incidents import INCIDENTS, Incident
+from stack.replay.traffic import START
+
+_SHIFT: Final = timedelta(hours=8)
+_MOST_A_SHIFT: Final = 4
+_MOST_WARNINGS_A_WEEK: Final = 2
+_AFTERMATH: Final = timedelta(hours=1)
+"""An alert that begins so soon after an incident still tells of it: windows look back."""
+
+
+def quiet(firings: Sequence[Firing], days: float, console: Console) -> bool:
+    """Print what was told in a month in which nothing happened; whether that is little enough."""
+    told = messages(firings)
+    pages = [each for each in told if each.severity == "critical"]
+    warnings = [each for each in told if each.severity == "warning"]
+    weekly = Counter((each.begun - START).days // 7 for each in warnings)
+    worst = max(weekly.values(), default=0)
+    console.print(
+        f"A quiet month of {days:g} days: {len(pages)} pages (0 allowed), {len(warnings)} warnings, "
+        f"at most {worst} in a week ({_MOST_WARNINGS_A_WEEK} allowed)"
+    )
+    _list([*pages, *warnings], console)
+    return not pages and worst <= _MOST_WARNINGS_A_WEEK
+
+
+def eventful(firings: Sequence[Firing], days: float, console: Console) -> bool:
+    """Print what was found of the incidents, and what was told besides; whether all were found with few alerts."""
+    told = [each for each in messages(firings) if each.severity in ("critical", "warning")]
+    happened = [incident for incident in INCIDENTS if incident.ends <= START + timedelta(days=days)]
+    table = Table("incident", "found by", "after", title=f"{len(happened)} incidents in {days:g} days")
+    delays: list[float] = []
+    for incident in happened:
+        of_it = [each for each in told if _tells_of(each, incident)]
+        first = next((each for each in of_it if each.name in incident.alerts), None)
+        if first is not None:
+            delays.append((first.begun - incident.begins).total_seconds())
+        after = f"{delays[-1] / 60:.1f} min" if first else ""
+        table.add_row(incident.name, ", ".join(sorted({each.name for each in of_it})) or "nothing", after)
+    console.print(table)
+    right = [each for each in told if any(_tells_of(each, incident) for incident in happened)]
+    others = [each for each in told if each not in right]
+    busiest = _busiest_shift(told)
+    console.print(
+        f"Recall {len(delays)}/{len(happened)}, precision {len(right)}/{len(told)}, "
+        f"median time to detect {statistics.median(delays or [0]) / 60:.1f} min, "
+        f"at most {busiest} alerts in a shift of 8 hours ({_MOST_A_SHIFT} allowed)"
+    )
+    _list(others, console)
+    return len(delays) == len(happened) and busiest <= _MOST_A_SHIFT
+
+
+def messages(firings: Sequence[Firing]) -> list[Firing]:
+    """The first firing of each message: Alertmanager tells of an alert of a service once, until it has ended.
+
+    A warning beside a critical alert of the same name is silenced.
+    """
+    told: list[Firing] = []
+    until: dict[tuple[str, str], datetime] = {}
+    for each in firings:
+        key = (each.name, each.labels.get("service", ""))
+        ends = each.ended or datetime.max.replace(tzinfo=each.begun.tzinfo)
+        if each.begun > until.get(key, START - timedelta(1)) or (
+            each.severity == "critical"
+            and not any(
+                other.severity == "critical"
+                and (other.name, other.labels.get("service", "")) == key
+                and other.begun >= each.begun - timedelta(hours=1)
+                for other in told
+            )
+        ):
+            told.append(each)
+        until[key] = max(ends, until.get(key, ends))
+    return told
+
+
+def _tells_of(firing: Firing, incident: Incident) -> bool:
+    mine = firing.labels.get("job", incident.service) == incident.service
+    return mine and incident.begins <= firing.begun <= incident.ends + _AFTERMATH
+
+
+def _busiest_shift(told: Sequence[Firing]) -> int:
+    return max(Counter((each.begun - START) // _SHIFT for each in told).values(), default=0)
+
+
+def _list(firings: Sequence[Firing], console: Console) -> None:
+    for each in firings:
+        where = ", ".join(
+            value for name, value in each.labels.items() if name not in ("alertname", "severity", "team", "service")
+        )
+        console.print(f"  {each.begun:%a %d %b %H:%M} {each.severity} {each.name} ({where})")

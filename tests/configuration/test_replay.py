@@ -1,0 +1,79 @@
+"""Made-up traffic through the real rules, on Prometheus' own engine."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from stack.replay import report, traffic
+from stack.replay.engine import Firing, ReplayError
+from stack.replay.engine import replay as run
+from stack.replay.incidents import Incident
+from stack.replay.traffic import START, STEP, Change
+from stack.settings import Settings
+
+SETTINGS = Settings.load()
+RULES = sorted((SETTINGS.root / "prometheus" / "rules").glob("*.yaml"))
+BUSY = [replace(calls, night=1.0) for calls in traffic.SERVICES[:2]]  # the replays begin at midnight
+FAILURE = Incident(
+    name="everything fails",
+    service="shop",
+    begins=START + timedelta(hours=2),
+    lasts=timedelta(minutes=5),
+    alters=lambda calls: replace(calls, failing=1.0),
+    alerts=frozenset({"GenAIErrorBurst"}),
+)
+
+
+def firings(days: float, changes: Sequence[Change] = ()) -> list[Firing]:
+    labels, steps = traffic.labels_and_steps(days, seed=1, changes=changes, services=BUSY)
+    program = SETTINGS.binaries / "replay"
+    return run(program, RULES, labels, steps, start=START, step=STEP)
+
+
+def test_some_quiet_hours_give_neither_page_nor_warning() -> None:
+    told = firings(3 / 24)
+    assert report.quiet(told, 3 / 24, Console(quiet=True))
+    assert [each for each in told if each.severity in ("critical", "warning")] == []
+
+
+def test_a_failure_is_told_within_a_minute_and_ends() -> None:
+    told = [each for each in firings(2.5 / 24, [FAILURE.change]) if each.name == "GenAIErrorBurst"]
+    assert [each.labels["job"] for each in told] == ["shop"]
+    assert timedelta() <= told[0].begun - FAILURE.begins <= timedelta(minutes=1)
+    assert told[0].ended is not None
+
+
+def test_the_same_seed_gives_the_same_traffic() -> None:
+    once, again = (list(traffic.labels_and_steps(1 / 24, seed=7)[1]) for _ in range(2))
+    assert once == again
+    assert once != list(traffic.labels_and_steps(1 / 24, seed=8)[1])
+
+
+def test_counters_only_grow_but_for_deploys() -> None:
+    labels, steps = traffic.labels_and_steps(5, seed=1, services=traffic.SERVICES[:1])
+    counts = [index for index, each in enumerate(labels) if each["__name__"].endswith("_count")]
+    before: Sequence[float | None] = [None] * len(labels)
+    deploys = 0
+    for values in steps:
+        for index in counts:
+            now, earlier = values[index], before[index]
+            assert now is None or earlier is None or now >= earlier
+        deploys += (values[counts[0]] is None) != (before[counts[0]] is None)
+        before = values
+    assert deploys >= 2
+
+
+def test_a_missing_engine_a_broken_rule_and_bad_samples_are_said_in_one_sentence(tmp_path: Path) -> None:
+    labels, steps = [{"__name__": "up", "job": "x"}], [[1.0], [1.0]]
+    with pytest.raises(ReplayError, match=r"absent cannot be run \(No such file or directory\): build it"):
+        run(tmp_path / "absent", RULES, labels, steps, start=START, step=STEP)
+    broken = tmp_path / "rules.yaml"
+    broken.write_text("groups: [{name: x, rules: [{alert: X, expr: 'up +'}]}]")
+    with pytest.raises(ReplayError, match=r"^replay: .*parse error"):
+        run(SETTINGS.binaries / "replay", [broken], labels, steps, start=START, step=STEP)
+    with pytest.raises(ReplayError, match=r"^replay: 2 values for 1 series at 2026-01-05T00:00:00Z$"):
+        run(SETTINGS.binaries / "replay", RULES, labels, [[1.0, 2.0]], start=START, step=STEP)
