@@ -30,6 +30,8 @@ class Receiver:
     """Paths that are answered with an error of the server."""
     hanging: set[str] = field(default_factory=set)
     """Paths that are not answered for as long as anyone waits."""
+    accepted: list[str] = field(default_factory=list)
+    """The paths of the requests that were answered as Alertmanager wishes, in the end."""
     faults: list[str] = field(default_factory=list)
     """What is wrong with a request by the published format of its API."""
 
@@ -62,6 +64,8 @@ def http_receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
+            if self.path not in receiver.failing:
+                receiver.accepted.append(self.path)
 
         do_PUT = do_POST  # noqa: N815 -- its name
 

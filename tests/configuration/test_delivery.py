@@ -242,8 +242,7 @@ def test_a_failing_receiver_is_tried_again_counted_and_reached_once_it_is_back(f
             wait_for(lambda: re.search(counter, httpx.get(metrics).text), seconds=60)
             assert in_inbox(settings, "firing", "critical")
             getattr(receiver, fault).clear()
-            tried = len(receiver.bodies("/slack"))
-            wait_for(lambda: len(receiver.bodies("/slack")) > tried, seconds=60)
+            wait_for(lambda: "/slack" in receiver.accepted, seconds=60)
 
 
 def test_the_dead_mans_switch_beats_outside_and_nowhere_else(tmp_path: Path) -> None:
@@ -322,7 +321,11 @@ def test_the_table_of_what_silences_what(
         ]
         return found if found["state"] != "unprocessed" else None
 
-    assert bool(wait_for(state, seconds=40)["inhibitedBy"]) is silenced
+    try:
+        assert bool(wait_for(state, seconds=40)["inhibitedBy"]) is silenced
+    finally:  # a server that is down silences alerts of other cases, too
+        others = {name: value for name, value in source.items() if name != "severity"}
+        post(settings, source.get("severity", "critical"), ended=True, **others, **environment)
 
 
 @pytest.fixture(scope="module")
