@@ -1,6 +1,7 @@
 """The channels that alerts go to besides the inbox, read from one file that users edit and checked down to the line."""
 
 import re
+import zoneinfo
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,8 @@ SEVERITIES: Final[tuple[Severity, ...]] = get_args(Severity)
 Kind = Literal["pagerduty", "slack", "email", "jira", "webhook"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+WEEKDAYS: Final[tuple[Weekday, ...]] = get_args(Weekday)
 
 CA: Final = "ca.pem"
 """Below secrets/, though it is none: the one folder that Alertmanager is given."""
@@ -67,6 +70,27 @@ class Text(str):
     __slots__ = ()
 
 
+class Interval(str):
+    """A Prometheus duration with one unit, such as ``1m``."""
+
+    __slots__ = ()
+
+
+class Clock(str):
+    """A time of day from ``00:00`` to ``24:00``."""
+
+    __slots__ = ()
+
+
+class TimeZone(str):
+    """A name such as ``Europe/Berlin``."""
+
+    __slots__ = ()
+
+
+UTC: Final = TimeZone("UTC")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:
     """What every channel has: whether it is used, for which alerts, and whose certificates it trusts."""
@@ -108,6 +132,40 @@ class Jira(Channel):
     project: ProjectKey
     issue_type: Text
     resolve_transition: Transition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """An outside service that raises the alarm when it no longer hears anything."""
+
+    enabled: bool
+    every: Interval
+    own_ca: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MuteTime:
+    """A time of day at which alerts are kept from the channels; it may go beyond midnight."""
+
+    severities: tuple[Severity, ...]
+    from_: Clock
+    to: Clock
+    weekdays: tuple[Weekday, ...] = WEEKDAYS
+    """Those on which it begins."""
+    time_zone: TimeZone = UTC
+
+    def __post_init__(self) -> None:
+        if not self.severities:
+            raise FaultError("severities", "must name at least one of warning, info")
+        if "critical" in self.severities:
+            raise FaultError("severities", "must not name critical, which is told at any time: for planned work there "
+                             "are silences, which end by themselves")  # fmt: skip
+        if not self.weekdays:
+            raise FaultError("weekdays", f"must name at least one of {', '.join(WEEKDAYS)}")
+        if self.from_ == self.to:
+            raise FaultError("to", "must differ from `from`; a whole day is from 00:00 to 24:00")
+        if self.from_ == "24:00":
+            raise FaultError("from", "must be before 24:00")
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +213,7 @@ class Secret:
 
     name: str
     """Its name below secrets/."""
-    kind: Kind
+    kind: Kind | Literal["heartbeat"]
     content: str
     """What it contains, for a reader."""
 
@@ -169,6 +227,8 @@ class Channels:
     email: Email
     jira: Jira
     webhook: Channel
+    heartbeat: Heartbeat
+    mute_times: dict[Team, MuteTime]
     teams: dict[Team, OwnChannels]
     escalation: Escalation = Escalation()
 
@@ -209,10 +269,17 @@ class Channels:
                 for owner in (None, *self.teams):
                     if secret := self.secret(kind, owner):
                         yield secret
-        for kind in KINDS:
-            if self.of(kind).enabled and self.of(kind).own_ca:
-                yield Secret(CA, kind, "the certificate of your own authority (PEM)")
-                break  # one file for all channels
+        if self.heartbeat.enabled:
+            yield HEARTBEAT
+        own_ca = [kind for kind in KINDS if self.of(kind).enabled and self.of(kind).own_ca]
+        if own_ca:
+            yield Secret(CA, own_ca[0], _CA_CONTENT)  # one file for all of them
+        elif self.heartbeat.enabled and self.heartbeat.own_ca:
+            yield Secret(CA, "heartbeat", _CA_CONTENT)
+
+    def muted(self, severity: Severity) -> tuple[Team, ...]:
+        """The names of the mute times of a severity."""
+        return tuple(name for name, mute in self.mute_times.items() if severity in mute.severities)
 
     def secret(self, kind: Kind, team: Team | None = None) -> Secret | None:
         """The secret of a channel, or of a team's own one; nothing where none is needed.
@@ -229,6 +296,8 @@ class Channels:
         return Secret(f"{team}-{name}", kind, f"{content}, for team {team},")
 
 
+HEARTBEAT: Final = Secret("heartbeat-url", "heartbeat", "the address that the outside service gave you")
+_CA_CONTENT: Final = "the certificate of your own authority (PEM)"
 _SECRETS: Final[Mapping[Kind, tuple[str, str]]] = {
     "pagerduty": ("pagerduty-routing-key", "the integration key of a PagerDuty service"),
     "slack": ("slack-webhook-url", "the address of an incoming webhook of Slack"),
@@ -264,9 +333,17 @@ def secret_fault(secret: Secret, directory: Path) -> str:
         return "is empty"
     if secret.name == CA:
         return "" if "-----BEGIN CERTIFICATE-----" in text else "does not contain a certificate in PEM format"
-    if secret.kind in ("slack", "webhook") and not re.fullmatch(r"https?://\S+", text):
+    if secret.kind == "pagerduty" and not re.fullmatch(r"\w{32}", text):
+        return "does not contain an integration key, which has 32 letters and digits"
+    if secret.kind in ("slack", "webhook", "heartbeat") and not re.fullmatch(r"https?://\S+", text):
         return "does not contain an http or https address"
     return ""
+
+
+def _time_zone(text: str) -> TimeZone:
+    if text not in zoneinfo.available_timezones():
+        raise ValueError(text)
+    return TimeZone(text)
 
 
 def _truth(text: str) -> bool:
@@ -279,6 +356,13 @@ _SCALARS: Final[Mapping[type, Scalar]] = {
     bool: ("true or false", _truth),
     Kind: (f"one of {', '.join(KINDS)}", matching(re.compile("|".join(KINDS)), str)),  # type: ignore[dict-item]
     Severity: (f"one of {', '.join(SEVERITIES)}", matching(re.compile("|".join(SEVERITIES)), str)),  # type: ignore[dict-item]
+    Weekday: (f"one of {', '.join(WEEKDAYS)}", matching(re.compile("|".join(WEEKDAYS)), str)),  # type: ignore[dict-item]
+    Interval: ('a duration such as "30s" or "1m"', matching(re.compile(r"[1-9]\d*[smh]"), Interval)),
+    Clock: (
+        "a time of day such as 07:30, in quotes",
+        matching(re.compile(r"([01]\d|2[0-3]):[0-5]\d|24:00"), Clock),
+    ),
+    TimeZone: ("a time zone such as Europe/Berlin", _time_zone),
     Team: (
         "a name of letters, digits, dashes and underscores",
         matching(re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*"), Team),

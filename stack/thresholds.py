@@ -463,6 +463,56 @@ class UserFeedback:
 
 
 @dataclass(frozen=True, slots=True)
+class Fill(Limits):
+    """A share of a whole."""
+
+    def __post_init__(self) -> None:
+        _require_share(warning=self.warning, critical=self.critical)
+        Limits.__post_init__(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Lost(Limits):
+    """A share of items of telemetry, and the least number of lost items that counts."""
+
+    min_items: int
+
+    def __post_init__(self) -> None:
+        _require_share(warning=self.warning, critical=self.critical)
+        Limits.__post_init__(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """Free space, as shares of the disk, and how far its end is foreseen."""
+
+    critical_below: float
+    forecast_below: float
+    warning_within: Duration
+    critical_within: Duration
+
+    def __post_init__(self) -> None:
+        for key in ("critical_below", "forecast_below"):
+            if getattr(self, key) >= 1:
+                raise FaultError(key, "is a share and must be below 1 (5 % is 0.05)")
+
+
+@dataclass(frozen=True, slots=True)
+class PricesAge:
+    """How old the newest price of the table may be."""
+
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """For how long an application may send nothing, and how long before it must have been sending."""
+
+    after: Duration
+    within: Duration
+
+
+@dataclass(frozen=True, slots=True)
 class Thresholds:
     """The whole file; its comments explain each value."""
 
@@ -509,6 +559,12 @@ class Thresholds:
     quality: Quality
     feedback: UserFeedback
     escalation: Escalation
+    collector_queue: Fill
+    telemetry_lost: Lost
+    store_errors: Limit
+    disk: Disk
+    prices_age: PricesAge
+    application_silent: Silent
 
     def __post_init__(self) -> None:
         if INTERACTIVE in self.latency_of:

@@ -89,6 +89,9 @@ _OUTCOME_COLOURS: Final = {
     "cancelled": GREY,
 }
 
+_FIRING: Final = 'ALERTS{alertstate="firing",alertname!="GenAIWatchdog"}'
+"""Prometheus' own series of its alerts, without the dead man's switch, which always fires."""
+
 _NO_CALLS: Final = "No calls in this time range"
 
 _QUALITY: Final = Limits(warning=0.7, critical=0.5, low_is_bad=True)
@@ -204,7 +207,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             empty="No calls with a user",
         ),
         figure(
-            Metrics('count(ALERTS{alertstate="firing"}) or vector(0)', instant=True),
+            Metrics(f"count({_FIRING}) or vector(0)", instant=True),
             title="Firing alerts",
             description="Alerts that are firing now, on the applications and on the stack itself. "
             "Next: the table of alerts below.",
@@ -470,8 +473,7 @@ def _users() -> str:
 def _alerts() -> str:
     """1 for what fires, 0 for what fired within the time range. ALERTS is Prometheus' own series of its alerts."""
     by = "by (alertname, severity, job)"
-    firing = 'ALERTS{alertstate="firing"}'
-    return f"max {by} ({firing}) or 0 * max {by} (max_over_time({firing}[{RANGE}]))"
+    return f"max {by} ({_FIRING}) or 0 * max {by} (max_over_time({_FIRING}[{RANGE}]))"
 
 
 def _lines(records: str, columns: Sequence[Column], *, newest: int) -> Lines:

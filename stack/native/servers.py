@@ -172,6 +172,7 @@ def metrics_addresses(settings: Settings) -> dict[str, str]:
         "jaeger": settings.jaeger_metrics_port,
         "alertmanager": settings.alertmanager_port,
         "inbox": settings.inbox_port,
+        **({"grafana": settings.grafana_port} if shutil.which("grafana") else {}),
     }
     return {job: f"127.0.0.1:{port}" for job, port in ports.items()}
 

@@ -1,17 +1,95 @@
-"""Alerts on the servers of this stack itself."""
+"""Alerts on this stack itself, on what applications fail to send it, and the dead man's switch.
 
-from stack.rules.model import Alert, Group
-from stack.thresholds import Duration, Thresholds
+The names of the servers' metrics are theirs. The Collector's own counters end without `_total`, those of Jaeger, which
+is built on an older Collector, with it.
+"""
+
+from collections.abc import Iterable
+
+from genai_observability.signals import DROPPED, PRICES_AGE
+
+from stack.rules.model import Alert, Group, Recording, percent
+from stack.rules.promql import SERVICE, labels, series, total
+from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 SERVERS = ("collector", "prometheus", "loki", "alertmanager", "inbox")
 """Scraped in every installation; the label ``job`` of a scrape target is the server's name."""
 TRACE_STORES = ("jaeger", "tempo")
 """One of them keeps the traces, depending on how the stack is run."""
+VIEWER = "grafana"
+"""Shows everything and keeps nothing; it is there in containers, and natively where it is installed."""
+
+WATCHDOG = "GenAIWatchdog"
+"""Always firing: whoever no longer hears it outside knows that no alert would come through."""
+
+_STACK = "observability-stack"
+_SERVER = {"server": "{{ $labels.job }}"}
+_KINDS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
+"""What the Collector calls the items of each signal in the names of its metrics."""
+
+_LOST = "job_signal:genai_stack_lost:increase15m"
+_SENT = "job_signal:genai_stack_sent:increase15m"
+
+_LOSING_NOW = (
+    "prometheus_tsdb_wal_writes_failed_total",
+    "loki_ingester_wal_disk_full_failures_total",
+)
+"""What is accepted now is gone if the server ends."""
+_UNHEALTHY = (
+    "prometheus_tsdb_wal_corruptions_total",
+    "prometheus_tsdb_wal_truncations_failed_total",
+    "prometheus_tsdb_checkpoint_creations_failed_total",
+    "prometheus_tsdb_head_truncations_failed_total",
+    "prometheus_tsdb_mmap_chunk_corruptions_total",
+    "prometheus_tsdb_compactions_failed_total",
+    "prometheus_tsdb_reloads_failures_total",
+    "loki_ingester_checkpoint_creations_failed_total",
+    "loki_ingester_chunks_flush_failures_total",
+    "tempodb_blocklist_poll_errors_total",
+    "tempodb_compaction_errors_total",
+    "alertmanager_nflog_maintenance_errors_total",
+    "alertmanager_silences_maintenance_errors_total",
+)
+"""Old data may be damaged, or files are not cleaned up and will fill the disk."""
 
 
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
-    """One group: a server that is down."""
-    return (Group(name="genai_stack_health", interval=Duration("5s"), rules=(_server_down(thresholds),)),)
+    """A server that is down and the dead man's switch, at once; everything that announces itself, with patience."""
+    return (
+        Group(
+            name="genai_stack_health",
+            interval=Duration("5s"),
+            rules=(_server_down(thresholds), _viewer_down(thresholds), _notifications_failing(), _watchdog()),
+        ),
+        Group(
+            name="genai_stack_data",
+            interval=Duration("15s"),
+            rules=(
+                *(_queue_filling(thresholds, severity) for severity in SEVERITIES),
+                _refused(),
+                *_lost_and_sent(),
+                *(_lost(thresholds, severity) for severity in SEVERITIES),
+                _lost_by_an_application(thresholds),
+                _store_errors(thresholds),
+                *(_storage_trouble(severity) for severity in SEVERITIES),
+                *(_disk_filling(thresholds, severity) for severity in SEVERITIES),
+            ),
+        ),
+        Group(
+            name="genai_stack_upkeep",
+            interval=Duration("15s"),
+            rules=(
+                _rules_failing(),
+                _rules_slow(),
+                _configuration_rejected(),
+                _prices_old(thresholds),
+                _application_silent(thresholds),
+            ),
+        ),
+    )
+
+
+# --- At once ---------------------------------------------------------------------------------------------------------
 
 
 def _server_down(thresholds: Thresholds) -> Alert:
@@ -25,9 +103,337 @@ def _server_down(thresholds: Thresholds) -> Alert:
         f'or label_replace(absent(up{{job=~"{traces}"}}), "job", "trace store", "", "")',
         for_=thresholds.server_down.for_,
         why="for: a restart takes less. The scrape (10 s) and the message (2 s) come on top, all within a minute.",
-        service="observability-stack",
-        labels={"server": "{{ $labels.job }}"},
+        service=_STACK,
+        labels=_SERVER,
         summary="The {{ $labels.job }} of the observability stack is down",
         description="Prometheus cannot reach it. Applications are not affected; what they report is kept by the "
         "Collector while it runs and its disk lasts.",
     )
+
+
+def _viewer_down(thresholds: Thresholds) -> Alert:
+    return Alert(
+        name="GenAIStackServerDown",
+        severity="warning",
+        expr=f'up{{job="{VIEWER}"}} == 0',
+        for_=thresholds.server_down.for_,
+        why="for: a restart takes less. A warning: nothing is lost and all alerts come while nobody sees dashboards.",
+        service=_STACK,
+        labels=_SERVER,
+        summary="The {{ $labels.job }} of the observability stack is down",
+        description="The dashboards cannot be opened. Everything is still stored, and alerts still come.",
+    )
+
+
+def _notifications_failing() -> Alert:
+    failed = total("increase(alertmanager_notifications_failed_total[5m])", ("job", "integration"))
+    dropped = total("increase(prometheus_notifications_dropped_total[5m])", ("job",))
+    return Alert(
+        name="GenAINotificationsFailing",
+        severity="critical",
+        # While Alertmanager is away, that has an alert of its own.
+        expr=f'{failed} >= 2\nor {dropped} >= 2 and on () min_over_time(up{{job="alertmanager"}}[5m]) == 1',
+        keep_firing_for=Duration("5m"),
+        why="No `for`: a failure is counted when 10 s (critical) or a minute of attempts did not help, and it takes "
+        "two. keep_firing_for: a channel that works now and then is one alert.",
+        service=_STACK,
+        labels=_SERVER,
+        summary="Messages about alerts do not get through{{ with $labels.integration }} to {{ . }}{{ end }}: "
+        '{{ $value | printf "%.0f" }} failed within 5 minutes',
+        description="People are not told of alerts on this channel. Alertmanager goes on trying; the inbox and the "
+        "other channels still have everything. Without a channel named here, Prometheus cannot hand alerts to "
+        "Alertmanager.",
+    )
+
+
+def _watchdog() -> Alert:
+    return Alert(
+        name=WATCHDOG,
+        severity="info",
+        expr="vector(1)",
+        why="It always fires: the silence is the alarm.",
+        service=_STACK,
+        summary="The way from Prometheus through Alertmanager to the outside works ({{ $value }})",
+        description="Sent every minute to the heartbeat address of stack/channels.yaml and to nobody else. The service "
+        "there raises the alarm when it stops: Prometheus or Alertmanager is dead then, and no other alert would come.",
+    )
+
+
+# --- Data ------------------------------------------------------------------------------------------------------------
+
+
+def _queue_filling(thresholds: Thresholds, severity: Severity) -> Alert:
+    limit = thresholds.collector_queue.at(severity)
+    return Alert(
+        name="GenAICollectorQueueFilling",
+        severity=severity,
+        expr="max by (job, data_type) (otelcol_exporter_queue_size / otelcol_exporter_queue_capacity) "
+        f"> {limit.above:g}",
+        for_=limit.for_,
+        keep_firing_for=Duration("5m"),
+        why="for: a store that restarts is caught up with in less. keep_firing_for: a queue that empties in steps is "
+        "one alert.",
+        service=_STACK,
+        labels={**_SERVER, "signal": "{{ $labels.data_type }}"},
+        summary="The Collector's queue of {{ $labels.data_type }} is {{ $value | humanizePercentage }} full",
+        description="It takes in more than the store behind it accepts. Nothing is lost until the queue is full; then "
+        "applications are made to wait, and drop what they cannot hold.",
+    )
+
+
+def _refused() -> Alert:
+    return Alert(
+        name="GenAITelemetryRefused",
+        severity="warning",
+        expr=_by_signal(f"increase(otelcol_receiver_refused_{kind}[1m])" for kind in _KINDS.values()) + " > 0",
+        for_=Duration("5m"),
+        keep_firing_for=Duration("5m"),
+        why="for: applications send again what was refused, so a moment costs nothing. keep_firing_for: memory that "
+        "goes up and down around the limit is one alert.",
+        service=_STACK,
+        labels={**_SERVER, "signal": "{{ $labels.signal }}"},
+        summary='The Collector refuses {{ $labels.signal }}: {{ $value | printf "%.0f" }} items within a minute',
+        description="Its memory is at the limit. Applications keep what is refused and send it again, "
+        "but not for ever: what does not fit into their queues is lost.",
+    )
+
+
+def _lost_and_sent() -> tuple[Recording, ...]:
+    return (
+        Recording(
+            name=_LOST,
+            expr=_by_signal(_grown(f"otelcol_exporter_send_failed_{kind}", "15m") for kind in _KINDS.values()),
+        ),
+        Recording(
+            name=_SENT, expr=_by_signal(f"increase(otelcol_exporter_sent_{kind}[15m])" for kind in _KINDS.values())
+        ),
+    )
+
+
+def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
+    limit, least = thresholds.telemetry_lost.at(severity), thresholds.telemetry_lost.min_items
+    return Alert(
+        name="GenAITelemetryLost",
+        severity=severity,
+        expr=f"{_LOST} / ({_LOST} + ({_SENT} or 0 * {_LOST})) > {limit.above:g}\nand {_LOST} >= {least}",
+        for_=limit.for_,
+        why="for: the window of 15 minutes is most of the patience.",
+        service=_STACK,
+        labels={**_SERVER, "signal": "{{ $labels.signal }}"},
+        summary="{{ $value | humanizePercentage }} of the {{ $labels.signal }} of the last 15 minutes are lost",
+        description=f"More than {percent(limit.above)} were refused for good by the store, mostly because they are too "
+        "old or too large: nothing sends them again. Figures, logs or traces of this time are incomplete.",
+    )
+
+
+def _lost_by_an_application(thresholds: Thresholds) -> Alert:
+    (kind,) = DROPPED.labels
+    return Alert(
+        name="GenAITelemetryLost",
+        severity="warning",
+        expr=f"{total(_grown(series(DROPPED), '15m'), labels(kind))} >= {thresholds.telemetry_lost.min_items}",
+        why="No `for`: what is lost is lost. The window of 15 minutes keeps it firing while it goes on.",
+        labels={"kind": f"{{{{ $labels.{kind.label} }}}}"},
+        summary=f'{{{{ $labels.job }}}} had to leave out {{{{ $value | printf "%.0f" }}}} items of telemetry '
+        f"({{{{ $labels.{kind.label} }}}}) within 15 minutes",
+        description="The instrumentation gives way before it slows the application down. kind: call, span, log, "
+        "content and batch were too many to hold or not taken by the Collector; label: too many values, counted as "
+        "_other.",
+    )
+
+
+def _store_errors(thresholds: Thresholds) -> Alert:
+    limit = thresholds.store_errors
+    failed = "sum by (job) (increase(otelcol_exporter_send_failed_spans_total[5m]))"
+    shares = (
+        _share('prometheus_http_requests_total{handler="/api/v1/otlp/v1/metrics"', 'code=~"429|5.."'),
+        _share('loki_request_duration_seconds_count{method="POST"', 'status_code=~"429|5.."'),
+        # Jaeger answers that it is unavailable, so that the Collector tries again, and counts the spans.
+        f"{failed} / ({failed} + sum by (job) (increase(otelcol_exporter_sent_spans_total[5m])))",
+        _share('tempo_request_duration_seconds_count{route=~".*Push.*|.*Export.*"', 'status_code=~"error|5.."'),
+    )
+    return Alert(
+        name="GenAIStoreErrors",
+        severity="warning",
+        expr="(\n  " + "\n  or ".join(shares) + f"\n) > {limit.above:g}",
+        for_=limit.for_,
+        keep_firing_for=Duration("5m"),
+        why="for: the Collector sends again, so a moment costs nothing. keep_firing_for: errors that come and go are "
+        "one alert.",
+        service=_STACK,
+        labels=_SERVER,
+        summary="The {{ $labels.job }} fails to store {{ $value | humanizePercentage }} of what it is sent",
+        description="It answers with errors of its own or that it is sent too much. The Collector keeps the data and "
+        "sends it again while its queue has room.",
+    )
+
+
+def _storage_trouble(severity: Severity) -> Alert:
+    faults = _LOSING_NOW if severity == "critical" else _UNHEALTHY
+    increases = "\n  or ".join(
+        f'label_replace(sum by (job) (increase({fault}[15m])), "fault", "{fault}", "", "")' for fault in faults
+    )
+    return Alert(
+        name="GenAIStorageTrouble",
+        severity=severity,
+        expr=f"(\n  {increases}\n) > 0",
+        keep_firing_for=Duration("5m"),
+        why="No `for`: none of these counters ever grows in a healthy server. keep_firing_for: a fault met now and "
+        "then is one alert.",
+        service=_STACK,
+        labels={**_SERVER, "fault": "{{ $labels.fault }}"},
+        summary="The {{ $labels.job }} has trouble with its files: {{ $labels.fault }} grew by "
+        '{{ $value | printf "%.0f" }}',
+        description="What it is sent now is not safe on disk: it is gone if the server ends."
+        if severity == "critical"
+        else "Something on its disk is damaged or cannot be cleaned up. Old data may be missing from answers, "
+        "or files pile up until the disk is full.",
+    )
+
+
+def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
+    disk = thresholds.disk
+    horizon, window = (disk.critical_within, "1h") if severity == "critical" else (disk.warning_within, "6h")
+    share = "inbox_disk_free_bytes / inbox_disk_size_bytes"
+    soon = (
+        f"{share} < {disk.forecast_below:g}\n"
+        f"and predict_linear(inbox_disk_free_bytes[{window}], {_seconds(horizon)}) < 0\n"
+        "and inbox_disk_free_bytes offset 1h"
+    )
+    now = f"{share} < {disk.critical_below:g}\nor " if severity == "critical" else ""
+    return Alert(
+        name="GenAIDiskFilling",
+        severity=severity,
+        expr=f"{now}{soon}",
+        for_=Duration("5m"),
+        keep_firing_for=Duration("10m"),
+        why="for: merging files needs room for a moment. keep_firing_for: deleting old data moves the forecast to and "
+        "fro; that is one alert.",
+        service=_STACK,
+        labels=_SERVER,
+        summary="{{ $value | humanizePercentage }} of the stack's disk is free, and it fills up",
+        description=f"At the pace of the last {window.replace('1h', 'hour').replace('6h', '6 hours')} it is full "
+        f"within {horizon}{f', or less than {percent(disk.critical_below)} is free' if now else ''}. "
+        "A full disk stops Prometheus, Loki, the traces and the Collector's queue at once.",
+    )
+
+
+# --- Upkeep ----------------------------------------------------------------------------------------------------------
+
+
+def _rules_failing() -> Alert:
+    failed = "\n  or ".join(
+        total(f"increase({metric}[5m])", ("job", "rule_group"))
+        for metric in ("prometheus_rule_evaluation_failures_total", "loki_prometheus_rule_evaluation_failures_total")
+    )
+    return Alert(
+        name="GenAIRulesFailing",
+        severity="warning",
+        expr=f"{_group_name(failed)} > 0",
+        for_=Duration("2m"),
+        keep_firing_for=Duration("5m"),
+        why="for: queries fail while a server starts. keep_firing_for: a rule that fails now and then is one alert.",
+        service=_STACK,
+        labels={**_SERVER, "group": "{{ $labels.group }}"},
+        summary='{{ $value | printf "%.0f" }} evaluations of the rules {{ $labels.group }} failed within 5 minutes',
+        description="The alerts of this group cannot fire, nor end, while their rules fail.",
+    )
+
+
+def _rules_slow() -> Alert:
+    last, interval = "prometheus_rule_group_last_duration_seconds", "prometheus_rule_group_interval_seconds"
+    return Alert(
+        name="GenAIRulesSlow",
+        severity="warning",
+        expr=f"{_group_name(f'{last} / {interval}')} > 1",
+        for_=Duration("2m"),
+        keep_firing_for=Duration("5m"),
+        why="for: the first evaluations after a start read everything from disk. keep_firing_for: times around the "
+        "limit are one alert.",
+        service=_STACK,
+        labels={**_SERVER, "group": "{{ $labels.group }}"},
+        summary="The rules {{ $labels.group }} take {{ $value | humanizePercentage }} of their interval",
+        description="Evaluations are left out: the alerts of this group come late, and its recorded series have gaps.",
+    )
+
+
+def _configuration_rejected() -> Alert:
+    return Alert(
+        name="GenAIConfigurationRejected",
+        severity="warning",
+        expr="prometheus_config_last_reload_successful == 0\nor alertmanager_config_last_reload_successful == 0",
+        for_=Duration("1m"),
+        why="for: a file may be written in two steps.",
+        service=_STACK,
+        labels=_SERVER,
+        summary="The {{ $labels.job }} rejects its new configuration",
+        description="It goes on with the one before. Changes of rules, targets or channels have no effect, and the "
+        "next start will fail.",
+    )
+
+
+def _prices_old(thresholds: Thresholds) -> Alert:
+    days = thresholds.prices_age.days
+    return Alert(
+        name="GenAIPricesOld",
+        severity="warning",
+        expr=f"max by ({', '.join(SERVICE)}) ({series(PRICES_AGE)}) > {days * 86_400}",
+        for_=Duration("10m"),
+        why="for: a matter of weeks. A table that is refreshed at the start of a process replaces the old one by then.",
+        summary="The newest price that {{ $labels.job }} calculates with was checked {{ $value | humanizeDuration }} "
+        "ago",
+        description=f"More than {days} days. Providers change prices meanwhile: what the calls cost may be wrong, and "
+        "new models have no price.",
+    )
+
+
+def _application_silent(thresholds: Thresholds) -> Alert:
+    silent = thresholds.application_silent
+    calls = "job:genai_calls:rate5m"
+    return Alert(
+        name="GenAIApplicationSilent",
+        severity="warning",
+        # Instances are exported for as long as their process lives, with calls or without, and together they are the
+        # service: the last one has gone. The rate itself outlives the last sample by its window of 5 minutes.
+        expr=f"time() - max_over_time(timestamp({calls})[{silent.within}:1m]) + 300 > {_seconds(silent.after)}\n"
+        f"and last_over_time({calls}[{silent.within}] offset {2 * _seconds(silent.within)}s)",
+        for_=Duration("2m"),
+        why="for: after an outage of Prometheus itself, the Collector delivers what it has kept within this time.",
+        summary="{{ $labels.job }} has sent nothing for {{ $value | humanizeDuration }}",
+        description=f"It sent its metrics for more than {silent.within} before. All its instances have ended, or "
+        f"cannot reach the Collector. The alert ends when it is heard again, or {silent.within} after it fell silent.",
+    )
+
+
+# --- Pieces ----------------------------------------------------------------------------------------------------------
+
+
+def _by_signal(exprs: Iterable[str]) -> str:
+    """The sums of one expression a signal, told apart by the label ``signal``."""
+    return "(\n  " + "\n  or ".join(
+        f'label_replace(sum by (job) ({expr}), "signal", "{signal}", "", "")'
+        for signal, expr in zip(_KINDS, exprs, strict=True)
+    ) + "\n)"  # fmt: skip
+
+
+def _grown(selector: str, window: str) -> str:
+    """By how much a counter grew that does not exist before its first event; `increase` would miss that one.
+
+    A series is new when the day before had none: Prometheus may have been away for a while.
+    """
+    new = f"last_over_time({selector}[{window}]) unless last_over_time({selector}[1d] offset {window})"
+    return f"({new}) or increase({selector}[{window}])"
+
+
+def _share(selector: str, failed: str) -> str:
+    """The share of requests within 5 minutes that failed; the selector's brace is open."""
+    return f"sum by (job) (increase({selector},{failed}}}[5m])) / sum by (job) (increase({selector}}}[5m]))"
+
+
+def _group_name(expr: str) -> str:
+    """The name of a group of rules instead of `file;name`."""
+    return f'label_replace(\n  {expr},\n  "group", "$1", "rule_group", ".*;(.*)"\n)'
+
+
+def _seconds(duration: Duration) -> int:
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]

@@ -40,6 +40,7 @@ def test_amtool_accepts_the_configuration() -> None:
         ({"severity": "warning", "alertname": "GenAIUnpricedModel"}, "inbox"),
         ({"severity": "info"}, "inbox"),
         ({}, "inbox"),
+        ({"severity": "info", "alertname": "GenAIWatchdog"}, "nobody"),
     ],
 )
 def test_an_alert_goes_to_its_receiver(labels: dict[str, str], receivers: str) -> None:

@@ -4,27 +4,19 @@ import base64
 import json
 import re
 import shutil
-import socket
-import ssl
 import stat
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes, policy
-from email.message import EmailMessage
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import yaml
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from stack.alerting.__main__ import main
 from stack.alerting.configuration import GENERATED, SECRETS, alertmanager_yml
@@ -34,6 +26,7 @@ from stack.native.configuration import prepare
 from stack.native.servers import servers
 from stack.secret_files import prepare as prepare_secrets
 from stack.settings import Settings
+from tests.receivers import Mailbox, http_receiver, mail_server, tls_of
 from tests.stores import settings_at
 
 SETTINGS = Settings.load()
@@ -46,6 +39,8 @@ teams:
   search: {pagerduty: true, slack: true, email: search@example.com}
   growth: {jira: GROW, webhook: true}
 """
+
+NIGHTS = 'mute_times:\n  nights:\n    severities: [warning]\n    from: "20:00"\n    to: "07:00"\n'
 
 
 def channel_file(*enabled: str, teams: str = "teams: {}\n", **values: str) -> str:
@@ -72,8 +67,13 @@ def load(tmp_path: Path, text: str) -> Channels:
 def put_secrets(channels: Channels, directory: Path, **contents: str) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     for secret in channels.secrets():
-        default = "http://127.0.0.1:9/" if secret.name.endswith("url") else "a key"
+        default = "http://127.0.0.1:9/" if secret.name.endswith("url") else "0123456789abcdef" * 2
         (directory / secret.name).write_text(contents.get(re.sub(r"\W", "_", secret.name), default) + "\n")
+
+
+def receivers_of(text: str) -> list[dict[str, Any]]:
+    """The receivers that have channels."""
+    return [each for each in yaml.safe_load(text)["receivers"] if each["name"] not in ("inbox", "nobody", "heartbeat")]
 
 
 def amtool(*arguments: str | Path) -> str:
@@ -90,8 +90,9 @@ def test_as_shipped_every_channel_is_off_and_the_inbox_is_the_only_receiver() ->
     channels = Channels.load()
     assert not any(channels.of(kind).enabled for kind in KINDS)
     assert list(channels.secrets()) == []
-    (receiver,) = yaml.safe_load(CONFIGURATION.read_text())["receivers"]
-    assert receiver["name"] == "inbox"
+    inbox, nobody = yaml.safe_load(CONFIGURATION.read_text())["receivers"]
+    assert inbox["name"] == "inbox"
+    assert nobody == {"name": "nobody"}
 
 
 def test_the_default_severities_are_those_of_the_requirements() -> None:
@@ -112,8 +113,18 @@ def test_the_default_severities_are_those_of_the_requirements() -> None:
         ("to: alerts@example.com", "to: Alerts", "email.to must be an e-mail address such as alerts@example.com"),
         ("example.com:587", "example.com", "email.server must be a server and its port, such as smtp.example.com:587"),
         ("project: OPS", "project: ops", "jira.project must be the key of a Jira project, such as OPS"),
-        ("\nslack:", "\nsms:", "sms is unknown; known here: pagerduty, slack, email, jira, webhook, teams"),
+        ("\nslack:", "\nsms:", "sms is unknown; known here: pagerduty, slack, email, jira, webhook, heartbeat,"),
         ("  project: OPS\n", "", "jira.project is missing"),
+        ("every: 1m", "every: often", 'heartbeat.every must be a duration such as "30s" or "1m", but is \'often\''),
+        (
+            "mute_times: {}",
+            NIGHTS.replace("[warning]", "[critical]"),
+            "mute_times.nights.severities must not name critical",
+        ),
+        ("mute_times: {}", NIGHTS.replace('"20:00"', '"8 pm"'), "mute_times.nights.from must be a time of day such as"),
+        ("mute_times: {}", NIGHTS.replace('"20:00"', '"07:00"'), "mute_times.nights.to must differ from `from`"),
+        ("mute_times: {}", NIGHTS + "    weekdays: [mon]\n", "mute_times.nights.weekdays must be one of monday,"),
+        ("mute_times: {}", NIGHTS + "    time_zone: Berlin\n", "time_zone must be a time zone such as Europe/Berlin"),
         ("teams: {}", "teams: {search: {sms: true}}", "teams.search.sms is unknown; known here: pagerduty, slack,"),
         ("teams: {}", "teams: {'a b': {}}", "teams.a b must be a name of letters, digits, dashes and underscores"),
         ("escalation: {}", "escalation: {third: {}}", "escalation.third is unknown; known here: first, second"),
@@ -238,7 +249,7 @@ def test_the_certificate_of_an_own_authority_is_one_file_for_all_channels(
     put_secrets(channels, tmp_path / "secrets", ca_pem="-----BEGIN CERTIFICATE-----")
     assert generate(tmp_path, text) == 0
     amtool("check-config", tmp_path / "alertmanager.yml")
-    (critical, warning, info) = yaml.safe_load((tmp_path / "alertmanager.yml").read_text())["receivers"][1:]
+    (critical, warning, info) = receivers_of((tmp_path / "alertmanager.yml").read_text())
     assert str(critical).count("'ca_file': '/run/secrets/ca.pem'") == 3  # PagerDuty, Slack, webhook
     assert str(warning).count("'ca_file': '/run/secrets/ca.pem'") == 2  # Slack, webhook
     assert str(info).count("'ca_file': '/run/secrets/ca.pem'") == 3  # e-mail, Jira, webhook
@@ -256,7 +267,7 @@ def test_the_certificate_of_an_own_authority_is_one_file_for_all_channels(
 )
 def test_jira_is_spoken_to_as_what_it_is(address: str, api: str, tmp_path: Path) -> None:
     text = alertmanager_yml(load(tmp_path, channel_file("jira", jira_address=address)))
-    (jira,) = yaml.safe_load(text)["receivers"][1]["jira_configs"]
+    (jira,) = receivers_of(text)[0]["jira_configs"]
     assert (jira["api_type"], jira["api_url"]) == (api, f"{address}/rest/api/2")
 
 
@@ -364,15 +375,15 @@ def _owner(path: str, suffix: str) -> str:
 
 
 def test_each_receiver_has_the_inbox_and_every_channel_tells_the_end(tmp_path: Path) -> None:
-    for receiver in yaml.safe_load(alertmanager_yml(load(tmp_path, ALL_ON)))["receivers"]:
+    for receiver in receivers_of(alertmanager_yml(load(tmp_path, ALL_ON))):
         assert receiver["webhook_configs"][0]["url"] == "http://inbox:8093/alerts"
         integrations = [each for name, value in receiver.items() if name != "name" for each in value]
         assert all(each["send_resolved"] for each in integrations)
 
 
 def test_jira_is_not_told_the_end_when_no_step_closes_an_issue(tmp_path: Path) -> None:
-    receivers = yaml.safe_load(alertmanager_yml(load(tmp_path, channel_file("jira", jira_resolve_transition="''"))))
-    (jira,) = receivers["receivers"][1]["jira_configs"]
+    receivers = receivers_of(alertmanager_yml(load(tmp_path, channel_file("jira", jira_resolve_transition="''"))))
+    (jira,) = receivers[0]["jira_configs"]
     assert jira["send_resolved"] is False
     assert "resolve_transition" not in jira
 
@@ -410,10 +421,18 @@ def test_make_secrets_makes_what_can_be_made_once_and_lists_the_rest(tmp_path: P
 
 # --- Messages ---------------------------------------------------------------------------------------------------------
 
-LABELS = {"alertname": "GenAIErrorBurst", "severity": "critical", "service": "shop", "team": "platform"}
+LABELS = {
+    "alertname": "GenAIErrorBurst",
+    "severity": "critical",
+    "service": "shop",
+    "team": "platform",
+    "app_feature": "search<script>",
+}
 ANNOTATIONS = {
     "summary": "30% of the model calls of shop <!channel> & co fail",
     "description": "More than 10% ended in an error.",
+    "impact": "12 users of <b>search</b> got no answer.",
+    "trace_url": "http://localhost:3000/explore?service=shop&errors",
     "runbook_url": "http://localhost:8093/runbooks/GenAIErrorBurst",
     "dashboard_url": "http://localhost:3000/d/genai-overview",
 }
@@ -423,8 +442,8 @@ def test_the_summary_of_each_alert_has_the_measured_value_in_it() -> None:
     for path in (SETTINGS.root / "prometheus" / "rules").glob("*.yaml"):
         rules = [rule for group in yaml.safe_load(path.read_text())["groups"] for rule in group["rules"]]
         for rule in rules:
-            # A server is up or down: there is nothing to measure.
-            if rule.get("alert", "GenAIStackServerDown") != "GenAIStackServerDown":
+            # A server is up or down, a configuration accepted or not: there is nothing to measure.
+            if rule.get("alert") not in (None, "GenAIStackServerDown", "GenAIConfigurationRejected"):
                 assert "$value" in rule["annotations"]["summary"], rule["alert"]
 
 
@@ -517,101 +536,6 @@ def test_every_template_that_a_receiver_names_exists(tmp_path: Path) -> None:
 # --- Delivery by the real Alertmanager --------------------------------------------------------------------------------
 
 
-@dataclass
-class Receiver:
-    """Slack, PagerDuty, Jira and a webhook in one: keeps what is sent to each path, and answers as they do."""
-
-    url: str
-    requests: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
-    failing: set[str] = field(default_factory=set)
-
-    def bodies(self, path: str) -> list[Any]:
-        return [body for _, where, _, body in list(self.requests) if where == path]
-
-
-@contextmanager
-def http_receiver(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    def made(receiver: Receiver) -> int:
-        return min(1, len(receiver.bodies("/rest/api/2/issue")))
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            receiver.requests.append((self.command, self.path, dict(self.headers), body))
-            # Jira is asked whether it has the issue already; Slack says no more than this.
-            known = [{"key": "OPS-1", "fields": {"status": {"statusCategory": {"key": "new"}}}}] * made(receiver)
-            search = self.path in ("/rest/api/2/search", "/rest/api/3/search/jql")
-            self.answer(json.dumps({"issues": known}).encode() if search else b"ok")
-
-        def do_GET(self) -> None:
-            self.answer(b'{"transitions": [{"id": "31", "name": "Done"}]}')
-
-        def answer(self, answer: bytes) -> None:
-            self.send_response(500 if self.path in receiver.failing else 202 if self.path == "/pagerduty" else 200)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
-
-        do_PUT = do_POST  # noqa: N815 -- its name
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        receiver = Receiver(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
-        if tls:
-            server.socket = tls.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield receiver
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-class Mailbox:
-    """A mail server that wants the password, and what it was sent."""
-
-    def __init__(self, password: str) -> None:
-        self._password = password.encode()
-        self.messages: list[tuple[list[str], EmailMessage]] = []
-        self.encrypted: list[bool] = []
-
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 -- its name
-        message = message_from_bytes(envelope.original_content or b"", policy=policy.default)
-        assert isinstance(message, EmailMessage)
-        self.encrypted.append(session.ssl is not None)
-        self.messages.append((envelope.rcpt_tos, message))
-        return "250 OK"
-
-    def authenticate(self, server: SMTP, session: Session, envelope: Envelope, method: str, data: Any) -> AuthResult:
-        right = isinstance(data, LoginPassword) and (data.login, data.password) == (b"alerts", self._password)
-        return AuthResult(success=right, handled=False)  # the server is to answer
-
-
-@contextmanager
-def mail_server(mailbox: Mailbox, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    controller = Controller(
-        mailbox,
-        hostname="127.0.0.1",
-        port=port,
-        authenticator=mailbox.authenticate,
-        auth_required=True,
-        tls_context=tls,
-        require_starttls=tls is not None,
-        auth_require_tls=tls is not None,  # Alertmanager sends a password in clear text to this machine only
-        auth_exclude_mechanism=["LOGIN"],  # aiosmtpd asks for it in words that Go's clients do not know
-    )
-    controller.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        controller.stop()
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the certificate of a server on this machine, signed by itself, and its key."""
@@ -621,12 +545,6 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = ["-keyout", str(folder / "key.pem"), "-out", str(folder / "ca.pem")]
     subprocess.run(["openssl", "req", *kind, *name, *files], check=True, capture_output=True)
     return folder
-
-
-def tls_of(certificate: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate / "ca.pem", certificate / "key.pem")
-    return context
 
 
 def _repository(tmp_path: Path, text: str, **secrets: str) -> Settings:
@@ -693,7 +611,7 @@ def test_alerts_arrive_at_the_channels_and_the_inbox_with_their_ends(tmp_path: P
         settings = _repository(
             tmp_path,
             text,
-            pagerduty_routing_key="R1",
+            pagerduty_routing_key="R1" * 16,
             slack_webhook_url=f"{receiver.url}/slack",
             search_slack_webhook_url=f"{receiver.url}/slack-of-search",
             email_password="the password",
@@ -703,7 +621,7 @@ def test_alerts_arrive_at_the_channels_and_the_inbox_with_their_ends(tmp_path: P
         with alerting(settings):
             post_alert(settings, "critical")
             (page,) = wait_for(lambda: receiver.bodies("/pagerduty"), seconds=10)
-            assert (page["routing_key"], page["event_action"]) == ("R1", "trigger")
+            assert (page["routing_key"], page["event_action"]) == ("R1" * 16, "trigger")
             assert page["payload"]["severity"] == "critical"
             assert page["payload"]["summary"] == f"FIRING critical: {ANNOTATIONS['summary']}"
             assert page["payload"]["source"] == "shop"

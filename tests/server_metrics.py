@@ -1,0 +1,60 @@
+"""The metrics of the servers themselves that rules and runbooks name: read from each server's /metrics, by a test."""
+
+from typing import Final
+
+_KINDS = ("spans", "metric_points", "log_records")
+
+ON_FAILURE: Final = {
+    *(f"otelcol_exporter_send_failed_{kind}" for kind in _KINDS),
+    "loki_prometheus_rule_evaluation_failures_total",
+}
+"""They appear with the first failure, or with the first rule of Loki."""
+
+METRICS_OF_SERVERS: Final = {
+    "collector": {
+        "otelcol_exporter_queue_size",
+        "otelcol_exporter_queue_capacity",
+        "otelcol_process_memory_rss",
+        *(f"otelcol_receiver_refused_{kind}" for kind in _KINDS),
+        *(f"otelcol_exporter_sent_{kind}" for kind in _KINDS),
+        *(f"otelcol_exporter_send_failed_{kind}" for kind in _KINDS),
+    },
+    "prometheus": {
+        "prometheus_config_last_reload_successful",
+        "prometheus_http_requests_total",
+        "prometheus_notifications_dropped_total",
+        "prometheus_rule_evaluation_failures_total",
+        "prometheus_rule_group_interval_seconds",
+        "prometheus_rule_group_last_duration_seconds",
+        "prometheus_tsdb_checkpoint_creations_failed_total",
+        "prometheus_tsdb_compactions_failed_total",
+        "prometheus_tsdb_head_series",
+        "prometheus_tsdb_head_truncations_failed_total",
+        "prometheus_tsdb_mmap_chunk_corruptions_total",
+        "prometheus_tsdb_reloads_failures_total",
+        "prometheus_tsdb_wal_corruptions_total",
+        "prometheus_tsdb_wal_truncations_failed_total",
+        "prometheus_tsdb_wal_writes_failed_total",
+    },
+    "loki": {
+        "loki_ingester_checkpoint_creations_failed_total",
+        "loki_ingester_chunks_flush_failures_total",
+        "loki_ingester_wal_disk_full_failures_total",
+        "loki_prometheus_rule_evaluation_failures_total",
+        "loki_request_duration_seconds_count",
+    },
+    "jaeger": {"otelcol_exporter_send_failed_spans_total", "otelcol_exporter_sent_spans_total"},
+    # Runs in containers only. The names are those of its own set of alerts (operations/tempo-mixin in its repository).
+    "tempo": {
+        "tempo_request_duration_seconds_count",
+        "tempodb_blocklist_poll_errors_total",
+        "tempodb_compaction_errors_total",
+    },
+    "alertmanager": {
+        "alertmanager_config_last_reload_successful",
+        "alertmanager_nflog_maintenance_errors_total",
+        "alertmanager_notifications_failed_total",
+        "alertmanager_silences_maintenance_errors_total",
+    },
+    "inbox": {"inbox_disk_free_bytes", "inbox_disk_size_bytes"},
+}
