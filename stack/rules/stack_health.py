@@ -6,10 +6,10 @@ is built on an older Collector, with it.
 
 from collections.abc import Iterable
 
-from genai_observability.signals import DROPPED, PRICES_AGE
+from genai_observability.signals import PRICES_AGE
 
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, labels, series, total
+from stack.rules.promql import SERVICE, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 SERVERS = ("collector", "prometheus", "loki", "alertmanager", "inbox")
@@ -69,7 +69,6 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
                 _refused(),
                 *_lost_and_sent(),
                 *(_lost(thresholds, severity) for severity in SEVERITIES),
-                _lost_by_an_application(thresholds),
                 _store_errors(thresholds),
                 *(_storage_trouble(severity) for severity in SEVERITIES),
                 *(_disk_filling(thresholds, severity) for severity in SEVERITIES),
@@ -223,22 +222,6 @@ def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
         summary="{{ $value | humanizePercentage }} of the {{ $labels.signal }} of the last 15 minutes are lost",
         description=f"More than {percent(limit.above)} were refused for good by the store, mostly because they are too "
         "old or too large: nothing sends them again. Figures, logs or traces of this time are incomplete.",
-    )
-
-
-def _lost_by_an_application(thresholds: Thresholds) -> Alert:
-    (kind,) = DROPPED.labels
-    return Alert(
-        name="GenAITelemetryLost",
-        severity="warning",
-        expr=f"{total(_grown(series(DROPPED), '15m'), labels(kind))} >= {thresholds.telemetry_lost.min_items}",
-        why="No `for`: what is lost is lost. The window of 15 minutes keeps it firing while it goes on.",
-        labels={"kind": f"{{{{ $labels.{kind.label} }}}}"},
-        summary=f'{{{{ $labels.job }}}} had to leave out {{{{ $value | printf "%.0f" }}}} items of telemetry '
-        f"({{{{ $labels.{kind.label} }}}}) within 15 minutes",
-        description="The instrumentation gives way before it slows the application down. kind: call, span, log, "
-        "content and batch were too many to hold or not taken by the Collector; label: too many values, counted as "
-        "_other.",
     )
 
 
