@@ -36,6 +36,8 @@ class Steps:
 
     def __init__(self) -> None:
         self.console = Console(highlight=False, soft_wrap=True)
+        self.wide = Console(highlight=False, width=max(self.console.width, _WIDTH))
+        """For tables: a line a drill, also where there is no terminal."""
         self._began = time.monotonic()
 
     @property
@@ -55,7 +57,7 @@ def main() -> int:
         signal.signal(number, _interrupt)
     step = Steps()
     if options.list:
-        step.console.print(_listed(DRILLS.values()))
+        step.wide.print(_listed(DRILLS.values()))
         return 0
     drills = [DRILLS[name] for name in options.only or DRILLS]
     try:
@@ -98,8 +100,7 @@ def _carry_out(stack: Stack, drills: Sequence[Drill], options: argparse.Namespac
 
 def _say(outcomes: Sequence[Outcome], step: Steps, *, every: bool) -> int:
     """Prints the table and says in the exit code whether everything is as it should be."""
-    # Also where there is no terminal, a line a drill.
-    Console(highlight=False, width=max(step.console.width, _WIDTH)).print(_table(outcomes))
+    step.wide.print(_table(outcomes))
     total = [outcome.measured for outcome in outcomes if outcome.drill.bound == MINUTE and outcome.measured is not None]
     late = False
     if total:

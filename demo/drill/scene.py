@@ -185,10 +185,8 @@ def channels_of_drill(path: Path, url: str) -> dict[str, Any]:
         if isinstance(channel, dict) and "enabled" in channel:
             channel |= {"enabled": name in _CHANNELS or name == "heartbeat", **_CHANNELS.get(name, {})}
     channels["pagerduty"]["address"] = f"{url}/pagerduty"
-    channels["teams"] = {}
-    if "mute_times" in channels:
-        channels["mute_times"] = {}
-    return channels
+    # A team's own channels, muted times and further people are the user's, not the drill's.
+    return channels | {name: {} for name in ("teams", "mute_times", "escalation") if name in channels}
 
 
 def _secrets(receivers: Receivers) -> dict[str, str]:
