@@ -126,6 +126,30 @@ class OwnChannels:
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """Whom an unattended alert is told to: the channels, and the team whose own ones of these kinds take it."""
+
+    channels: tuple[Kind, ...]
+    team: Team | None = None
+
+    def __post_init__(self) -> None:
+        if not self.channels:
+            raise FaultError("channels", f"must name at least one of {', '.join(KINDS)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """The people after those told first; a level that is left out leads to the inbox alone."""
+
+    first: Level | None = None
+    second: Level | None = None
+
+    def levels(self) -> dict[str, Level]:
+        """Those there are, by the label `escalation` of the alerts."""
+        return {label: level for label, level in (("1", self.first), ("2", self.second)) if level}
+
+
+@dataclass(frozen=True, slots=True)
 class Secret:
     """A file that has to be there before a channel can be used."""
 
@@ -146,8 +170,15 @@ class Channels:
     jira: Jira
     webhook: Channel
     teams: dict[Team, OwnChannels]
+    escalation: Escalation = Escalation()
 
     def __post_init__(self) -> None:
+        for level in self.escalation.levels().values():
+            for kind in level.channels:
+                if not self.of(kind).enabled:
+                    raise FaultError("escalation", f"tells people by {kind} while {kind}.enabled is false: enable it")
+            if level.team and level.team not in self.teams:
+                raise FaultError("escalation", f"names the team {level.team}, which is not listed under teams")
         for team, own in self.teams.items():
             for kind in KINDS:
                 if own.has(kind) and not self.of(kind).enabled:
@@ -246,6 +277,7 @@ def _truth(text: str) -> bool:
 
 _SCALARS: Final[Mapping[type, Scalar]] = {
     bool: ("true or false", _truth),
+    Kind: (f"one of {', '.join(KINDS)}", matching(re.compile("|".join(KINDS)), str)),  # type: ignore[dict-item]
     Severity: (f"one of {', '.join(SEVERITIES)}", matching(re.compile("|".join(SEVERITIES)), str)),  # type: ignore[dict-item]
     Team: (
         "a name of letters, digits, dashes and underscores",

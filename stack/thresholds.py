@@ -11,10 +11,14 @@ from stack.reader import FaultError, FileError, Name, Reader, Scalar, WebAddress
 
 FILE: Final = Path(__file__).with_suffix(".yaml")
 
+INTERACTIVE: Final = "interactive"
+"""What calls are that are in no group of ``latency_of``."""
+
 _DURATION = re.compile(r"\d+[smh]")
 
-Severity = Literal["warning", "critical"]
+Severity = Literal["info", "warning", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("warning", "critical")
+"""Those that a value passes through as it grows. What is for the record only, ``info``, is said by its rule."""
 
 
 class ThresholdsError(FileError):
@@ -82,17 +86,100 @@ class Share(Limits):
 
 
 @dataclass(frozen=True, slots=True)
-class Latency(Limits):
-    """Seconds, and the least number of calls that makes them meaningful."""
+class ProviderDown:
+    """Shares of a provider's calls that fail on its side, and the least number of failed calls that counts."""
 
+    at_once: float
+    within_minute: float
+    for_: Duration
+    min_calls: int
+
+    def __post_init__(self) -> None:
+        for key, share in (("at_once", self.at_once), ("within_minute", self.within_minute)):
+            if share >= 1:
+                raise FaultError(key, "is a share and must be below 1 (5 % is 0.05)")
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalOnly:
+    """A value that is either in order or critical."""
+
+    critical: Limit
+
+
+@dataclass(frozen=True, slots=True)
+class SlowBurst:
+    """A share of calls slower than so many seconds, and the least number of calls that makes it meaningful."""
+
+    slower_than: float
+    critical: Limit
+    min_calls: int
+
+    def __post_init__(self) -> None:
+        _require_share(critical=self.critical)
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds at percentiles, and the least number of calls that makes them meaningful."""
+
+    p50: Limits
+    p95: Limits
+    p99: CriticalOnly
+    first_token: Limits
+    burst: SlowBurst
     min_calls: int
 
 
 @dataclass(frozen=True, slots=True)
-class NoSuccess:
-    """The least number of calls without a success."""
+class OtherLatency:
+    """Which calls have limits of their own (any of these services, features or operations), and the limits, if any."""
 
     min_calls: int
+    services: tuple[Name, ...] = ()
+    features: tuple[Name, ...] = ()
+    operations: tuple[Name, ...] = ()
+    p50: Limits | None = None
+    p95: Limits | None = None
+    p99: CriticalOnly | None = None
+    first_token: Limits | None = None
+    burst: SlowBurst | None = None
+
+    def __post_init__(self) -> None:
+        if not (self.services or self.features or self.operations):
+            raise FaultError("", "must say which services, features or operations it is for")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSpike:
+    """A multiple of the usual tokens, and the least number of tokens in 5 minutes that counts."""
+
+    warning: Limit
+    min_tokens: int
+
+    def __post_init__(self) -> None:
+        if self.warning.above < 1:
+            raise FaultError("warning.above", "is a multiple of the usual tokens and must be 1 or more (150 % is 1.5)")
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyTokens:
+    """Tokens within an hour: worth knowing, then worth a warning."""
+
+    info: Limit
+    warning: Limit
+
+    def __post_init__(self) -> None:
+        if self.info.above >= self.warning.above:
+            raise FaultError("", "must inform below the value that is a warning")
+
+
+@dataclass(frozen=True, slots=True)
+class NoSuccess:
+    """The least number of calls without a success, and how long calls usually take at most where they may hang."""
+
+    min_calls: int
+    usually_within: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +187,125 @@ class ServerDown:
     """How long a server of the stack may be away."""
 
     for_: Duration
+
+
+# --- Money, waste and security ---
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceBudget:
+    """US dollars that a service may spend in a calendar month and on a day, in UTC."""
+
+    month: float | None = None
+    day: float | None = None
+
+    def __post_init__(self) -> None:
+        for name, dollars in (("month", self.month), ("day", self.day)):
+            if dollars == 0:
+                raise FaultError(name, "must be more than 0; without a budget, leave it out")
+        if self.month is None and self.day is None:
+            raise FaultError("", "needs a month, a day or both")
+
+
+@dataclass(frozen=True, slots=True)
+class UsedShare(Limits):
+    """A share of something that is used up."""
+
+    def __post_init__(self) -> None:
+        _require_share(warning=self.warning, critical=self.critical)
+        Limits.__post_init__(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long something may last that is wrong at once."""
+
+    warning: Duration
+    critical: Duration
+
+
+@dataclass(frozen=True, slots=True)
+class CostSpike(Limits):
+    """How many times the usual day; the dollars that a day must cost, and the days of history that are needed."""
+
+    min_usd: float
+    min_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class CostSurge:
+    """How many times the usual hour, and the dollars that the hour must cost."""
+
+    critical: Limit
+    min_usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class Retries(Limits):
+    """Retries a call, and the least number of retries that counts."""
+
+    min_retries: int
+
+
+@dataclass(frozen=True, slots=True)
+class CacheDrop:
+    """By which part a hit rate falls below its usual value, for the record and as a warning."""
+
+    info: Limit
+    warning: Limit
+    min_requests: int
+    min_usual: float
+
+    def __post_init__(self) -> None:
+        _require_share(info=self.info, warning=self.warning)
+        if self.info.above >= self.warning.above:
+            raise FaultError("", "must be for the record below the value that warns")
+
+
+@dataclass(frozen=True, slots=True)
+class UsageShift:
+    """By how much a share of the calls grows, and the least number of calls a day that counts."""
+
+    info: Limit
+    min_calls: int
+
+    def __post_init__(self) -> None:
+        _require_share(info=self.info)
+
+
+@dataclass(frozen=True, slots=True)
+class FindingBurst(Share):
+    """The same, and how many times the usual share it must be."""
+
+    times_usual: float
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A value that warns."""
+
+    warning: Limit
+
+
+@dataclass(frozen=True, slots=True)
+class UserLimits:
+    """What one user may use."""
+
+    usd_a_day: float
+    requests_a_minute: float
+    tokens_an_hour: float
+
+
+@dataclass(frozen=True, slots=True)
+class Escalation:
+    """How long a critical alert fires before the next people are told."""
+
+    first: Duration
+    second: Duration
+
+    def __post_init__(self) -> None:
+        if not 0 < _seconds(self.first) < _seconds(self.second):
+            raise FaultError("second", "must be longer than the first, and that longer than 0s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +316,43 @@ class Thresholds:
     links: Links
     error_burst: Burst
     error_ratio: Share
-    latency_p95: Latency
+    provider_down: ProviderDown
     rate_limited: Share
     no_success: NoSuccess
+    latency: Latency
+    latency_of: dict[Name, OtherLatency]
+    quota: Share
+    token_spike: TokenSpike
+    hourly_tokens: HourlyTokens
     hourly_cost: Limits
+    budgets: dict[Name, ServiceBudget]
+    budget_rate: Limits
+    month_forecast: Patience
+    daily_budget: UsedShare
+    daily_cost: Limits
+    cost_spike: CostSpike
+    cost_surge: CostSurge
+    budget_refusals: Share
+    expensive_request: Single
+    user_limits: UserLimits
+    calls_a_trace: Single
+    duplicate_requests: Single
+    retry_storm: Retries
+    fallback_storm: Share
+    circuit_breaker_open: Patience
+    queue_depth: Limits
+    cache_hit_rate_drop: CacheDrop
+    usage_shift: UsageShift
+    prompt_injection: FindingBurst
+    personal_data: FindingBurst
+    system_prompt_leak: Limits
+    telemetry_dropped: Single
     server_down: ServerDown
+    escalation: Escalation
+
+    def __post_init__(self) -> None:
+        if INTERACTIVE in self.latency_of:
+            raise FaultError("latency_of", f"must not have a group named {INTERACTIVE}: that is what `latency` is for")
 
     @classmethod
     def load(cls, path: Path = FILE) -> "Thresholds":
@@ -144,6 +382,10 @@ _SCALARS: Final[Mapping[type, Scalar]] = {
     int: ("a whole number of 1 or more", _count),
     Duration: ('a duration such as "15s", "10m" or "1h"', matching(_DURATION, Duration)),
 }
+
+
+def _seconds(duration: Duration) -> int:
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
 
 
 def _require_share(**limits: Limit) -> None:

@@ -1,4 +1,4 @@
-"""What alertmanager.yml says: one receiver for each severity, and for each team with channels of its own.
+"""What alertmanager.yml says: a receiver for each severity, each team with channels of its own, each escalation.
 
 Alertmanager has no receiver that steps in where another fails. So each receiver here has the inbox beside its channels.
 """
@@ -44,6 +44,10 @@ _CRITICAL = """\
 # Critical: someone is woken up. A delay here counts against the minute in which a total failure must be known.
 """
 
+_ESCALATION = """\
+# A critical alert that nobody has silenced: the next people are told, not those who did not answer once more.
+"""
+
 _HURRY = """\
   group_wait: 2s
   group_interval: 10s
@@ -78,12 +82,17 @@ inhibit_rules:
 
 def alertmanager_yml(channels: Channels) -> str:
     """The text of the file, the same for the same channels."""
-    routes = "".join(_route(channels, severity) for severity in SEVERITIES)
+    routes = _escalations(channels) + "".join(_route(channels, severity) for severity in SEVERITIES)
     receivers = [f"- name: inbox\n{_INBOX}"]
     for severity in SEVERITIES:
         if channels.used(severity):
-            receivers.append(_receiver(channels, severity, None))
-            receivers += [_receiver(channels, severity, team) for team in _teams(channels, severity)]
+            receivers.append(_receiver(channels, severity, channels.used(severity), None))
+            receivers += [
+                _receiver(channels, f"{severity}-{team}", channels.used(severity), team)
+                for team in _teams(channels, severity)
+            ]
+    for label, level in channels.escalation.levels().items():
+        receivers.append(_receiver(channels, f"escalation-{label}", level.channels, level.team))
     return f"{GENERATED}\n{_HEAD}{indent(routes, '    ')}\nreceivers:\n{indent(''.join(receivers), '  ')}{_TAIL}"
 
 
@@ -108,9 +117,17 @@ def _route(channels: Channels, severity: Severity) -> str:
     return text
 
 
-def _receiver(channels: Channels, severity: Severity, team: Team | None) -> str:
-    text = f"- name: {severity}{f'-{team}' if team else ''}\n{_INBOX_AGAIN}"
-    used = channels.used(severity)
+def _escalations(channels: Channels) -> str:
+    """First of the routes: an escalation is as critical as its alert, but for other people."""
+    text = _ESCALATION
+    for label in ("1", "2"):
+        receiver = f"escalation-{label}" if label in channels.escalation.levels() else "inbox"
+        text += f'- matchers: [escalation="{label}"]\n  receiver: {receiver}\n{_HURRY}'
+    return text
+
+
+def _receiver(channels: Channels, name: str, used: tuple[Kind, ...], team: Team | None) -> str:
+    text = f"- name: {name}\n{_INBOX_AGAIN}"
     # The webhook continues the list that the inbox has begun.
     for kind in sorted(used, key=lambda kind: kind != "webhook"):
         own = team if team and channels.teams[team].has(kind) else None

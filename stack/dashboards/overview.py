@@ -138,7 +138,7 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
 def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
     failures = Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above)
     refusals = Limits(thresholds.rate_limited.warning.above, thresholds.rate_limited.critical.above)
-    latency = Limits(thresholds.latency_p95.warning.above, thresholds.latency_p95.critical.above)
+    latency = Limits(thresholds.latency.p95.warning.above, thresholds.latency.p95.critical.above)
     return [
         figure(
             Metrics(_calls_per_second()),
@@ -238,7 +238,7 @@ def _traffic(thresholds: Thresholds) -> list[Builder[Panel]]:
             "A point of the graph marked as exemplar opens the trace of that call.",
             unit=SECONDS,
             empty="No successful calls in this time range",
-            limits=Limits(thresholds.latency_p95.warning.above, thresholds.latency_p95.critical.above),
+            limits=Limits(thresholds.latency.p95.warning.above, thresholds.latency.p95.critical.above),
             colours={"p50": BLUE, "p95": ORANGE, "p99": PURPLE},
         ),
         course(

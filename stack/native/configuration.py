@@ -38,8 +38,6 @@ def prepare(settings: Settings, server: Server) -> str:
     for path in list(_files(target)):
         if path not in files:
             (target / path).unlink()
-    if server.name == "loki":
-        (target / "rules").mkdir(exist_ok=True)  # the ruler does not start without it
     if server.check:
         _check(server, source=source, target=target)
     return repr(sorted(files.items()))

@@ -1,1 +1,1 @@
-"""Prometheus' recording and alerting rules, from the signal catalogue and the thresholds; one module a subject."""
+"""The recording and alerting rules of Prometheus and Loki, generated; one module a subject."""

@@ -24,6 +24,7 @@ from stack.rules.promql import Match, count_within, labels, series, total
 from stack.thresholds import Duration, Thresholds
 
 WINDOW = "5m"
+WINDOW_SECONDS = 300
 
 FINISHED = Match(OUTCOME, "!=", "cancelled")
 """A call that the application cancelled is neither a success nor a failure: it counts in no share."""

@@ -1,21 +1,43 @@
-"""Alerts on calls that fail: errors and timeouts, refusals by a rate limit, and no success at all."""
+"""Alerts on calls that fail: providers that are down, errors and timeouts, refusals by a rate limit, no success at all.
 
-from genai_observability.signals import CALL_DURATION
+All of them count calls, whose outcome is known once the client's own retries are exhausted.
+"""
+
+from genai_observability.signals import CALL_DURATION, CALLS_IN_FLIGHT, ERROR_TYPE, PROVIDER
 
 from stack.rules.calls import FAILED, FINISHED, SUCCEEDED
-from stack.rules.model import Alert, Group, percent
-from stack.rules.promql import SERVICE, Match, count_within, series, total
+from stack.rules.model import Alert, Group, Recording, percent
+from stack.rules.promql import SERVICE, Match, count_within, firing, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Share, Thresholds
+
+# In the words of the clients' classes of errors and of HTTP: an answer of 5xx, none in time, or no connection. Errors
+# of 4xx are for the caller to mend, also where all calls have them.
+_PROVIDERS_FAULT = Match(
+    ERROR_TYPE, "=~", "(?i).*(server|connect|unavailable|overloaded|timeout|gateway|deadline).*|5.."
+)
+_PROVIDERS = ("deployment_environment_name", PROVIDER.label)
+_PROVIDER_DOWN = "GenAIProviderDown"
+_BURST = "GenAIErrorBurst"
+_NO_SUCCESS = "GenAINoSuccess"
+_RATE_LIMITED = "GenAIRateLimited"
+CALLS = "calls"
+"""Label that an alert has where the calls are still waiting."""
+_FAILED_NOW = "provider:genai_calls_failed_at_provider:ratio10s"
+_AFFECTED = "job:genai_calls_failed_provider_down:increase5m"
+
+UNLESS_PROVIDER_DOWN = f"unless {on(*SERVICE)} {_AFFECTED}"
+"""Ends a query of an alert by service that a provider which is down explains."""
 
 
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
     """The alerts that must come within a minute, and those with patience."""
     return (
-        # Every 5 s, as often as applications export: a slower evaluation adds to the time until someone knows.
+        # Every 2 s: applications export every 5 s, and a slower evaluation adds to the time until someone knows. In
+        # this order, which is that of precedence: each rule sees the alerts of those above it.
         Group(
             name="genai_errors_fast",
-            interval=Duration("5s"),
-            rules=(_burst(thresholds), _no_success(thresholds)),
+            interval=Duration("2s"),
+            rules=(*_provider_down(thresholds), _affected(), _burst(thresholds), *_no_success(thresholds)),
         ),
         Group(
             name="genai_errors",
@@ -28,33 +50,106 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
     )
 
 
+def _provider_down(thresholds: Thresholds) -> tuple[Recording, Alert]:
+    limits = thresholds.provider_down
+    least = limits.min_calls
+
+    def failed(window: str) -> str:
+        return _calls((FAILED, _PROVIDERS_FAULT), window, _PROVIDERS)
+
+    def finished(window: str) -> str:
+        return _calls((FINISHED,), window, _PROVIDERS)
+
+    return (
+        # 10 s hold two exports, the least that tells how the calls in between ended. In a total outage that share is
+        # reached as soon as an error burst's, whose window is longer.
+        Recording(name=_FAILED_NOW, expr=f"{failed('10s')}\n/ ({finished('10s')} > 0)"),
+        Alert(
+            name=_PROVIDER_DOWN,
+            severity="critical",
+            # At times the 10 s hold only one export, and the share is that of a moment before.
+            expr=f"(\n  last_over_time({_FAILED_NOW}[5s]) > {limits.at_once:g}\n  and {failed('20s')} >= {least}\n)\n"
+            f"or (\n  {failed('1m')}\n  / {finished('1m')}\n  > {limits.within_minute:g}\n"
+            f"  and {failed('1m')} >= {least}\n  unless {on(*_PROVIDERS)} {firing(_BURST)}\n)",
+            for_=limits.for_,
+            keep_firing_for=Duration("2m"),
+            why="for: until the next export says the same, as a few calls can fail by chance; error bursts wait. "
+            "keep_firing_for: longer than their window, so that none follows an outage that is over.",
+            service=f"{{{{ $labels.{PROVIDER.label} }}}}",
+            summary=f"The provider {{{{ $labels.{PROVIDER.label} }}}} is down: "
+            "{{ $value | humanizePercentage }} of all calls to it fail",
+            description="They end in server errors, timeouts or broken connections, of all services together. "
+            "Users of what depends on it get no answer now.",
+        ),
+    )
+
+
+def _affected() -> Recording:
+    failing = "job_model:genai_calls_failed:increase5m > 0"
+    return Recording(
+        name=_AFFECTED, expr=total(f"\n  {failing}\n  and {on(*_PROVIDERS)} {firing(_PROVIDER_DOWN)}\n", SERVICE)
+    )
+
+
 def _burst(thresholds: Thresholds) -> Alert:
     limit, least = thresholds.error_burst.critical, thresholds.error_burst.min_calls
+    by = labels(PROVIDER)
     return Alert(
-        name="GenAIErrorBurst",
+        name=_BURST,
         severity="critical",
         # Straight from the metric: a recorded value would be up to one evaluation older.
-        expr=f"{_calls(FAILED, '1m')}\n/ {_calls(FINISHED, '1m')}\n> {limit.above:g}\n"
-        f"and {_calls(FAILED, '1m')} >= {least}",
+        expr=f"{_calls((FAILED,), '1m', by)}\n/ {_calls((FINISHED,), '1m', by)}\n> {limit.above:g}\n"
+        f"and {_calls((FAILED,), '1m', by)} >= {least}\n"
+        # Firing, or about to.
+        f'unless {on(*_PROVIDERS)} ALERTS{{alertname="{_PROVIDER_DOWN}"}}',
         for_=limit.for_,
         keep_firing_for=Duration("1m"),
         why="No `for` by default: the window is the patience. keep_firing_for: a fault that comes and goes is one.",
-        summary="{{ $value | humanizePercentage }} of the model calls of {{ $labels.job }} fail",
+        summary="{{ $value | humanizePercentage }} of the model calls of {{ $labels.job }} to "
+        f"{{{{ $labels.{PROVIDER.label} }}}} fail",
         description=f"Of the calls of the last minute, more than {percent(limit.above)} and at least {least} ended "
         "in an error or a timeout. Users get no answer now.",
     )
 
 
-def _no_success(thresholds: Thresholds) -> Alert:
-    least = thresholds.no_success.min_calls
-    return Alert(
-        name="GenAINoSuccess",
-        severity="critical",
-        expr=f"{_calls(FINISHED, '2m')} >= {least}\nunless {_calls(SUCCEEDED, '2m')} > 0",
-        why="No `for`: the 2 minutes of the window are the patience.",
-        summary='None of the last {{ $value | printf "%.0f" }} model calls of {{ $labels.job }} succeeded',
-        description=f"For 2 minutes at least {least} calls were made and not one was answered: "
-        "whatever depends on a model is down.",
+def _no_success(thresholds: Thresholds) -> tuple[Alert, Alert]:
+    least, seconds = thresholds.no_success.min_calls, thresholds.no_success.usually_within
+    in_flight = series(CALLS_IN_FLIGHT)
+    # A process that has just ended or begun has no sample in the one or the other.
+    alive = f"last_over_time({in_flight}[20s]) and {in_flight} offset 2m"
+    hanging = total(f"\n  min_over_time({in_flight}[2m]) and {alive}\n", SERVICE)
+    refused = firing(_RATE_LIMITED, 'severity="critical"')
+    failed = firing(_NO_SUCCESS, f'{CALLS}=""')
+    unless = (
+        f"unless {_calls((SUCCEEDED,), '2m')} > 0\n"
+        # These have told of it already; an alert that has just ended still explains the 2 minutes.
+        f"unless {on(*SERVICE)} last_over_time({firing(_BURST)}[2m])\n"
+        f"unless {on(*SERVICE)} {refused}\n{UNLESS_PROVIDER_DOWN}"
+    )
+    why = "No `for`: the 2 minutes of the window are the patience."
+    return (
+        Alert(
+            name=_NO_SUCCESS,
+            severity="critical",
+            expr=f"{_calls((FINISHED,), '2m')} >= {least}\n{unless}",
+            why=why,
+            summary='None of the last {{ $value | printf "%.0f" }} model calls of {{ $labels.job }} succeeded',
+            description=f"For 2 minutes at least {least} calls were made and not one was answered: "
+            "whatever depends on a model is down.",
+        ),
+        Alert(
+            name=_NO_SUCCESS,
+            severity="critical",
+            expr=f"{hanging} >= {least}\n"
+            f"and {on(*SERVICE)} avg_over_time(job:genai_call_duration_seconds:p95_5m[1h]) < {seconds:g}\n{unless}\n"
+            f"unless {on(*SERVICE)} {failed}",
+            why=why,
+            labels={CALLS: "waiting"},
+            summary='{{ $value | printf "%.0f" }} model calls of {{ $labels.job }} wait, and none has succeeded for '
+            "2 minutes",
+            description=f"At least {least} calls have been waiting for 2 minutes and no other was answered, while 95% "
+            f"of the calls of the last hour took less than {seconds:g} s: the provider hangs, or the way to it.",
+        ),
     )
 
 
@@ -66,7 +161,7 @@ def _ratio(share: Share, severity: Severity) -> Alert:
         expr=f"job:genai_calls_failed:ratio5m > {limit.above:g}\n"
         f"and job:genai_calls_failed:increase5m >= {share.min_calls}\n"
         # A burst stays in the window of 5 minutes when it is over: it has its own alert and needs no second one.
-        f'unless on ({", ".join(SERVICE)}) ALERTS{{alertname="GenAIErrorBurst",alertstate="firing"}}',
+        f"unless {on(*SERVICE)} {firing(_BURST)}\nunless {on(*SERVICE)} {firing(_NO_SUCCESS)}\n{UNLESS_PROVIDER_DOWN}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: small shares are worth a look only if they last. keep_firing_for: one window, so that a share near "
@@ -80,7 +175,7 @@ def _ratio(share: Share, severity: Severity) -> Alert:
 def _rate_limited(share: Share, severity: Severity) -> Alert:
     limit = share.at(severity)
     return Alert(
-        name="GenAIRateLimited",
+        name=_RATE_LIMITED,
         severity=severity,
         expr=f"job:genai_calls_rate_limited:ratio5m > {limit.above:g}\n"
         f"and job:genai_calls_rate_limited:increase5m >= {share.min_calls}",
@@ -94,6 +189,6 @@ def _rate_limited(share: Share, severity: Severity) -> Alert:
     )
 
 
-def _calls(which: Match, window: str) -> str:
-    """The number of calls of each service within the window."""
-    return total(count_within(series(CALL_DURATION, which, part="count"), window), SERVICE)
+def _calls(which: tuple[Match, ...], window: str, by: tuple[str, ...] = SERVICE) -> str:
+    """The number of calls within the window, of each service unless said otherwise."""
+    return total(count_within(series(CALL_DURATION, *which, part="count"), window), by)

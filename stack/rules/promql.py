@@ -7,6 +7,7 @@ from genai_observability.signals import Attribute, Metric
 
 SERVICE = ("job", "deployment_environment_name")
 """Labels that Prometheus gives every series of an application: its service.name and its environment, if any."""
+JOB = Attribute(name="job", type="string", bounded=True, meaning="service.name, as Prometheus has it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ def series(metric: Metric, *matches: Match, part: Literal["", "bucket", "sum", "
     if bool(part) is not (metric.kind == "histogram"):
         raise ValueError(f"{metric.name} is a {metric.kind}: {part!r} is no part of it")
     for match in matches:
-        if match.attribute not in metric.labels:
+        if match.attribute not in (*metric.labels, JOB):
             raise ValueError(f"{metric.name} has no label {match.attribute.name}")
     name = f"{metric.prometheus}_{part}" if part else metric.prometheus
     conditions = ",".join(f'{match.attribute.label}{match.operator}"{match.value}"' for match in matches)
@@ -51,3 +52,39 @@ def count_within(selector: str, window: str) -> str:
     (https://prometheus.io/docs/prometheus/latest/querying/basics/), which promtool 3.15 cannot evaluate in rule tests.
     """
     return f"increase({selector}[{window}])"
+
+
+def firing(alert: str, *conditions: str) -> str:
+    """A selector of the alerts of a name that are firing, written by the rules evaluated so far."""
+    return "ALERTS{" + ",".join((f'alertname="{alert}"', 'alertstate="firing"', *conditions)) + "}"
+
+
+def on(*names: str) -> str:
+    """The labels by which two sides of an operator are matched."""
+    return f"on ({', '.join(names)})"
+
+
+def count_from_first(selector: str, window: str) -> str:
+    """The same, of events so rare that the first one counts.
+
+    A series that did not exist before the window counts whole: ``increase`` misses the first event of a process that
+    has run for longer than an hour, for which Prometheus no longer accepts the zero at its start. Only where the
+    service was known before (``target_info`` is written for each of its processes): after a gap in Prometheus' own
+    history every series is new.
+    """
+    new = f"last_over_time({selector}[{window}]) unless last_over_time({selector}[{window}] offset {window})"
+    known = f"and on ({', '.join(SERVICE)}) last_over_time(target_info[{window}] offset {window})"
+    return f"\n  ({new}\n   {known})\n  or {count_within(selector, window)}\n"
+
+
+def firing_any(*names: str) -> str:
+    """Likewise of any of several names."""
+    return f'ALERTS{{alertname=~"{"|".join(names)}",alertstate="firing"}}'
+
+
+def at_most(bound: float) -> str:
+    """The condition on the buckets of a histogram by which one of them, up to and with its bound, is chosen.
+
+    Prometheus writes a whole number as 8 where metrics come by OTLP, and as 8.0 where it scrapes them.
+    """
+    return f'le=~"{bound:g}|{bound:g}[.]0"' if bound.is_integer() else f'le="{bound:g}"'

@@ -116,6 +116,23 @@ def test_the_default_severities_are_those_of_the_requirements() -> None:
         ("  project: OPS\n", "", "jira.project is missing"),
         ("teams: {}", "teams: {search: {sms: true}}", "teams.search.sms is unknown; known here: pagerduty, slack,"),
         ("teams: {}", "teams: {'a b': {}}", "teams.a b must be a name of letters, digits, dashes and underscores"),
+        ("escalation: {}", "escalation: {third: {}}", "escalation.third is unknown; known here: first, second"),
+        ("escalation: {}", "escalation: {first: {}}", "escalation.first.channels is missing"),
+        (
+            "escalation: {}",
+            "escalation: {first: {channels: []}}",
+            "escalation.first.channels must name at least one of",
+        ),
+        (
+            "escalation: {}",
+            "escalation: {first: {channels: [sms]}}",
+            "escalation.first.channels must be one of pagerduty,",
+        ),
+        (
+            "escalation: {}",
+            "escalation: {first: {channels: [slack]}}",
+            "escalation tells people by slack while slack.ena",
+        ),
         ("teams: {}", "teams: {search: {slack: true}}", "teams gives search its own slack while slack.enabled is"),
     ],
 )
@@ -286,6 +303,45 @@ def test_an_alert_goes_to_the_channels_of_its_severity_and_team(
     assert found == receiver
     (settings,) = [each for each in yaml.safe_load(path.read_text())["receivers"] if each["name"] == receiver]
     assert set(_integrations(settings)) == integrations
+
+
+ESCALATED = ALL_ON.replace(
+    "escalation: {}", "escalation: {first: {channels: [slack]}, second: {channels: [pagerduty, email], team: search}}"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "level", "receiver", "integrations"),
+    [
+        (SHIPPED, "1", "inbox", {"inbox"}),
+        (ALL_ON, "2", "inbox", {"inbox"}),
+        (ESCALATED, "1", "escalation-1", {"inbox", "slack"}),
+        (ESCALATED, "2", "escalation-2", {"inbox", "search-pagerduty", "search@example.com"}),
+    ],
+)
+def test_an_alert_that_nobody_silenced_goes_to_the_next_people_alone(
+    text: str, level: str, receiver: str, integrations: set[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "alertmanager.yml"
+    path.write_text(alertmanager_yml(load(tmp_path, text)))
+    amtool("check-config", path)
+    labels = [f'escalation="{level}"', 'severity="critical"', 'team="search"', 'alertname="GenAIErrorBurst"']
+    found = amtool("config", "routes", "test", f"--config.file={path}", *labels).strip()
+    assert found == receiver
+    (settings,) = [each for each in yaml.safe_load(path.read_text())["receivers"] if each["name"] == receiver]
+    assert set(_integrations(settings)) == integrations
+
+
+def test_a_file_without_escalations_is_as_good_as_before(tmp_path: Path) -> None:
+    text = SHIPPED.replace("escalation: {}\n", "")
+    assert text != SHIPPED
+    assert alertmanager_yml(load(tmp_path, text)) == CONFIGURATION.read_text()
+
+
+def test_an_escalation_to_a_team_that_is_not_listed_is_refused(tmp_path: Path) -> None:
+    text = ALL_ON.replace("escalation: {}", "escalation: {first: {channels: [slack], team: nobody}}")
+    with pytest.raises(ChannelsError, match="escalation names the team nobody, which is not listed under teams"):
+        load(tmp_path, text)
 
 
 def _integrations(receiver: dict[str, Any]) -> Iterator[str]:

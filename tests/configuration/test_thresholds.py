@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from stack.rules.__main__ import main
-from stack.thresholds import FILE, Thresholds, ThresholdsError
+from stack.thresholds import FILE, Thresholds, ThresholdsError, UserLimits
 
 TEXT = FILE.read_text()
 
@@ -26,10 +26,24 @@ def test_the_shipped_values_are_those_of_the_requirements() -> None:
     thresholds = Thresholds.load()
     assert (thresholds.error_ratio.warning.above, thresholds.error_ratio.warning.for_) == (0.02, "15m")
     assert (thresholds.error_ratio.critical.above, thresholds.error_ratio.critical.for_) == (0.05, "5m")
-    assert (thresholds.latency_p95.warning.above, thresholds.latency_p95.warning.for_) == (5, "15m")
-    assert (thresholds.latency_p95.critical.above, thresholds.latency_p95.critical.for_) == (8, "10m")
+    assert (thresholds.latency.p95.warning.above, thresholds.latency.p95.warning.for_) == (5, "15m")
+    assert (thresholds.latency.p50.warning.above, thresholds.latency.p50.critical.above) == (2, 5)
+    assert thresholds.latency.p99.critical.above == 10
+    assert (thresholds.latency.p95.critical.above, thresholds.latency.p95.critical.for_) == (8, "10m")
     assert (thresholds.rate_limited.warning.above, thresholds.rate_limited.critical.above) == (0.01, 0.05)
+    assert thresholds.provider_down.within_minute == 0.5
+    assert (thresholds.quota.warning.above, thresholds.quota.critical.above) == (0.8, 0.95)
+    assert thresholds.token_spike.warning.above == 1.5
+    assert thresholds.hourly_tokens.info.above == 1_000_000
+    assert (thresholds.daily_cost.warning.above, thresholds.daily_cost.critical.above) == (50, 100)
+    assert (thresholds.daily_budget.warning.above, thresholds.daily_budget.critical.above) == (0.8, 0.95)
+    assert (thresholds.budget_rate.warning.above, thresholds.budget_rate.critical.above) == (1.2, 1.5)
+    assert (thresholds.cost_spike.warning.above, thresholds.cost_spike.critical.above) == (1.5, 2)
+    assert thresholds.cost_surge.critical.above == 10
+    assert thresholds.expensive_request.warning.above == 0.1
+    assert thresholds.user_limits == UserLimits(usd_a_day=5, requests_a_minute=60, tokens_an_hour=100_000)
     assert (thresholds.hourly_cost.warning.above, thresholds.hourly_cost.critical.above) == (50, 100)
+    assert (thresholds.escalation.first, thresholds.escalation.second) == ("15m", "30m")
 
 
 def test_every_key_is_explained_above_it() -> None:
@@ -48,12 +62,45 @@ def test_every_key_is_explained_above_it() -> None:
         ("above: 50,", "above: [50],", "must be a number of 0 or more, but is a list or a group of keys"),
         ("above: 50,", "abov: 50,", "hourly_cost.warning.abov is unknown; known here: above, for"),
         ("above: 50,", "", "hourly_cost.warning.above is missing"),
+        ("budgets: {}", "budgets: {shop: {}}", "budgets.shop needs a month, a day or both"),
+        ("budgets: {}", "budgets: {shop: {month: 0}}", "budgets.shop.month must be more than 0"),
+        ("budgets: {}", "budgets: {shop: {week: 9}}", "budgets.shop.week is unknown; known here: month, day"),
+        ("budgets: {}", "budgets: {'a\"b': {day: 9}}", "must be a name of letters, digits"),
+        ("above: 0.80, for: 0s", "above: 0.96, for: 0s", "daily_budget must warn below the value that is critical"),
+        ("info: {above: 0.2, for: 30m}", "info: {above: 0.6, for: 30m}", "must be for the record below the value that"),
         ("above: 50,", "above: 200,", "hourly_cost must warn below the value that is critical"),
         ("above: 0.10,", "above: 10,", "error_burst.critical.above is a share and must be below 1 (5 % is 0.05)"),
         ("for: 20s", "for: 20 sec", 'for must be a duration such as "15s", "10m" or "1h", but is \'20 sec\''),
         ("for: 20s", "for: 20s\n  for: 30s", "server_down.for is given twice"),
-        ("min_calls: 20", "min_calls: 0", "latency_p95.min_calls must be a whole number of 1 or more, but is '0'"),
-        ("min_calls: 20", "min_calls: 2.5", "latency_p95.min_calls must be a whole number of 1 or more, but is '2.5'"),
+        ("min_calls: 20", "min_calls: 0", "latency.min_calls must be a whole number of 1 or more, but is '0'"),
+        ("min_calls: 20", "min_calls: 2.5", "latency.min_calls must be a whole number of 1 or more, but is '2.5'"),
+        ("p50: {warning: {above: 2,", "p50: {warning: {above: 6,", "latency.p50 must warn below the value"),
+        (
+            "  media:",
+            "  interactive:",
+            "latency_of must not have a group named interactive: that is what `latency` is for",
+        ),
+        (
+            "operations: [image_generation, speech, transcription, translation]",
+            "operations: []",
+            "latency_of.media must say which services, features or operations it is for",
+        ),
+        (
+            "operations: [image_generation,",
+            "operations: ['.*',",
+            "latency_of.media.operations must be a name of letters",
+        ),
+        (
+            "above: 1.5,",
+            "above: 0.5,",
+            "token_spike.warning.above is a multiple of the usual tokens and must be 1 or more",
+        ),
+        (
+            "info: {above: 1000000,",
+            "info: {above: 30000000,",
+            "hourly_tokens must inform below the value that is a warning",
+        ),
+        ("at_once: 0.80", "at_once: 80", "provider_down.at_once is a share and must be below 1"),
         (
             "owner: platform",
             "owner: ''",
@@ -61,6 +108,8 @@ def test_every_key_is_explained_above_it() -> None:
         ),
         ("owner: platform", "owner: '{{ $value }}'", "but is '{{ $value }}'"),
         ("http://localhost:8093", "javascript:x", "links.runbooks must be an http or https address"),
+        ("first: 15m", "first: 1h", "escalation.second must be longer than the first, and that longer than 0s"),
+        ("first: 15m", "first: 0s", "escalation.second must be longer than the first, and that longer than 0s"),
         ("warning: {above: 50, for: 0s}", "warning: 50", "hourly_cost.warning must have keys below it"),
     ],
 )
