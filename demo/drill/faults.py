@@ -1,11 +1,14 @@
 """What a drill breaks, and how it is mended."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from demo.drill.scene import Service, Stack
+from demo.provider.faults import HEADER
+from demo.provider.faults import Fault as ProviderFault
+from demo.traffic import Visit
 
 
 class Fault(Protocol):
@@ -33,6 +36,47 @@ class Provider:
         """Leaves the everyday mishaps."""
         del stack
         await service.faults({})
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """Users do something else."""
+
+    change: Callable[[Visit], Visit]
+
+    async def begin(self, stack: Stack, service: Service) -> None:
+        """From the next visit on."""
+        del stack
+        service.change = self.change
+
+    async def end(self, stack: Stack, service: Service) -> None:
+        """As usual again."""
+        del stack
+        service.change = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneRequest:
+    """A single request with this fault at the provider."""
+
+    fault: ProviderFault
+
+    async def begin(self, stack: Stack, service: Service) -> None:
+        """Changes the next visit that asks for a streamed answer, and no other."""
+        del stack
+
+        def change(visit: Visit) -> Visit:
+            if visit.path != "/ask/stream":
+                return visit
+            service.change = None
+            return asking(visit, f"{visit.body['question']} {HEADER}: {self.fault}")
+
+        service.change = change
+
+    async def end(self, stack: Stack, service: Service) -> None:
+        """Nothing is left to mend."""
+        del stack
+        service.change = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,3 +109,8 @@ class Killed:
         """Starts it again."""
         del service
         await asyncio.to_thread(stack.revive, self.server)
+
+
+def asking(visit: Visit, question: str) -> Visit:
+    """The visit with another question; one without a question stays as it is."""
+    return replace(visit, body={**visit.body, "question": question}) if "question" in visit.body else visit

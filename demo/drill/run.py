@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -123,6 +123,7 @@ async def _open(service: Service) -> AsyncIterator[None]:
 
 async def _drill(plan: Plan, drill: Drill, service: Service, *, since: datetime) -> Outcome:
     patience = plan.rules.patience(drill.alert, drill.severity, **drill.labels)
+    patience = replace(patience, window=drill.window or patience.window)
     outcome = Outcome(drill=drill, bound=drill.bound or patience.bound)
     plan.report(f"{drill.name}: {drill.words}; {drill.alert} has to arrive within {outcome.bound:.0f} s")
     broken = datetime.now(UTC)
