@@ -112,7 +112,7 @@ def visits(seed: int) -> Iterator[Visit]:
                 "language": random.choice(("en", "en", "de", "fr")),
                 "variant": "B" if number % 2 else "A",
             },
-            rating=random.choices(("up", "down", None), weights=(24, 6, 70))[0],
+            rating=random.choices(("up", "down", None), weights=(26, 4, 70))[0],
         )
 
 

@@ -308,6 +308,160 @@ class Escalation:
             raise FaultError("second", "must be longer than the first, and that longer than 0s")
 
 
+# --- Learned baselines, quality, drift ---
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """How much history there must be before anything can be unusual."""
+
+    min_days: int
+    min_hours: int
+    min_calls: int
+
+    def __post_init__(self) -> None:
+        if self.min_days > 7:
+            raise FaultError("min_days", "counts among the last 7 days and must be 7 or less")
+
+
+@dataclass(frozen=True, slots=True)
+class Unusual:
+    """How many times the usual value, for a time."""
+
+    times: float
+    for_: Duration
+
+    def __post_init__(self) -> None:
+        if self.times <= 1:
+            raise FaultError("times", "must be more than 1, which is the usual value")
+
+
+@dataclass(frozen=True, slots=True)
+class UnusualSpend(Unusual):
+    """Spending, which must also be more than some dollars an hour."""
+
+    min_usd_per_hour: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnusualErrors(Unusual):
+    """Failures; a usual share below ``least_share`` counts as that one."""
+
+    least_share: float
+    min_calls: int
+
+    def __post_init__(self) -> None:
+        Unusual.__post_init__(self)
+        _require_parts(least_share=self.least_share)
+
+
+@dataclass(frozen=True, slots=True)
+class UnusualValues:
+    """What is far above its learned baseline; ``z`` is the least distance from it in standard deviations."""
+
+    z: float
+    latency: Unusual
+    input_tokens: Unusual
+    cost_per_call: Unusual
+    spend: UnusualSpend
+    errors: UnusualErrors
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Shares of the usual value by which quality and answer length must also have moved."""
+
+    z: float
+    quality: float
+    length: float
+
+    def __post_init__(self) -> None:
+        _require_parts(quality=self.quality, length=self.length)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """By how much a model's or a version's share must have grown, and the calls or scores an hour that count."""
+
+    share: float
+    min_calls: int
+    min_scores: int
+
+    def __post_init__(self) -> None:
+        _require_parts(share=self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreLimits:
+    """Mean scores that are too low."""
+
+    warning: float
+    critical: float | None = None
+
+    def __post_init__(self) -> None:
+        _require_parts(warning=self.warning)
+        if self.critical is not None and self.critical >= self.warning:
+            raise FaultError("", "must warn above the score that is critical")
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimits:
+    """Mean scores that are too high."""
+
+    warning: float
+    critical: float | None = None
+
+    def __post_init__(self) -> None:
+        _require_parts(warning=self.warning)
+        if self.critical is not None and self.critical <= self.warning:
+            raise FaultError("", "must warn below the score that is critical")
+
+
+@dataclass(frozen=True, slots=True)
+class QualityDrop:
+    """Shares of the usual score that are lost."""
+
+    warning: float
+    critical: float
+    z: float
+
+    def __post_init__(self) -> None:
+        _require_parts(warning=self.warning, critical=self.critical)
+        if self.warning >= self.critical:
+            raise FaultError("", "must warn below the value that is critical")
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """Scores of answers: limits by the evaluation's name, ``other`` for all names that are not listed."""
+
+    min_scores: int
+    for_: Duration
+    other: ScoreLimits
+    scores: dict[Name, ScoreLimits]
+    risks: dict[Name, RiskLimits]
+    drop: QualityDrop
+
+    def __post_init__(self) -> None:
+        for name in self.scores:
+            if name in self.risks:
+                raise FaultError("risks", f"lists {name}, which is among the scores too")
+
+
+@dataclass(frozen=True, slots=True)
+class UserFeedback:
+    """What users say of answers."""
+
+    min_signs: int
+    thumbs_down: float
+    satisfaction: float
+    worse: float
+    for_: Duration
+
+    def __post_init__(self) -> None:
+        _require_parts(thumbs_down=self.thumbs_down, satisfaction=self.satisfaction, worse=self.worse)
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """The whole file; its comments explain each value."""
@@ -354,6 +508,13 @@ class Thresholds:
         if INTERACTIVE in self.latency_of:
             raise FaultError("latency_of", f"must not have a group named {INTERACTIVE}: that is what `latency` is for")
 
+    learning: Learning
+    unusual: UnusualValues
+    drift: Drift
+    change: Change
+    quality: Quality
+    feedback: UserFeedback
+
     @classmethod
     def load(cls, path: Path = FILE) -> "Thresholds":
         """Read and check the file.
@@ -392,3 +553,9 @@ def _require_share(**limits: Limit) -> None:
     for name, limit in limits.items():
         if limit.above >= 1:
             raise FaultError(f"{name}.above", "is a share and must be below 1 (5 % is 0.05)")
+
+
+def _require_parts(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 < share < 1:
+            raise FaultError(name, "must be above 0 and below 1 (5 % is 0.05)")

@@ -1,4 +1,4 @@
-"""Opens a page in headless Chromium, as Debian packages it."""
+"""Opens a page, a file or an address, in headless Chromium, as Debian packages it."""
 
 import re
 import shutil
@@ -26,12 +26,12 @@ class BrowserError(Exception):
     """The page could not be opened."""
 
 
-def rendered(page: Path, *, width: int = 1400, height: int = 1000, fragment: str = "") -> str:
+def rendered(page: Path | str, *, width: int = 1400, height: int = 1000, fragment: str = "") -> str:
     """The page's HTML once its scripts have run."""
     return _run(page, "--dump-dom", width=width, height=height, fragment=fragment)
 
 
-def screenshot(page: Path, picture: Path, *, width: int = 1400, height: int = 1000, fragment: str = "") -> None:
+def screenshot(page: Path | str, picture: Path, *, width: int = 1400, height: int = 1000, fragment: str = "") -> None:
     """A picture of the page, as PNG."""
     picture.parent.mkdir(parents=True, exist_ok=True)
     _run(page, f"--screenshot={picture.absolute()}", width=width, height=height, fragment=fragment)
@@ -52,11 +52,11 @@ def undrawn_charts(html: str) -> int:
     return charts - len(re.findall(r'<div class="chart js-plotly-plot"', html))
 
 
-def _run(page: Path, action: str, *, width: int, height: int, fragment: str) -> str:
+def _run(page: Path | str, action: str, *, width: int, height: int, fragment: str) -> str:
     browser = next((found for name in _NAMES if (found := shutil.which(name))), None)
     if browser is None:
         raise BrowserError("Chromium is missing: install the package `chromium` of your distribution.")
-    address = page.absolute().as_uri() + (f"#{fragment}" if fragment else "")
+    address = (page if isinstance(page, str) else page.absolute().as_uri()) + (f"#{fragment}" if fragment else "")
     with tempfile.TemporaryDirectory() as profile:
         command = [
             browser, *_OPTIONS, f"--user-data-dir={profile}", f"--window-size={width},{height}",

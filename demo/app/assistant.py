@@ -73,7 +73,7 @@ class Assistant:
             model=ANSWER_MODEL, messages=_messages(question, passages), max_tokens=MOST_TOKENS[ANSWER_MODEL]
         )
         text = completion.choices[0].message.content or ""
-        _score(text, passages, completion.id)
+        _score(text, question, passages, completion.id)
         _log.info("answered from %d passages", len(passages))
         return Answer(text, completion.id, _sources(passages))
 
@@ -95,7 +95,7 @@ class Assistant:
                     for choice in chunk.choices:
                         text += choice.delta.content or ""
                         yield Answer(choice.delta.content or "", chunk.id)
-            _score(text, passages, chunk.id)
+            _score(text, question, passages, chunk.id)
 
         return pieces()
 
@@ -141,7 +141,7 @@ class Assistant:
             model=RESEARCH_MODEL, messages=messages, tools=[_SEARCH], max_completion_tokens=limit
         )
         text = second.choices[0].message.content or ""
-        _score(text, found, second.id)
+        _score(text, question, found, second.id)
         return Answer(text, second.id, _sources(found))
 
     def sort(self, message: str) -> Answer:
@@ -178,12 +178,13 @@ def _query(arguments: str) -> str:
         return ""
 
 
-def _score(text: str, passages: Sequence[Passage], response_id: str) -> None:
-    """Records which share of the answer's longer words is in the documents: simple, and it finds invented answers."""
+def _score(text: str, question: str, passages: Sequence[Passage], response_id: str) -> None:
+    """Records which share of the answer's longer words the model was given: simple, and it finds invented answers."""
     words = set(re.findall(r"\w{5,}", text.lower()))
     if not words:
         return
-    known = set(re.findall(r"\w{5,}", _text(passages).lower()))
+    given = "\n".join((_INSTRUCTIONS, question, _text(passages)))
+    known = set(re.findall(r"\w{5,}", given.lower()))
     share = len(words & known) / len(words)
     label = "pass" if share >= 0.7 else "fail"
     genai_observability.evaluation("groundedness", score=share, label=label, response_id=response_id)

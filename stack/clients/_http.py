@@ -4,8 +4,10 @@ from typing import Any
 
 import httpx
 
-_TIMEOUT = httpx.Timeout(60, connect=5)
-"""Seconds. Queries over a month of data take some; a server that is there takes the connection at once."""
+TIMEOUT_S = 60.0
+"""Queries over a month of data take some time."""
+_CONNECT_S = 5.0
+"""A server that is there takes the connection at once."""
 
 
 class StoreError(Exception):
@@ -15,11 +17,11 @@ class StoreError(Exception):
 class Http:
     """The HTTP API of one store, called ``name`` in messages."""
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, name: str, url: str, timeout: float = TIMEOUT_S) -> None:
         self.name = name
         self.url = url.rstrip("/")
         self._client = httpx.Client(
-            timeout=_TIMEOUT,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, _CONNECT_S)),
             trust_env=False,  # the stores listen on loopback: a proxy of the environment is not for them
             limits=httpx.Limits(max_keepalive_connections=0),  # nothing stays open that someone would have to close
         )

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import Any
 
-from stack.clients._http import Http, StoreError
+from stack.clients._http import TIMEOUT_S, Http, StoreError
 from stack.clients._results import Sample, Series, samples, series
 
 _PAGE = 5000
@@ -22,10 +23,10 @@ class Entry:
 
 
 class Loki:
-    """The log store at ``url``."""
+    """The log store at ``url``; no answer within ``timeout`` seconds is an error."""
 
-    def __init__(self, url: str) -> None:
-        self._http = Http("Loki", url)
+    def __init__(self, url: str, *, timeout: float = TIMEOUT_S) -> None:
+        self._http = Http("Loki", url, timeout)
 
     def query(self, logql: str, *, at: datetime | None = None) -> list[Sample]:
         """The value of a metric query now, or at a time.
@@ -51,12 +52,15 @@ class Loki:
         Raises:
             StoreError: Loki is not reachable or refuses the query.
         """
-        found: list[Entry] = []
-        for entry in self._newest_first(logql, _nanoseconds(start), _nanoseconds(end)):
-            if limit is not None and len(found) >= limit:
-                break
-            found.append(entry)
-        return found
+        return list(islice(self.newest_first(logql, start=start, end=end), limit))
+
+    def newest_first(self, logql: str, *, start: datetime, end: datetime) -> Iterator[Entry]:
+        """The same lines one after the other, where they are too many to be held at once.
+
+        Raises:
+            StoreError: while they are read.
+        """
+        return self._newest_first(logql, _nanoseconds(start), _nanoseconds(end))
 
     def _newest_first(self, logql: str, start: int, end: int) -> Iterator[Entry]:
         """Pages backwards; lines of a page's last nanosecond come again with the next page and are left out there."""

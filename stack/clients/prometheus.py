@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from stack.clients._http import Http
+from stack.clients._http import TIMEOUT_S, Http
 from stack.clients._results import Sample, Series, samples, series
 
 
@@ -21,10 +21,10 @@ class Alert:
 
 
 class Prometheus:
-    """The metrics store at ``url``."""
+    """The metrics store at ``url``; no answer within ``timeout`` seconds is an error."""
 
-    def __init__(self, url: str) -> None:
-        self._http = Http("Prometheus", url)
+    def __init__(self, url: str, *, timeout: float = TIMEOUT_S) -> None:
+        self._http = Http("Prometheus", url, timeout)
 
     def query(self, expr: str, *, at: datetime | None = None) -> list[Sample]:
         """The value of ``expr`` now, or at a time.

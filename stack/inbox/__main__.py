@@ -1,18 +1,23 @@
 """Serves the inbox: ``python -m stack.inbox``.
 
 ``INBOX_HOST`` is the address to listen on: loopback, unless a container needs 0.0.0.0 inside its own network.
+``PROMETHEUS_URL`` and ``LOKI_URL`` say where the stores are that reports ask; ``TRACE_URL`` where a browser can look
+at a trace, whose id stands in it as ``TRACE_ID``. ``INCIDENTS_FILE`` is read in the place of stack/incidents.yaml.
 """
 
 import contextlib
 import os
 import socket
 import sys
+from pathlib import Path
 
 import uvicorn
 
 from stack.inbox.app import create_app
+from stack.inbox.database import Database, StoreUnavailableError
+from stack.inbox.pages import Links
 from stack.inbox.runbooks import Runbooks
-from stack.inbox.store import Store, StoreUnavailableError
+from stack.incidents import FILE, IncidentRules, IncidentRulesError
 from stack.settings import Settings, SettingsError
 
 
@@ -20,16 +25,27 @@ def main() -> int:
     """Serve until interrupted; 1 where the inbox cannot start."""
     try:
         settings = Settings.load()
-        store = Store(settings.state / "data" / "inbox" / "inbox.sqlite")
+        rules = IncidentRules.load(Path(os.environ.get("INCIDENTS_FILE") or FILE))
+        database = Database(settings.state / "data" / "inbox" / "inbox.sqlite")
+        runbooks = Runbooks(settings.root / "docs" / "runbooks")
+        app = create_app(database, runbooks, rules, _links(settings))
         listener = _listen(os.environ.get("INBOX_HOST", "127.0.0.1"), settings.inbox_port)
-    except (SettingsError, StoreUnavailableError, OSError) as error:
+    except (SettingsError, IncidentRulesError, StoreUnavailableError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    app = create_app(store, Runbooks(settings.root / "docs" / "runbooks"))
     config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", access_log=False, log_level="warning")
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _links(settings: Settings) -> Links:
+    jaeger = f"{settings.jaeger_url}/api/traces/TRACE_ID?prettyPrint=true"  # natively there is no page, but its JSON
+    return Links(
+        prometheus=os.environ.get("PROMETHEUS_URL") or settings.prometheus_url,
+        loki=os.environ.get("LOKI_URL") or settings.loki_url,
+        trace=os.environ.get("TRACE_URL") or jaeger,
+    )
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -1,70 +1,92 @@
-"""The inbox's web application: the webhook, the page, the API, the runbooks and its own metrics."""
+"""The inbox's web application: the webhook, the pages, the API, the public status, and its own metrics."""
 
-from datetime import UTC, datetime
-from pathlib import Path
+from collections import Counter
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from stack.inbox.database import Database, StoreUnavailableError
+from stack.inbox.forms import Gate, RefusedError, read
+from stack.inbox.incident_pages import IncidentPages
+from stack.inbox.incident_store import ConflictError, IncidentStore, NoIncidentError
+from stack.inbox.metrics import CONTENT_TYPE, exposition
 from stack.inbox.notification import InvalidNotificationError, Notification, parse_time
+from stack.inbox.pages import Links, Pages
+from stack.inbox.report_pages import ReportPages
 from stack.inbox.runbooks import Runbooks
-from stack.inbox.store import Counts, Store, StoreUnavailableError
+from stack.inbox.status import as_json, status
+from stack.inbox.store import KEPT_NOTIFICATIONS, Store
+from stack.incidents import IncidentRules
 
 MAX_BODY_BYTES = 1_048_576
 """Alertmanager is configured to send at most 100 alerts a message, a tenth of this."""
 
-_PAGE_HEADERS = {
-    # Nothing but the page's own style sheet is loaded and nothing runs, whatever a label contains.
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'",
-    "Cache-Control": "no-store",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-_TEXT_METRICS = "text/plain; version=0.0.4; charset=utf-8"
 
-
-def create_app(store: Store, runbooks: Runbooks) -> Starlette:
-    """The application on a store and a directory of runbooks."""
-    inbox = _Inbox(store, runbooks)
+def create_app(
+    database: Database, runbooks: Runbooks, rules: IncidentRules, links: Links, *, kept: int = KEPT_NOTIFICATIONS
+) -> Starlette:
+    """The application on a file and a directory of runbooks."""
+    incidents = IncidentStore(database, rules)
+    gate = Gate(database.token, rules.hosts)
+    pages = Pages(links)
+    incident_pages = IncidentPages(incidents, rules, pages, gate)
+    report_pages = ReportPages(incidents, incident_pages, pages, links)
+    inbox = _Inbox(Store(database, incidents, kept=kept), incidents, incident_pages, runbooks, rules, pages)
     return Starlette(
         routes=[
             Route("/", inbox.page),
             Route("/style.css", inbox.style),
             Route("/alerts", inbox.receive, methods=["POST"]),
             Route("/api/notifications", inbox.notifications),
+            *report_pages.routes(),
+            *incident_pages.routes(),
             Route("/runbooks", inbox.runbook_index),
             Route("/runbooks/{name}", inbox.runbook),
+            Route("/status", inbox.status),
+            Route("/status.json", inbox.status_json),
+            Route("/status/style.css", inbox.style),
             Route("/healthz", inbox.health),
             Route("/metrics", inbox.metrics),
         ],
-        exception_handlers={StoreUnavailableError: _unavailable},
+        exception_handlers={
+            StoreUnavailableError: inbox.unavailable,
+            RefusedError: inbox.refused,
+            NoIncidentError: inbox.missing,
+            ConflictError: inbox.conflict,
+        },
     )
 
 
 class _Inbox:
     """The handlers. Plain functions among them run in a thread, as SQLite blocks."""
 
-    def __init__(self, store: Store, runbooks: Runbooks) -> None:
+    def __init__(
+        self,
+        store: Store,
+        incidents: IncidentStore,
+        incident_pages: IncidentPages,
+        runbooks: Runbooks,
+        rules: IncidentRules,
+        pages: Pages,
+    ) -> None:
         self._store = store
+        self._incidents = incidents
+        self._incident_pages = incident_pages
         self._runbooks = runbooks
-        self._refused = 0
-        self._style = (Path(__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
-        self._templates = Environment(
-            loader=PackageLoader("stack.inbox"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-        )
-        self._templates.filters |= {"clock": _clock, "ago": _ago}
-        self._templates.tests["web_address"] = _is_web_address
+        self._rules = rules
+        self._pages = pages
+        self._notifications_refused = 0
+        self._refused = Counter[str]()
 
     async def receive(self, request: Request) -> Response:
         """Keep one notification. A 4xx is final for Alertmanager, a 5xx is retried."""
         # A page in the user's browser cannot send this type to another origin without being asked first.
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             return self._refuse(415, "The inbox takes application/json only.")
-        body = await _read(request, MAX_BODY_BYTES)
+        body = await read(request, MAX_BODY_BYTES)
         if body is None:
             return self._refuse(413, f"The body is larger than {MAX_BODY_BYTES} bytes.")
         try:
@@ -75,18 +97,22 @@ class _Inbox:
         return Response(status_code=204)
 
     def _refuse(self, status: int, sentence: str) -> Response:
-        self._refused += 1
+        self._notifications_refused += 1
         return JSONResponse({"error": sentence}, status_code=status)
 
     def page(self, _: Request) -> Response:
-        """The alerts: firing first, the most severe first; then those resolved lately."""
-        firing = sorted(self._store.firing(), key=lambda alert: alert.labels.get("severity") != "critical")
-        resolved = self._store.resolved()
-        return self._render("inbox.html", firing=firing, resolved=resolved, now=datetime.now(UTC))
+        """The open incidents; then the alerts: firing first, the most severe first; then those resolved lately."""
+        return self._pages.html(
+            "inbox.html",
+            incidents=self._incident_pages.with_clocks(self._incidents.open()),
+            counts=self._incidents.firing_counts(),
+            firing=sorted(self._store.firing(), key=lambda alert: alert.labels.get("severity") != "critical"),
+            resolved=self._store.resolved(),
+        )
 
     def style(self, _: Request) -> Response:
         """The style sheet of all pages."""
-        return Response(self._style, media_type="text/css")
+        return Response(self._pages.style, media_type="text/css")
 
     def notifications(self, request: Request) -> Response:
         """Every kept notification, newest first; ``since`` leaves out what came before an ISO 8601 time."""
@@ -105,7 +131,7 @@ class _Inbox:
 
     def runbook_index(self, _: Request) -> Response:
         """The list of all runbooks."""
-        return self._render("runbooks.html", names=self._runbooks.names())
+        return self._pages.html("runbooks.html", names=self._runbooks.names())
 
     def runbook(self, request: Request) -> Response:
         """One runbook."""
@@ -113,7 +139,17 @@ class _Inbox:
         body = self._runbooks.html(name)
         if body is None:
             return PlainTextResponse("There is no runbook of this name. The list is at /runbooks.\n", status_code=404)
-        return self._render("runbook.html", name=name, body=body)
+        return self._pages.html("runbook.html", name=name, body=body)
+
+    def status(self, _: Request) -> Response:
+        """The public page."""
+        return self._pages.html("status.html", public=True, status=status(self._incidents, self._rules.status_page))
+
+    def status_json(self, _: Request) -> Response:
+        """The same for programs, of any site: it is public."""
+        found = as_json(status(self._incidents, self._rules.status_page))
+        headers = {"Cache-Control": "public, max-age=15", "Access-Control-Allow-Origin": "*"}
+        return JSONResponse(found, headers=headers)
 
     def health(self, _: Request) -> Response:
         """200 once the inbox can read its store."""
@@ -122,53 +158,39 @@ class _Inbox:
 
     def metrics(self, _: Request) -> Response:
         """The inbox's own figures, in Prometheus' text format."""
-        return Response(_exposition(self._store.counts(), self._refused), media_type=_TEXT_METRICS)
+        text = exposition(
+            self._store,
+            self._incidents,
+            self._rules.clocks,
+            notifications_refused=self._notifications_refused,
+            refused=self._refused,
+        )
+        return Response(text, media_type=CONTENT_TYPE)
 
-    def _render(self, template: str, **values: object) -> Response:
-        return HTMLResponse(self._templates.get_template(template).render(**values), headers=_PAGE_HEADERS)
+    def unavailable(self, request: Request, error: Exception) -> Response:
+        """The file cannot be used now."""
+        return self._error(request, 503, error)
 
+    def refused(self, request: Request, error: Exception) -> Response:
+        """A request that is not done."""
+        if not isinstance(error, RefusedError):
+            raise error
+        self._refused[error.reason] += 1
+        return self._error(request, error.status, error)
 
-async def _read(request: Request, limit: int) -> bytes | None:
-    """The body, or None where it is larger than the limit; no more than that is ever held in memory."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            return None
-    return bytes(body)
+    def missing(self, request: Request, error: Exception) -> Response:
+        """An incident that is not there."""
+        return self._error(request, 404, error)
 
+    def conflict(self, request: Request, error: Exception) -> Response:
+        """Somebody else was faster."""
+        self._refused["conflict"] += 1
+        return self._error(request, 409, error)
 
-def _unavailable(_: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, status_code=503)
-
-
-def _exposition(counts: Counts, refused: int) -> str:
-    last = counts.last_received_at.timestamp() if counts.last_received_at else 0
-    metrics = (
-        ("inbox_notifications_received_total", "counter", "Notifications ever kept.", counts.received),
-        ("inbox_notifications_refused_total", "counter", "Requests refused as malformed since the start.", refused),
-        ("inbox_alerts_firing", "gauge", "Alerts of which firing was heard last.", counts.firing),
-        ("inbox_last_notification_timestamp_seconds", "gauge", "When the last notification came, 0 if never.", last),
-    )
-    return "".join(
-        f"# HELP {name} {text}\n# TYPE {name} {kind}\n{name} {value}\n" for name, kind, text, value in metrics
-    )
-
-
-def _clock(time: str) -> str:
-    """A time of an alert, in UTC and without a fraction."""
-    return parse_time(time).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _ago(time: str, now: datetime) -> str:
-    """How long ago a time was, in its largest unit."""
-    seconds = max(0, int((now - parse_time(time)).total_seconds()))
-    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= length:
-            return f"{seconds // length} {unit}"
-    return f"{seconds} s"
-
-
-def _is_web_address(text: str) -> bool:
-    """Whether a link may be followed: a javascript: address in an annotation must never become one."""
-    return text.startswith(("http://", "https://"))
+    def _error(self, request: Request, status: int, error: Exception) -> Response:
+        """A sentence: on a page for people, else as JSON."""
+        if request.url.path.startswith("/status"):
+            return PlainTextResponse("The status cannot be told at the moment.\n", status_code=status)  # no internals
+        if request.url.path.startswith("/incidents") or request.url.path == "/report":
+            return self._pages.html("error.html", code=status, sentence=str(error))
+        return JSONResponse({"error": str(error)}, status_code=status)

@@ -5,11 +5,14 @@ The format is version 4 of https://prometheus.io/docs/alerting/latest/configurat
 
 import json
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 Status = Literal["firing", "resolved"]
 SUPPORTED_VERSION = "4"
+FORGOTTEN_AFTER = timedelta(minutes=75)
+"""Alertmanager repeats a firing alert every hour (`repeat_interval`). One that is not repeated has ended untold, for
+example because the stack was stopped meanwhile."""
 
 
 class InvalidNotificationError(ValueError):

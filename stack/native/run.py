@@ -103,8 +103,8 @@ def _unchanged(state: Path, fingerprints: dict[str, str]) -> dict[str, Running]:
 
 def _fingerprint(server: Server, configuration: str) -> str:
     """Differs when anything differs that a running server has read: its program, arguments, variables and files."""
-    program = server.sources or Path(server.command[0])
-    files = [program, *program.rglob("*")]
+    programs = server.sources or (Path(server.command[0]),)
+    files = [file for program in programs for file in (program, *program.rglob("*"))]
     versions = [(str(path), path.stat().st_mtime_ns) for path in files if path.is_file() and path.suffix != ".pyc"]
     parts = (server.command, sorted(server.environment.items()), configuration, sorted(versions))
     return hashlib.sha256(repr(parts).encode()).hexdigest()

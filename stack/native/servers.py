@@ -27,8 +27,9 @@ class Server(Program):
     """The file it is given, below its folder in the repository."""
     check: tuple[str, ...] = ()
     """The command that checks that file."""
-    sources: Path | None = None
-    """Its program where that is not the file that is executed: a changed program is restarted by the next `up`."""
+    sources: tuple[Path, ...] = ()
+    """Its program and what that reads, where it is not the file that is executed: changed, it is restarted by the next
+    `up`."""
     without: tuple[str, ...] = ("OTEL_",)
     """What the user has set for an application must not make the servers send telemetry about themselves."""
     wave: int = 1
@@ -125,8 +126,14 @@ def servers(settings: Settings) -> list[Server]:
         Server(
             name="inbox",
             command=(sys.executable, "-m", "stack.inbox"),
-            sources=settings.root / "stack" / "inbox",
-            environment={"INBOX_PORT": str(settings.inbox_port), "GENAI_STACK_DIR": str(settings.state)},
+            sources=(settings.root / "stack" / "inbox", settings.root / "stack" / "incidents.yaml"),
+            environment={
+                "INBOX_PORT": str(settings.inbox_port),
+                "GENAI_STACK_DIR": str(settings.state),
+                "PROMETHEUS_URL": settings.prometheus_url,
+                "LOKI_URL": settings.loki_url,
+                "JAEGER_PORT": str(settings.jaeger_port),
+            },
             ports=_pick(ports, "INBOX_PORT"),
             url=settings.inbox_url,
             health_url=f"{settings.inbox_url}/healthz",

@@ -10,11 +10,15 @@ from pathlib import Path
 from stack.files import write_whole
 from stack.reader import FileError
 from stack.rules import (
+    baselines,
     calls,
+    changes,
     cost,
+    drift,
     errors,
     escalation,
     latency,
+    quality,
     requests,
     security,
     slo,
@@ -39,6 +43,10 @@ _SUBJECTS = {
     "security": security.groups,
     "telemetry": telemetry.groups,
     "stack_health": stack_health.groups,
+    "baselines": baselines.groups,
+    "drift": drift.groups,
+    "changes": changes.groups,
+    "quality": quality.groups,
     "escalation": escalation.groups,
 }
 _LOKI_SUBJECTS = {"requests": requests.groups}

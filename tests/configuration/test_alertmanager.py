@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from stack.inbox.store import FORGOTTEN_AFTER
+from stack.inbox.notification import FORGOTTEN_AFTER
 from stack.settings import Settings
 
 SETTINGS = Settings.load()

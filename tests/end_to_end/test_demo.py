@@ -2,7 +2,13 @@
 
 import re
 
-from tests.end_to_end.live import Demonstration
+import httpx
+
+from stack.settings import Settings
+from tests.browser import rendered, screenshot
+from tests.end_to_end.live import ROOT, Demonstration, eventually
+
+PICTURE = ROOT / ".stack" / "incident.png"
 
 
 def test_the_demo_ends_with_figures_that_agree_in_every_store(demonstration: Demonstration) -> None:
@@ -23,3 +29,25 @@ def test_the_alert_reaches_the_inbox_within_a_minute_of_the_fault(demonstration:
     found = re.search(r"the alert GenAIErrorBurst arrived in the inbox (\d+) s after the fault", demonstration.output)
     assert found
     assert int(found[1]) <= 60
+
+
+def test_the_fault_is_an_incident_that_shows_its_impact_in_a_browser(
+    stack: Settings, demonstration: Demonstration
+) -> None:
+    with httpx.Client(base_url=stack.inbox_url, trust_env=False) as inbox:
+        (incident,) = [each for each in inbox.get("/api/incidents").json() if each["services"] == ["demo"]]
+        assert "GenAIErrorBurst" in incident["alerts"]
+        assert incident["severity"] in ("SEV1", "SEV2")
+        change = f"/api/incidents/{incident['id']}"
+        state = {"state": "mitigating", "who": "Ann", "note": "all models switched to another provider"}
+        inbox.post(f"{change}/state", json=state).raise_for_status()
+        note = {"who": "Ann", "text": "the provider's status page says: errors on all models"}
+        inbox.post(f"{change}/note", json=note).raise_for_status()
+        impact = eventually(lambda: inbox.get(f"/incidents/{incident['id']}/impact").text)
+        failed = re.search(r"<b>([\d,]+)</b> of ([\d,]+) calls failed", impact)
+        assert failed
+        assert 5 <= int(failed[1].replace(",", "")) < int(failed[2].replace(",", ""))
+        page = f"{stack.inbox_url}/incidents/{incident['id']}"
+        assert "switched to another provider" in rendered(page)
+        screenshot(page, PICTURE, width=900, height=1500)
+        assert PICTURE.stat().st_size > 30_000

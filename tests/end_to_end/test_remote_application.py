@@ -52,6 +52,7 @@ class Proxy:
         for guide, here in {
             "otlp.example.com": "localhost",
             "127.0.0.1:4318": f"127.0.0.1:{stack.collector_http_port}",
+            "127.0.0.1:8093": f"127.0.0.1:{stack.inbox_port}",
             "127.0.0.1:3000": f"127.0.0.1:{stack.inbox_port}",  # another page: there is no Grafana here
             "/etc/caddy/otlp-token": str(self.token),
         }.items():
@@ -65,23 +66,23 @@ class Proxy:
             sent = {"content-type": "application/x-protobuf", **headers}
             return client.post(f"https://localhost:{self.port}/v1/traces", headers=sent).status_code
 
-    def page(self, name: str) -> httpx.Response:
-        """The first page under a name."""
+    def page(self, name: str, path: str = "/", *, method: str = "GET") -> httpx.Response:
+        """A page under a name."""
         with self._client() as client:
-            return client.get(
-                f"https://localhost:{self.port}/", headers={"host": name}, extensions={"sni_hostname": name}
-            )
+            url = f"https://localhost:{self.port}{path}"
+            return client.request(method, url, headers={"host": name}, extensions={"sni_hostname": name})
 
     def _client(self) -> httpx.Client:
         return httpx.Client(verify=ssl.create_default_context(cafile=self.root), trust_env=False)
 
     def wait(self) -> None:
-        """Until it has made the certificates of both names."""
+        """Until it has made the certificates of all names."""
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline and self.process.poll() is None:
             try:
                 self.status()
                 self.page("grafana.example.com")
+                self.page("status.example.com")
             except (OSError, httpx.TransportError):
                 time.sleep(0.05)
             else:
@@ -165,3 +166,16 @@ def test_the_other_name_leads_to_the_page_behind_it(proxy: Proxy) -> None:
     answer = proxy.page("grafana.example.com")
     assert answer.status_code == 200
     assert "inbox" in answer.text.lower()
+
+
+def test_the_status_page_is_all_that_the_proxy_shows_of_the_inbox(proxy: Proxy) -> None:
+    name = "status.example.com"
+    assert "Everything works." in proxy.page(name, "/status").text
+    for path in ("/status.json", "/status/style.css"):
+        assert proxy.page(name, path).status_code == 200
+    assert proxy.page(name, "/").headers["location"] == "/status"
+    for path in ("/incidents", "/incidents/1", "/report", "/api/incidents", "/api/notifications", "/metrics",
+                 "/runbooks", "/style.css", "/status/", "/status/../metrics", "/status%2f..%2fmetrics"):  # fmt: skip
+        assert proxy.page(name, path).status_code == 404, path
+    assert proxy.page(name, "/alerts", method="POST").status_code == 404
+    assert proxy.page(name, "/status", method="POST").status_code == 405
