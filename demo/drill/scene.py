@@ -82,7 +82,7 @@ class Service:
     def __init__(self, settings: Settings, name: str, *, rate: float) -> None:
         self.name = name
         self.settings = settings
-        self.traffic = Traffic(settings.demo_url, rate=rate, visiting=self._visits())
+        self.traffic = Traffic(settings.demo_url, rate=rate, visiting=self.visits())
         self.change: Change | None = None
         """What users send instead of what they usually do."""
         self.unpriced = False
@@ -107,7 +107,8 @@ class Service:
         usual = EVERYDAY if room >= sum(EVERYDAY.values()) else {}
         await set_faults(self.settings.provider_url, {**usual, **shares})
 
-    def _visits(self) -> Iterator[Visit]:
+    def visits(self) -> Iterator[Visit]:
+        """Visits without end; each is as things are at its time."""
         for number, visit in enumerate(visits(1)):
             if visit.path == "/sort" and not self.unpriced:
                 continue

@@ -1,8 +1,10 @@
 """What the drill reads, what it takes for right, and that nobody is woken up by it."""
 
+import asyncio
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import httpx
@@ -10,10 +12,12 @@ import pytest
 import yaml
 
 from demo.drill.bounds import ALLOWANCE, Patience, Rules
-from demo.drill.receivers import listening
+from demo.drill.faults import OneRequest, UnpricedModel
+from demo.drill.receivers import Receivers, listening
 from demo.drill.run import Outcome
-from demo.drill.scene import channels_of_drill
-from demo.drill.table import DRILLS
+from demo.drill.scene import Service, Stack, channels_of_drill
+from demo.drill.table import DRILLS, Drill
+from demo.provider.faults import Fault as ProviderFault
 from stack.settings import Settings
 
 ROOT = Settings.load().root
@@ -45,12 +49,43 @@ def test_a_label_that_the_rule_fills_in_fits_every_value(rules: Rules) -> None:
 
 
 @pytest.mark.parametrize("drill", DRILLS.values(), ids=DRILLS)
-def test_every_drill_is_about_an_alert_that_there_is(drill: object) -> None:
-    drill = DRILLS[drill.name]  # type: ignore[attr-defined]
+def test_every_drill_is_about_an_alert_that_there_is(drill: Drill) -> None:
     rules = Rules(ROOT / "prometheus" / "rules", ROOT / "loki" / "rules")
     assert rules.has(drill.alert, drill.severity)
     assert all(any(rules.has(name, severity) for severity in ("critical", "warning", "info")) for name in drill.also)
     assert drill.service.startswith("drill-") or drill.server
+
+
+@pytest.fixture
+def scene() -> tuple[Stack, Service]:
+    settings = Settings.load()
+    return Stack(settings, Receivers("")), Service(settings, "drill-some", rate=1.0)
+
+
+def test_one_request_is_changed_and_no_other(scene: tuple[Stack, Service]) -> None:
+    visits = scene[1].visits()
+    assert not any("x-demo-fault" in str(visit.body) for visit in islice(visits, 50))
+    asyncio.run(OneRequest(ProviderFault.HEAVY).begin(*scene))
+    changed = [visit for visit in islice(visits, 50) if "x-demo-fault: heavy" in str(visit.body)]
+    assert [visit.path for visit in changed] == ["/ask/stream"]
+
+
+def test_nobody_comes_to_the_model_without_a_price_but_in_that_drill(scene: tuple[Stack, Service]) -> None:
+    visits = scene[1].visits()
+    assert "/sort" not in {visit.path for visit in islice(visits, 50)}
+    asyncio.run(UnpricedModel().begin(*scene))
+    assert "/sort" in {visit.path for visit in islice(visits, 50)}
+    asyncio.run(UnpricedModel().end(*scene))
+    assert "/sort" not in {visit.path for visit in islice(visits, 50)}
+
+
+def test_users_do_something_else_until_it_is_mended(scene: tuple[Stack, Service]) -> None:
+    visits = scene[1].visits()
+    users = DRILLS["duplicates"].fault
+    asyncio.run(users.begin(*scene))
+    assert len({(visit.path, visit.body["user"], visit.body["question"]) for visit in islice(visits, 20)}) == 1
+    asyncio.run(users.end(*scene))
+    assert len({visit.body["user"] for visit in islice(visits, 20)}) == 20
 
 
 def message(status: str) -> dict[str, object]:
