@@ -125,7 +125,7 @@ def _table(outcomes: Iterable[Outcome]) -> Table:
             drill.name,
             drill.alert,
             drill.severity,
-            _seconds(outcome.bound),
+            _seconds(None if drill.heartbeat else outcome.bound),
             _seconds(outcome.measured),
             ", ".join(sorted(outcome.channels)) or "-",
             ", ".join(sorted(outcome.others)) or "none",

@@ -125,7 +125,8 @@ async def _drill(plan: Plan, drill: Drill, service: Service, *, since: datetime)
     patience = plan.rules.patience(drill.alert, drill.severity, **drill.labels)
     patience = replace(patience, window=drill.window or patience.window)
     outcome = Outcome(drill=drill, bound=drill.bound or patience.bound)
-    plan.report(f"{drill.name}: {drill.words}; {drill.alert} has to arrive within {outcome.bound:.0f} s")
+    expected = f"{drill.alert} has to arrive within {outcome.bound:.0f} s"
+    plan.report(f"{drill.name}: {drill.words}; {'only a heartbeat can tell' if drill.heartbeat else expected}")
     broken = datetime.now(UTC)
     await drill.fault.begin(plan.stack, service)
     try:
