@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from demo.drill.bounds import Rules
-from demo.drill.run import WARM_UP, Outcome, Plan, on_servers, on_services
+from demo.drill.run import WARM_UP, Outcome, Plan, is_right, on_servers, on_services
 from demo.drill.scene import Stack, standing
 from demo.drill.table import DRILLS, MINUTE, Drill
 from stack.clients import StoreError
@@ -65,6 +65,7 @@ def main() -> int:
             if options.thresholds:
                 step(f"the thresholds are those of {options.thresholds}, not those in use")
             outcomes = _carry_out(stack, drills, options, step)
+            strays = _strays(stack, outcomes)
     except SettingsError as error:
         return _fail(str(error), 2)
     except (StackError, StoreError) as error:
@@ -73,7 +74,7 @@ def main() -> int:
         return _fail(f"A part of the drill stopped answering: {error or type(error).__name__}.", 1)
     except KeyboardInterrupt:
         return _fail("Interrupted: everything that the drill had started has ended.", 130)
-    return _say(outcomes, step, every=not options.only)
+    return _say(outcomes, strays, step, every=not options.only)
 
 
 def _carry_out(stack: Stack, drills: Sequence[Drill], options: argparse.Namespace, step: Steps) -> list[Outcome]:
@@ -98,7 +99,20 @@ def _carry_out(stack: Stack, drills: Sequence[Drill], options: argparse.Namespac
     return outcomes
 
 
-def _say(outcomes: Sequence[Outcome], step: Steps, *, every: bool) -> int:
+def _strays(stack: Stack, outcomes: Sequence[Outcome]) -> set[str]:
+    """Alerts that were told at any time and that no drill accounts for."""
+    return {
+        told.name
+        for told in stack.receivers.told
+        if told.firing
+        and not any(
+            told.name in outcome.others or (told.is_of(outcome.drill.service) and is_right(told, outcome.drill))
+            for outcome in outcomes
+        )
+    }
+
+
+def _say(outcomes: Sequence[Outcome], strays: set[str], step: Steps, *, every: bool) -> int:
     """Prints the table and says in the exit code whether everything is as it should be."""
     step.wide.print(_table(outcomes))
     total = [outcome.measured for outcome in outcomes if outcome.drill.bound == MINUTE and outcome.measured is not None]
@@ -109,8 +123,10 @@ def _say(outcomes: Sequence[Outcome], step: Steps, *, every: bool) -> int:
         step(f"total failures: half of them known within {median:.0f} s (bound: {MEDIAN:.0f} s)")
     failed = [outcome.drill.name for outcome in outcomes if outcome.faults]
     step(f"{len(outcomes)} drills in {step.seconds / 60:.1f} minutes")
-    if failed or late:
-        what = [*failed, *(["the median of total failures"] if late else [])]
+    if strays:
+        step(f"alerts that belong to no drill: {', '.join(sorted(strays))}")
+    if failed or late or strays:
+        what = [*failed, *(["the median of total failures"] if late else []), *sorted(strays)]
         return _fail(f"Not as it should be: {', '.join(what)}.", 1)
     return 0
 

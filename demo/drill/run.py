@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Final
 
 import httpx
@@ -26,6 +27,7 @@ _TOLD_AGAIN: Final = 90.0
 _BEATS_MISSED: Final = 3
 """So many beats the outside service waits for before it raises the alarm."""
 _LONGEST_SILENCE: Final = 600.0
+"""Seconds after which a silence that has not come, or a beat, is no longer waited for."""
 
 BYSTANDER: Final = "drill-bystander"
 """The service that goes on while servers are killed: nothing must be told of it."""
@@ -127,11 +129,12 @@ async def _drill(plan: Plan, drill: Drill, service: Service, *, since: datetime)
     outcome = Outcome(drill=drill, bound=drill.bound or patience.bound)
     expected = f"{drill.alert} has to arrive within {outcome.bound:.0f} s"
     plan.report(f"{drill.name}: {drill.words}; {'only a heartbeat can tell' if drill.heartbeat else expected}")
+    interval = await _beat(plan) if drill.heartbeat else None
     broken = datetime.now(UTC)
     await drill.fault.begin(plan.stack, service)
     try:
         if drill.heartbeat:
-            await _without_heartbeat(plan, outcome, broken)
+            await _until_silent(outcome, plan, interval, broken)
         else:
             await _until_told(plan, outcome, broken)
     finally:
@@ -145,7 +148,7 @@ async def _drill(plan: Plan, drill: Drill, service: Service, *, since: datetime)
     outcome.others = {
         told.name
         for told in list(plan.stack.receivers.told)
-        if told.at >= since and told.firing and any(map(told.is_of, about)) and not _is_right(told, drill)
+        if told.at >= since and told.firing and any(map(told.is_of, about)) and not is_right(told, drill)
     }
     plan.report(f"{drill.name}: {'; '.join(outcome.faults) or outcome.note or 'as it should be'}")
     return outcome
@@ -168,22 +171,33 @@ async def _until_told(plan: Plan, outcome: Outcome, broken: datetime) -> None:
     outcome.missing = expected - outcome.channels
 
 
-async def _without_heartbeat(plan: Plan, outcome: Outcome, broken: datetime) -> None:
-    """Waits until the outside service would raise the alarm, as nothing else can."""
+async def _beat(plan: Plan) -> float | None:
+    """Seconds from one beat to the next, once one has just been heard; nothing where there is no heartbeat."""
     beats = plan.stack.receivers.beats
     if len(beats) < 2:
+        return None
+    # The shortest, as some may have been missed in an earlier drill.
+    interval = min((later - earlier).total_seconds() for earlier, later in pairwise(beats))
+    deadline = time.monotonic() + _LONGEST_SILENCE
+    while (datetime.now(UTC) - beats[-1]).total_seconds() > interval and time.monotonic() < deadline:
+        await asyncio.sleep(0.5)
+    return interval
+
+
+async def _until_silent(outcome: Outcome, plan: Plan, interval: float | None, broken: datetime) -> None:
+    """Waits until the outside service would raise the alarm, as nothing else can."""
+    if interval is None:
         outcome.note = "seen only by an outside heartbeat"
         await asyncio.sleep(_HOLD)
         return
-    interval = (beats[-1] - beats[-2]).total_seconds()
     deadline = time.monotonic() + _LONGEST_SILENCE
-    while (silent := (datetime.now(UTC) - beats[-1]).total_seconds()) < _BEATS_MISSED * interval:
-        if time.monotonic() > deadline:
+    while time.monotonic() < deadline:
+        if (datetime.now(UTC) - plan.stack.receivers.beats[-1]).total_seconds() >= _BEATS_MISSED * interval:
+            seconds = (datetime.now(UTC) - broken).total_seconds()
+            outcome.note = f"seen only by the heartbeat, {seconds:.0f} s after"
+            outcome.channels = {"heartbeat"}
             return
-        await asyncio.sleep(min(1.0, _BEATS_MISSED * interval - silent))
-    seconds = (datetime.now(UTC) - broken).total_seconds()
-    outcome.note = f"seen only by the heartbeat, {seconds:.0f} s after"
-    outcome.channels = {"heartbeat"}
+        await asyncio.sleep(0.5)
 
 
 async def _until_resolved(plan: Plan, outcome: Outcome, patience: Patience, mended: datetime) -> None:
@@ -230,5 +244,6 @@ def _is_expected(told: Told, drill: Drill) -> bool:
     return told.name == drill.alert and all(told.labels.get(name) == value for name, value in drill.labels.items())
 
 
-def _is_right(told: Told, drill: Drill) -> bool:
+def is_right(told: Told, drill: Drill) -> bool:
+    """Whether the fault of the drill should raise the alert."""
     return _is_expected(told, drill) or told.name in drill.also
