@@ -502,18 +502,17 @@ class Thresholds:
     system_prompt_leak: Limits
     telemetry_dropped: Single
     server_down: ServerDown
-    escalation: Escalation
-
-    def __post_init__(self) -> None:
-        if INTERACTIVE in self.latency_of:
-            raise FaultError("latency_of", f"must not have a group named {INTERACTIVE}: that is what `latency` is for")
-
     learning: Learning
     unusual: UnusualValues
     drift: Drift
     change: Change
     quality: Quality
     feedback: UserFeedback
+    escalation: Escalation
+
+    def __post_init__(self) -> None:
+        if INTERACTIVE in self.latency_of:
+            raise FaultError("latency_of", f"must not have a group named {INTERACTIVE}: that is what `latency` is for")
 
     @classmethod
     def load(cls, path: Path = FILE) -> "Thresholds":

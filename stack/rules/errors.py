@@ -23,9 +23,10 @@ _RATE_LIMITED = "GenAIRateLimited"
 CALLS = "calls"
 """Label that an alert has where the calls are still waiting."""
 _FAILED_NOW = "provider:genai_calls_failed_at_provider:ratio10s"
-_AFFECTED = "job:genai_calls_failed_provider_down:increase5m"
+AFFECTED = "job:genai_calls_failed_provider_down:increase5m"
+"""There while a provider is down that calls of the service fail at."""
 
-UNLESS_PROVIDER_DOWN = f"unless {on(*SERVICE)} {_AFFECTED}"
+UNLESS_PROVIDER_DOWN = f"unless {on(*SERVICE)} {AFFECTED}"
 """Ends a query of an alert by service that a provider which is down explains."""
 
 
@@ -87,7 +88,7 @@ def _provider_down(thresholds: Thresholds) -> tuple[Recording, Alert]:
 def _affected() -> Recording:
     failing = "job_model:genai_calls_failed:increase5m > 0"
     return Recording(
-        name=_AFFECTED, expr=total(f"\n  {failing}\n  and {on(*_PROVIDERS)} {firing(_PROVIDER_DOWN)}\n", SERVICE)
+        name=AFFECTED, expr=total(f"\n  {failing}\n  and {on(*_PROVIDERS)} {firing(_PROVIDER_DOWN)}\n", SERVICE)
     )
 
 

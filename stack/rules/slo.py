@@ -16,8 +16,9 @@ from typing import Final
 from genai_observability.signals import EVALUATION_NAME, FEATURE, OPERATION, Attribute
 
 from stack.rules.calls import LEVELS
+from stack.rules.errors import AFFECTED
 from stack.rules.model import Alert, Group, Recording
-from stack.rules.promql import SERVICE, Match, at_most, count_within, labels, series, total
+from stack.rules.promql import SERVICE, Match, at_most, count_within, labels, on, series, total
 from stack.slos import EVERY, METRICS, Kind, Slo, Slos
 from stack.thresholds import Duration, Severity
 
@@ -39,11 +40,13 @@ _PAIRS: Final[Mapping[Severity, tuple[_Pair, ...]]] = {
 }
 
 _TOLD: Final[Mapping[Kind, tuple[str, ...]]] = {
-    "availability": ("GenAIErrorBurst", "GenAINoSuccess", "GenAIErrorRatioHigh", "GenAIRateLimited"),
-    "latency": ("GenAILatencyHigh",),
-    "time_to_first_token": ("GenAILatencyHigh",),
-    "quality": (),
-}
+    "availability": (
+        "GenAIErrorBurst", "GenAINoSuccess", "GenAIErrorRatioHigh", "GenAIRateLimited", "GenAIErrorsUnusual",
+    ),
+    "latency": ("GenAILatencyHigh", "GenAILatencyBurst", "GenAILatencyUnusual"),
+    "time_to_first_token": ("GenAILatencyHigh", "GenAILatencyBurst", "GenAILatencyUnusual"),
+    "quality": ("GenAIQualityLow", "GenAIQualityDrop", "GenAIFeedbackBad"),
+}  # fmt: skip
 """Alerts that tell of the same fault, sooner and nearer to its cause."""
 
 
@@ -209,10 +212,11 @@ def _burning(name: str, slo: Slo, severity: Severity, pair: _Pair) -> str:
         told.append((SERVICE, alerts))
     if severity == "warning":
         told.append(((*labels(*_parts(slo)), "slo"), f'alertname="{ALERT}",severity="critical",slo="{name}"'))
-    silent = (
-        f'unless on ({", ".join(by)}) last_over_time(ALERTS{{{alerts},alertstate="firing"}}[{pair.short}])'
-        for by, alerts in told
-    )
+    silent = [
+        f'unless {on(*by)} last_over_time(ALERTS{{{alerts},alertstate="firing"}}[{pair.short}])' for by, alerts in told
+    ]
+    if slo.kind == "availability":
+        silent.append(f"unless {on(*SERVICE)} last_over_time({AFFECTED}[{pair.short}])")
     return "\n".join((burn, f"and {enough}", *silent))
 
 

@@ -19,6 +19,7 @@ from genai_observability.signals import (
     Attribute,
 )
 
+from stack.rules.errors import UNLESS_PROVIDER_DOWN
 from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import SERVICE, Match, count_within, firing_any, labels, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
@@ -55,7 +56,7 @@ def _retry_storm(thresholds: Thresholds, severity: Severity) -> Alert:
         name="GenAIRetryStorm",
         severity=severity,
         expr=f"{retries}\n/ ({_CALLS} > 0)\n> {limit.above:g}\nand {retries} >= {storm.min_retries}\n"
-        f"unless on ({_SERVICE}) {known}",
+        f"unless on ({_SERVICE}) {known}\n{UNLESS_PROVIDER_DOWN}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: a provider's hiccup is what retries are for. keep_firing_for: one window.",
