@@ -1,6 +1,7 @@
 """Where a drill takes place: a stack of its own with its receivers, and sample applications that use it."""
 
 import asyncio
+import fcntl
 import os
 import shutil
 import signal
@@ -65,8 +66,10 @@ def standing(settings: Settings, *, thresholds: Path | None, report: Report) -> 
         StackError: it does not start, or its configuration is refused.
     """
     with ExitStack() as ending:
+        ending.enter_context(_alone(settings))
         receivers = ending.enter_context(listening())
         own = _own(settings)
+        _end_earlier(own)
         shutil.rmtree(own.state, ignore_errors=True)
         own = replace(own, root=_configured(own, receivers, thresholds))
         ending.callback(down, own)
@@ -137,6 +140,26 @@ def serving(stack: Stack, name: str, *, rate: float, environment: Mapping[str, s
     }
     with services.running(settings, simulated=True, keep=False, report=lambda _: None, environment=own):
         yield Service(settings, name, rate=rate)
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """One drill at a time in a folder; the lock ends with its process, however that ends."""
+    path = settings.state / "run" / "drill.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StackError("Another drill is running: wait until it has ended, or end it.") from None
+        yield
+
+
+def _end_earlier(own: Settings) -> None:
+    """What a drill that was killed has left."""
+    for folder in (own.state, *(own.state / "services").glob("*")):
+        for running in process.find_all(state=folder):
+            process.stop(running, state=folder)
 
 
 def _own(settings: Settings) -> Settings:

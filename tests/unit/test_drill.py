@@ -1,8 +1,10 @@
 """What the drill reads, what it takes for right, and that nobody is woken up by it."""
 
 import asyncio
+import fcntl
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -15,9 +17,10 @@ from demo.drill.bounds import ALLOWANCE, Patience, Rules
 from demo.drill.faults import OneRequest, UnpricedModel
 from demo.drill.receivers import Receivers, listening
 from demo.drill.run import Outcome
-from demo.drill.scene import Service, Stack, channels_of_drill
+from demo.drill.scene import Service, Stack, channels_of_drill, standing
 from demo.drill.table import DRILLS, Drill
 from demo.provider.faults import Fault as ProviderFault
+from stack.native import StackError
 from stack.settings import Settings
 
 ROOT = Settings.load().root
@@ -143,6 +146,20 @@ def test_a_drill_reaches_none_of_the_channels_that_the_user_has_switched_on(tmp_
 )
 def test_what_is_wrong_with_a_drill_is_said_shortly(seen: dict[str, object], faults: list[str]) -> None:
     assert Outcome(drill=DRILLS["error-burst"], bound=60.0, **seen).faults == faults  # type: ignore[arg-type]
+
+
+def test_a_second_drill_in_the_same_folder_is_refused_and_changes_nothing(tmp_path: Path) -> None:
+    settings = replace(Settings.load(), state=tmp_path)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "drill").mkdir()
+    with (tmp_path / "run" / "drill.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with (
+            pytest.raises(StackError, match="Another drill is running"),
+            standing(settings, thresholds=None, report=lambda _: None),
+        ):
+            pytest.fail("must not get here")
+    assert (tmp_path / "drill").exists()
 
 
 def drill(*arguments: str) -> subprocess.CompletedProcess[str]:
