@@ -6,7 +6,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo up status logs down preview test generate secrets check bench month lock
+.PHONY: help setup setup-dev demo up status logs down preview test generate secrets check bench drill month lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,10 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 
 bench: setup-dev ## Measure what instrumentation adds to a model call; BENCH="--variants none,ours" for less
 	@$(RUN) -m instrumentation.benchmarks $(BENCH)
+
+drill: setup ## Break a demo in every way there is an alert for: who knows when (half an hour); DRILL="--only error-burst" for less
+	@$(RUN) -m stack.native build
+	@$(RUN) -m demo.drill $(DRILL)
 
 month: setup ## Replay four weeks of traffic through the rules: what they tell, and what not (half an hour)
 	@$(RUN) -m stack.native build

@@ -3,7 +3,7 @@
 import fcntl
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
@@ -17,16 +17,24 @@ APPLICATION: Final = "demo-app"
 
 
 @contextmanager
-def running(settings: Settings, *, simulated: bool, keep: bool, report: Callable[[str], None]) -> Iterator[datetime]:
+def running(
+    settings: Settings,
+    *,
+    simulated: bool,
+    keep: bool,
+    report: Callable[[str], None],
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[datetime]:
     """Both programs (of a real provider: the application alone), until the block is left; with ``keep``, longer.
 
     The time is the beginning of the run: all telemetry of these programs is younger, that of earlier ones is older.
-    Programs that an interrupted demonstration or one with ``--keep`` left behind are ended first.
+    Programs that an interrupted demonstration or one with ``--keep`` left behind are ended first. ``environment`` is
+    for both programs, over what they get otherwise.
 
     Raises:
         StackError: a port is in use, or a program does not start.
     """
-    programs = _programs(settings, simulated=simulated)
+    programs = _programs(settings, simulated=simulated, more=environment or {})
     with _alone(settings):
         _end_earlier(settings, report)
         process.require_free_ports(programs)
@@ -75,7 +83,7 @@ def _end_earlier(settings: Settings, report: Callable[[str], None]) -> None:
             process.stop(left, state=settings.state)
 
 
-def _programs(settings: Settings, *, simulated: bool) -> list[Program]:
+def _programs(settings: Settings, *, simulated: bool, more: Mapping[str, str]) -> list[Program]:
     # Everything they talk to is on this machine, but for the real provider: no proxy stands in between.
     direct = ",".join(filter(None, (os.environ.get("NO_PROXY") or os.environ.get("no_proxy"), "127.0.0.1")))
     environment = {
@@ -85,6 +93,7 @@ def _programs(settings: Settings, *, simulated: bool) -> list[Program]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": settings.otlp_http_url,
         # The demo's users are invented: no key for them is to be kept in the configuration of whoever runs it.
         "GENAI_OBSERVABILITY_USER_KEY": "demo",
+        **more,
     }
     provider = Program(
         name=PROVIDER,

@@ -119,7 +119,7 @@ def visits(seed: int) -> Iterator[Visit]:
 class Traffic:
     """Sends visits to the application at ``url``, ``rate`` a second, and counts what came of them."""
 
-    def __init__(self, url: str, *, seed: int = 1, rate: float = 6.0) -> None:
+    def __init__(self, url: str, *, seed: int = 1, rate: float = 6.0, visiting: Iterator[Visit] | None = None) -> None:
         self.requests = 0
         """Requests sent that make the application call a model."""
         self.statuses: Counter[int] = Counter()
@@ -127,7 +127,7 @@ class Traffic:
         self.ratings: Counter[str] = Counter()
         self._url = url
         self._rate = rate
-        self._visits = visits(seed)
+        self._visits = visiting or visits(seed)
         self._tasks: set[asyncio.Task[None]] = set()
         self._places = asyncio.Semaphore(_MOST_AT_ONCE)
 

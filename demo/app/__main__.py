@@ -1,7 +1,7 @@
 """Starts the sample application: ``python -m demo.app``.
 
 DEMO_PORT (8011) is its port on 127.0.0.1. It talks to the simulated provider (``python -m demo.provider``), or, with
-PROVIDER=openai and OPENAI_API_KEY, to the real one.
+PROVIDER=openai and OPENAI_API_KEY, to the real one. DEMO_TIMEOUT_SECONDS (5) is how long it waits for an answer.
 """
 
 import logging

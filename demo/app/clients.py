@@ -63,28 +63,31 @@ class Clients:
         """The clients for the provider that the environment chooses.
 
         Raises:
-            ConfigurationError: see ``chosen_provider``.
+            ConfigurationError: see ``chosen_provider``; or DEMO_TIMEOUT_SECONDS is no number of seconds.
         """
+        timeout = _timeout()
         if chosen_provider() == "openai":
-            return cls.at(None, api_key=os.environ["OPENAI_API_KEY"])
-        return cls.at(f"{settings.provider_url}/v1", api_key="simulated")
+            return cls.at(None, api_key=os.environ["OPENAI_API_KEY"], timeout=timeout)
+        return cls.at(f"{settings.provider_url}/v1", api_key="simulated", timeout=timeout)
 
     @classmethod
-    def at(cls, base_url: str | None, *, api_key: str, retries: int = RETRIES) -> Self:
+    def at(
+        cls, base_url: str | None, *, api_key: str, retries: int = RETRIES, timeout: float = _TIMEOUT_SECONDS
+    ) -> Self:
         """The clients for one address; ``None`` is the client's own default."""
         count = CallCount()
         return cls(
             openai.AsyncOpenAI(
                 base_url=base_url,
                 api_key=api_key,
-                timeout=_TIMEOUT_SECONDS,
+                timeout=timeout,
                 max_retries=retries,
                 http_client=openai.DefaultAsyncHttpxClient(event_hooks={"request": [count.request_async]}),
             ),
             openai.OpenAI(
                 base_url=base_url,
                 api_key=api_key,
-                timeout=_TIMEOUT_SECONDS,
+                timeout=timeout,
                 max_retries=retries,
                 http_client=openai.DefaultHttpxClient(event_hooks={"request": [count.request]}),
             ),
@@ -95,3 +98,14 @@ class Clients:
         """Closes the connections of both."""
         await self.asynchronous.close()
         self.plain.close()
+
+
+def _timeout() -> float:
+    text = os.environ.get("DEMO_TIMEOUT_SECONDS") or str(_TIMEOUT_SECONDS)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise ConfigurationError(f"DEMO_TIMEOUT_SECONDS is {text!r}: it must be a number above 0.")
+    return seconds

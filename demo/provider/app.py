@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import replace
 from random import Random
 from types import ModuleType
 from typing import Any, Final
@@ -21,11 +22,14 @@ from demo.provider.ledger import Ledger
 from demo.provider.limits import RateLimit
 from demo.provider.models import MODELS, named
 from demo.provider.requests import required
-from demo.provider.usage import PromptCache, Usage
+from demo.provider.usage import PromptCache, Usage, tokens
 
 _SLOWER: Final = 4.0
 _SLOWEST: Final = 4.0
 """Seconds; a slow answer still arrives before the sample application gives up, after 5, or it would be no answer."""
+_CRAWL_SECONDS: Final = 10.0
+_HEAVIER: Final = 1000
+_NONSENSE: Final = "Lorem ipsum dolor sit amet, consectetur adipiscing elit, sed eiusmod tempor incididunt ut labore."
 _REFUSAL_SECONDS: Final = 0.05
 _LONGEST_HANG: Final = 600.0
 
@@ -75,20 +79,20 @@ class Provider:
             prompt = wire.read(body)
         except BadRequestError as error:
             return await self._refuse(_bad_request(str(error)))
-        found = answer(prompt, cache=self._cache, random=self._random())
+        found = _spoiled(answer(prompt, cache=self._cache, random=self._random()), fault)
         ids = {"unique": uuid.uuid4().hex, "created": int(time.time())}
-        tokens = found.usage.input_tokens + found.usage.output_tokens
+        used = found.usage.input_tokens + found.usage.output_tokens
         if prompt.stream:
-            seconds = self._seconds(found.first_token, fault)
+            seconds = self._seconds(found.first_token, fault) + self._delay(fault)
             await asyncio.sleep(seconds)
             return StreamingResponse(
                 self._stream(found, wire.chunks(found, body, **ids), self._seconds(found.token, fault)),
-                headers=self._headers(tokens, seconds),
+                headers=self._headers(used, seconds),
                 media_type="text/event-stream; charset=utf-8",
             )
-        seconds = self._seconds(found.seconds, fault)
+        seconds = self._seconds(found.seconds, fault) + self._delay(fault)
         await asyncio.sleep(seconds)
-        headers = self._headers(tokens, seconds)
+        headers = self._headers(used, seconds)
         return await self._bill(request, found.model, found.usage, wire.whole(found, body, **ids), headers)
 
     async def _embeddings(self, request: Request) -> Response:
@@ -187,6 +191,9 @@ class Provider:
         slow = min(usual * _SLOWER, max(usual, _SLOWEST)) if fault is Fault.SLOW else usual
         return slow * self._latency
 
+    def _delay(self, fault: Fault | None) -> float:
+        return _CRAWL_SECONDS * self._latency if fault is Fault.CRAWL else 0.0
+
     def _headers(self, tokens: int, seconds: float) -> dict[str, str]:
         return {
             "x-request-id": f"req_{uuid.uuid4().hex}",
@@ -198,6 +205,19 @@ class Provider:
     def _random(self) -> Random:
         # One generator a request: how one answer is made up does not change the next.
         return Random(f"{self._seed}:{self.ledger.attempts}")  # noqa: S311 -- repeatable, not secret
+
+
+def _spoiled(found: Answer, fault: Fault | None) -> Answer:
+    """The answer as the fault leaves it; what is billed is what it says of its tokens."""
+    if fault is Fault.HEAVY:
+        return replace(found, usage=found.usage * _HEAVIER)
+    if fault is Fault.UNCACHED:
+        return replace(found, usage=replace(found.usage, cached_tokens=0))
+    if fault is Fault.NONSENSE and not found.tool:
+        pieces = tokens(_NONSENSE)
+        output = len(pieces) + found.usage.reasoning_tokens
+        return replace(found, pieces=pieces, cut=False, usage=replace(found.usage, output_tokens=output))
+    return found
 
 
 async def _json(request: Request) -> dict[str, Any]:

@@ -1,6 +1,7 @@
-"""Faults on demand: a share of all calls, or one request that asks for its own by a header."""
+"""Faults on demand: a share of all calls, or one request that asks for its own by a header or in its text."""
 
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from random import Random
 from typing import Final
 
 HEADER: Final = "x-demo-fault"
-"""A request with this header gets the fault it names."""
+"""A request with this header gets the fault it names; so does one whose text says ``x-demo-fault: name``."""
+_IN_TEXT: Final = re.compile(rb"x-demo-fault: (\w+)")
 
 _REMEMBERED: Final = 1024
 _GOLDEN_RATIO: Final = (math.sqrt(5) - 1) / 2
@@ -31,6 +33,14 @@ class Fault(StrEnum):
     """No answer at all, until the client gives up."""
     SLOW = "slow"
     """The right answer, after up to four times as long."""
+    CRAWL = "crawl"
+    """The right answer, ten seconds later: longer than anyone waits who has not asked for it."""
+    HEAVY = "heavy"
+    """The right answer, with a thousand times the tokens, and their price."""
+    UNCACHED = "uncached"
+    """The right answer, with nothing of the prompt taken from the cache."""
+    NONSENSE = "nonsense"
+    """An answer that has nothing to do with the prompt."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +132,8 @@ class Faults:
 
     def draw(self, body: bytes, *, retry: bool, asked: str | None = None) -> Fault | None:
         """The fault of this attempt, if any; ``asked`` is the value of the header."""
+        if asked is None and (found := _IN_TEXT.search(body)):
+            asked = found[1].decode()
         if asked is not None:
             fault = Fault(asked) if asked in set(Fault) else None
         elif retry:

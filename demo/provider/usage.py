@@ -32,6 +32,14 @@ class Usage:
             reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
         )
 
+    def __mul__(self, factor: int) -> "Usage":
+        return Usage(
+            input_tokens=self.input_tokens * factor,
+            cached_tokens=self.cached_tokens * factor,
+            output_tokens=self.output_tokens * factor,
+            reasoning_tokens=self.reasoning_tokens * factor,
+        )
+
 
 def tokens(text: str) -> list[str]:
     """Cuts a text into words and signs, each with the space before it: near enough to a real tokeniser."""

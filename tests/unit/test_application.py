@@ -19,6 +19,7 @@ from demo.app.library import Library, Passage, read_passages
 from demo.app.routes import create_app
 from demo.provider.app import Provider
 from demo.provider.usage import tokens
+from stack.settings import Settings
 
 FOR_WHOM = {"feature": "help-center", "team": "support", "user": "ada@example.com", "session": "s-1"}
 
@@ -191,6 +192,13 @@ def test_a_choice_that_cannot_work_is_refused_in_one_sentence(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(ConfigurationError, match=sentence):
         chosen_provider()
+
+
+@pytest.mark.parametrize("seconds", ["soon", "0", "-1", "inf"])
+def test_a_timeout_that_is_no_time_is_refused_in_one_sentence(monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    monkeypatch.setenv("DEMO_TIMEOUT_SECONDS", seconds)
+    with pytest.raises(ConfigurationError, match=f"DEMO_TIMEOUT_SECONDS is '{seconds}': it must be a number above 0"):
+        Clients.connect(Settings.load())
 
 
 @pytest.mark.parametrize("program", ["demo.app", "demo"])

@@ -367,6 +367,45 @@ def test_a_hanging_answer_ends_with_the_clients_timeout_and_is_not_billed(served
     assert served.provider.ledger.report()["answers"] == 0
 
 
+def test_a_crawling_answer_is_right_and_ten_seconds_late() -> None:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": QUESTION}]}
+    headers = {"authorization": "Bearer k", "x-demo-fault": "crawl"}
+    with TestClient(Provider(latency=0.05).application()) as client:  # the ten seconds are half a one
+        began = time.monotonic()
+        assert client.post("/v1/chat/completions", json=body, headers=headers).status_code == 200
+        assert time.monotonic() - began > 0.5
+
+
+def test_a_heavy_answer_has_a_thousand_times_the_tokens_and_is_billed_for_them(served: Served) -> None:
+    usual = chat(served.client()).usage
+    before = served.provider.ledger.report()["usage"]["input_tokens"]
+    heavy = chat(served.client(), extra_headers={"x-demo-fault": "heavy"}).usage
+    assert usual
+    assert heavy
+    assert heavy.prompt_tokens == usual.prompt_tokens * 1000
+    assert served.provider.ledger.report()["usage"]["input_tokens"] == before + heavy.prompt_tokens
+
+
+def test_an_answer_of_nonsense_says_nothing_of_the_prompt(served: Served) -> None:
+    text = chat(served.client(), extra_headers={"x-demo-fault": "nonsense"}).choices[0].message.content
+    assert text
+    assert text.startswith("Lorem ipsum")
+    assert "kettle" not in text
+
+
+def test_an_uncached_answer_takes_nothing_from_the_cache(served: Served) -> None:
+    messages = [{"role": "system", "content": "All rules of the shop. " * 260}, {"role": "user", "content": QUESTION}]
+    body = {"model": "gpt-4o-mini", "messages": messages}
+    served.post("/v1/chat/completions", body)
+    usage = served.post("/v1/chat/completions", body, **{"x-demo-fault": "uncached"}).json()["usage"]
+    assert usage["prompt_tokens_details"]["cached_tokens"] == 0
+
+
+def test_a_fault_can_be_asked_for_in_the_text_where_headers_cannot_be_set(served: Served) -> None:
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "A kettle? x-demo-fault: unavailable"}]}
+    assert served.post("/v1/chat/completions", body).status_code == 503
+
+
 def test_an_abandoned_stream_is_not_billed(served: Served) -> None:
     served.provider._latency = 1.0
     stream = served.client().chat.completions.create(
