@@ -30,11 +30,12 @@ down: setup ## Stop everything; VOLUMES=1 also deletes all stored data
 preview: setup ## Write the overview dashboard, with the data of now, as one HTML page
 	@$(RUN) -m stack.preview
 
+# Three workers whatever the machine: much of the time the tests wait for servers.
 test: setup-dev ## Run every check and test, on the real servers
 	@$(RUN) -m stack.native build
 	@$(RUN) tests/system_packages.py
 	@$(MAKE) --no-print-directory check
-	@$(RUN) -m pytest -n auto --dist loadfile
+	@$(RUN) -m pytest -n 3 --dist loadfile
 
 generate: setup ## Write rules, dashboards, alert routes and the pages of reference anew from what they are made of
 	@$(RUN) -m stack.alerting
@@ -63,7 +64,7 @@ drill: setup ## Break a demo in every way there is an alert for: who knows when 
 	@$(RUN) -m stack.native build
 	@$(RUN) -m demo.drill $(DRILL)
 
-month: setup ## Replay four weeks of traffic through the rules: what they tell, and what not (half an hour)
+month: setup ## Replay four weeks of traffic through the rules: what they tell, and what not (an hour)
 	@$(RUN) -m stack.native build
 	@$(RUN) -m stack.replay $(MONTH)
 

@@ -1,7 +1,7 @@
 """Replays four weeks of traffic through the rules: ``make month``.
 
 Once as they are (a quiet month), once with eight incidents; prints what the alerts told, how soon, and what they told
-for nothing. It takes about half an hour on two cores.
+for nothing. It takes about an hour on two cores.
 """
 
 import argparse

@@ -54,7 +54,7 @@ INCIDENTS: Final = (
         begins=_at(15, 11),
         lasts=timedelta(minutes=25),
         alters=lambda calls: replace(calls, failing=0.33),
-        alerts=frozenset({"GenAIErrorBurst", "GenAIErrorRatioHigh", "GenAIProviderErrors"}),
+        alerts=frozenset({"GenAIErrorBurst", "GenAIErrorRatioHigh"}),
     ),
     Incident(
         name="the provider of the support chat is down",
@@ -70,7 +70,7 @@ INCIDENTS: Final = (
         begins=_at(18, 10),
         lasts=timedelta(minutes=60),
         alters=lambda calls: changed(calls, seconds=6.0, first_token=6.0),
-        alerts=frozenset({"GenAILatencyHigh", "GenAILatencyUnusual", "GenAITimeToFirstTokenHigh"}),
+        alerts=frozenset({"GenAILatencyHigh", "GenAILatencyUnusual", "GenAILatencyBurst"}),
     ),
     Incident(
         name="a rate limit refuses a tenth of the shop's calls",
@@ -86,7 +86,7 @@ INCIDENTS: Final = (
         begins=_at(21, 9),
         lasts=timedelta(hours=8),
         alters=lambda calls: changed(calls, input_tokens=12.0, output_tokens=6.0),
-        alerts=frozenset({"GenAICostSpike", "GenAITokenSpike", "GenAICostUnusual", "GenAIDailyCostHigh"}),
+        alerts=frozenset({"GenAITokensUnusual", "GenAITokenSpike", "GenAICostUnusual", "GenAICostSpike"}),
     ),
     Incident(
         name="the assistant's answers get worse",

@@ -62,14 +62,14 @@ Change = Callable[[datetime, Calls], Calls]
 
 SERVICES: Final = (
     Calls(service="shop", feature="search", model="gpt-4o-mini", rate=1.2, seconds=0.9, first_token=0.35, quality=0.88),
-    Calls(service="shop", feature="assistant", model="gpt-4o", rate=0.5, seconds=2.2, first_token=0.5,
-          output_tokens=420, price=(2.5e-6, 10e-6), quality=0.9),
+    Calls(service="shop", feature="assistant", model="gpt-4.1-mini", rate=0.5, seconds=2.2, first_token=0.5,
+          output_tokens=420, price=(0.4e-6, 1.6e-6), quality=0.9),
     Calls(service="shop", feature="search", model="text-embedding-3-small", operation="embeddings", rate=1.5,
           seconds=0.12, output_tokens=0, price=(0.02e-6, 0)),
     Calls(service="support", feature="chat", model="gpt-4.1-mini", rate=0.6, weekend=0.35, seconds=1.6,
           first_token=0.45, output_tokens=300, price=(0.4e-6, 1.6e-6), quality=0.85),
-    Calls(service="reports", feature="summaries", model="claude-sonnet-4-5", provider="anthropic", rate=0.15,
-          night=0.9, weekend=0.9, seconds=2.0, input_tokens=4000, output_tokens=600, price=(3e-6, 15e-6)),
+    Calls(service="reports", feature="summaries", model="claude-3-5-haiku", provider="anthropic", rate=0.15,
+          night=0.9, weekend=0.9, seconds=2.0, input_tokens=800, output_tokens=300, price=(0.8e-6, 4e-6)),
 )  # fmt: skip
 
 

@@ -6,12 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 from rich.console import Console
 
 from stack.replay import report, traffic
 from stack.replay.engine import Firing, ReplayError
 from stack.replay.engine import replay as run
-from stack.replay.incidents import Incident
+from stack.replay.incidents import INCIDENTS, Incident
 from stack.replay.traffic import START, STEP, Change
 from stack.settings import Settings
 
@@ -45,6 +46,17 @@ def test_a_failure_is_told_within_a_minute_and_ends() -> None:
     assert [each.labels["job"] for each in told] == ["shop"]
     assert timedelta() <= told[0].begun - FAILURE.begins <= timedelta(minutes=1)
     assert told[0].ended is not None
+
+
+def test_every_alert_that_is_to_tell_of_an_incident_exists() -> None:
+    exist = {
+        rule["alert"]
+        for file in RULES
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+    assert {name for incident in INCIDENTS for name in incident.alerts} <= exist
 
 
 def test_the_same_seed_gives_the_same_traffic() -> None:
