@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from stack.files import write_whole
+from stack.files import bring_up_to_date
 from stack.settings import Settings, SettingsError
 
 
@@ -21,14 +21,7 @@ def main(module: str, name: str, page: Callable[[], str], arguments: list[str] |
     options = parser.parse_args(arguments)
     try:
         path = options.output or Settings.load().root / "docs" / name
-        text = page()
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            return 0
-        if options.check:
-            sys.stderr.write(f"{path} is not up to date: run `make generate`.\n")
-            return 1
-        write_whole(path, text)
+        return bring_up_to_date({path: page()}, check=options.check)
     except (PageError, SettingsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return 0

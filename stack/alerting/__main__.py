@@ -6,7 +6,7 @@ from pathlib import Path
 
 from stack.alerting.configuration import alertmanager_yml
 from stack.channels import FILE, Channels, ChannelsError, require_secrets
-from stack.files import write_whole
+from stack.files import bring_up_to_date
 from stack.settings import Settings, SettingsError
 
 
@@ -27,17 +27,10 @@ def main(arguments: list[str] | None = None) -> int:
         channels = Channels.load(options.channels)
         if not options.check:
             require_secrets(channels, options.secrets or settings.secrets)
-        text = alertmanager_yml(channels)
-        if path.is_file() and path.read_text(encoding="utf-8") == text:
-            return 0
-        if options.check:
-            sys.stderr.write(f"{path} is not up to date: run `make generate`.\n")
-            return 1
-        write_whole(path, text)
+        return bring_up_to_date({path: alertmanager_yml(channels)}, check=options.check)
     except (SettingsError, ChannelsError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stack.files import write_whole
+from stack.files import bring_up_to_date
 from stack.reader import FileError
 from stack.rules import (
     baselines,
@@ -69,20 +69,10 @@ def main(arguments: list[str] | None = None) -> int:
         loki = options.directory / "loki" if options.directory else root / "loki" / "rules" / "fake"
         texts = render(thresholds, Slos.load(options.slos))
         wanted = _files(prometheus, texts) | _files(loki, render_loki(thresholds))
-        stale = sorted(path for path, text in wanted.items() if _read(path) != text)
-        if options.check:
-            for path in stale:
-                sys.stderr.write(f"{path} is not up to date: run `make generate`.\n")
-            return 1 if stale else 0
-        for path in stale:
-            if text := wanted[path]:
-                write_whole(path, text)
-            else:
-                path.unlink()
+        return bring_up_to_date(dict(sorted(wanted.items())), check=options.check)
     except (SettingsError, FileError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    return 0
 
 
 def render(thresholds: Thresholds, slos: Slos | None = None) -> dict[str, str]:
@@ -99,12 +89,9 @@ def render_loki(thresholds: Thresholds) -> dict[str, str]:
 
 def _files(directory: Path, files: dict[str, str]) -> dict[Path, str | None]:
     """The files that must be there with their texts, and without one those that no longer have a subject."""
-    left_over = [path for path in directory.glob("*.yaml") if (_read(path) or "").startswith(GENERATED)]
+    present = [path for path in directory.glob("*.yaml") if path.is_file()]
+    left_over = [path for path in present if path.read_text(encoding="utf-8").startswith(GENERATED)]
     return dict.fromkeys(left_over) | {directory / name: text for name, text in files.items()}
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 if __name__ == "__main__":
