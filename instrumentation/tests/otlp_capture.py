@@ -2,16 +2,16 @@
 
 import gzip
 import socket
-import threading
 import time
 from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from tests.serving import Listening
 
 
 def free_port() -> int:
@@ -26,19 +26,14 @@ def values(attributes: Iterable[Any]) -> dict[str, Any]:
     return {item.key: getattr(item.value, item.value.WhichOneof("value")) for item in attributes}
 
 
-class Capture:
+class Capture(Listening):
     """Keeps the raw bodies by path, and decodes them on demand; takes ``delay`` seconds for each."""
 
     def __init__(self, port: int = 0, *, delay: float = 0.0) -> None:
         """Listen on a port of the loopback interface, by default any that is free."""
         self._delay = delay
         self.bodies: dict[str, list[bytes]] = {}
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", port), self._handler()))
 
     @property
     def everything(self) -> bytes:
@@ -98,12 +93,3 @@ class Capture:
                 pass
 
         return Handler
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()

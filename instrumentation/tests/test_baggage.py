@@ -4,10 +4,8 @@ import json
 import logging
 import socketserver
 import sys
-import threading
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import genai_observability
 import pytest
@@ -18,6 +16,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from instrumentation.tests.programs import Run
 from instrumentation.tests.recording import Recording
+from tests.serving import Listening
 
 SEARCH = {"app.feature": "search"}
 ALL: Any = {"feature": "search", "team": "growth", "user": "alice", "session": "s-1"}
@@ -137,17 +136,12 @@ def test_a_provider_is_told_nothing_either_by_another_instrumentations_call(reco
             assert sent()["baggage"] == "app.feature=search"
 
 
-class Wire:
+class Wire(Listening):
     """A provider that keeps every byte it is sent, and answers all requests alike."""
 
     def __init__(self) -> None:
         self.requests: list[bytes] = []
-        self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        super().__init__(socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler()))
 
     def _handler(self) -> type[socketserver.StreamRequestHandler]:
         requests = self.requests
@@ -170,15 +164,6 @@ class Wire:
                 self.wfile.write(_answer(streamed=b'"stream":true' in body))
 
         return Handler
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 def _answer(*, streamed: bool) -> bytes:

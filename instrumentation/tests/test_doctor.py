@@ -1,7 +1,6 @@
 """The doctor names what is wrong and how to right it, and says so with its exit code."""
 
 import sys
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -10,6 +9,7 @@ from genai_observability._commands.doctor import doctor
 
 from instrumentation.tests.otlp_capture import Capture, free_port
 from instrumentation.tests.programs import COMMAND, Run
+from tests.serving import serving
 
 
 @pytest.fixture
@@ -27,12 +27,8 @@ def guarded_collector() -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(HTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
 
 
 def test_where_all_is_well_it_says_so(

@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ import pytest
 from genai_observability import signals
 
 from instrumentation.tests.recording import QUESTION, Recording
+from tests.serving import serving
 
 
 def record_span(recording: Recording, **attributes: object) -> dict[str, Any]:
@@ -127,13 +127,9 @@ class _Provider(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def openai_client(recording: Recording) -> Iterator[openai.OpenAI]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Provider)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    with openai.OpenAI(base_url=f"http://127.0.0.1:{server.server_port}/v1", api_key="test", max_retries=0) as client:
+    address = f"http://127.0.0.1:{server.server_port}/v1"
+    with serving(server), openai.OpenAI(base_url=address, api_key="test", max_retries=0) as client:
         yield client
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 def test_a_call_with_audio_is_priced_by_its_audio_tokens(openai_client: openai.OpenAI, recording: Recording) -> None:

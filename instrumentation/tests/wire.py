@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from tests.serving import serving
+
 _BOUNDARY = re.compile(rb"boundary=\"?([0-9a-f]{32})")
 
 
@@ -42,7 +44,7 @@ def relay(provider: str) -> Iterator[Wire]:
                 _pump(self.request, upstream, wire.sent.extend)
                 back.join()
 
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as server, _serving(server):
+    with serving(socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay)) as server:
         wire.url = f"http://127.0.0.1:{server.server_address[1]}"
         yield wire
 
@@ -95,20 +97,9 @@ def scripted(answers: Mapping[str, Answer]) -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
-    with _Server(("127.0.0.1", 0), Provider) as server, _serving(server):
+    with serving(_Server(("127.0.0.1", 0), Provider)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
 
 
 class _Server(ThreadingHTTPServer):
     request_queue_size = 128  # connections at once
-
-
-@contextmanager
-def _serving(server: socketserver.BaseServer) -> Iterator[None]:
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()

@@ -1,12 +1,11 @@
 """A relay in front of a server: passes every request on, and keeps it with its answer."""
 
-import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Self
 
 import httpx
+
+from tests.serving import Listening
 
 _NOT_PASSED_ON = (
     "connection",
@@ -29,18 +28,13 @@ class Exchange:
     answer: bytes
 
 
-class Relay:
+class Relay(Listening):
     """Listens on a port of its own while it is entered."""
 
     def __init__(self, target: str) -> None:
         self.exchanges: list[Exchange] = []
         self._target = target
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(ThreadingHTTPServer(("127.0.0.1", 0), self._handler()))
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         relay = self
@@ -63,12 +57,3 @@ class Relay:
                 pass
 
         return Handler
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
