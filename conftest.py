@@ -1,10 +1,17 @@
-"""The simulated provider over HTTP, for the tests of the package and for those of the stack."""
+"""What the tests of the package and those of the stack share: Ctrl-C, and the simulated provider over HTTP."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.provider import running_provider
+
+
+def pytest_configure() -> None:
+    """Commands under test take Ctrl-C: a job in the background, as in CI, starts its programs with it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

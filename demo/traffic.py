@@ -7,6 +7,7 @@ are the shares of faults to set there.
 
 import argparse
 import asyncio
+import contextlib
 import sys
 import time
 from collections import Counter
@@ -151,14 +152,19 @@ class Traffic:
         try:
             response = await client.post(visit.path, json=visit.body)
             self.statuses[response.status_code] += 1
-            if response.is_success and visit.rating:
-                self.ratings[visit.rating] += 1
-                said = {"rating": visit.rating, "response_id": _response_id(response)}
-                await client.post("/feedback", json=said)
         except httpx.HTTPError:
             self.statuses[0] += 1
+        else:
+            if response.is_success and visit.rating:
+                await self._rate_answer(client, response, visit.rating)
         finally:
             self._places.release()
+
+    async def _rate_answer(self, client: httpx.AsyncClient, response: httpx.Response, rating: str) -> None:
+        with contextlib.suppress(httpx.HTTPError):
+            said = {"rating": rating, "response_id": _response_id(response)}
+            (await client.post("/feedback", json=said)).raise_for_status()
+            self.ratings[rating] += 1
 
 
 def _response_id(response: httpx.Response) -> str:

@@ -38,6 +38,7 @@ def main() -> int:
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=15,
+        timeout_keep_alive=75,  # longer than clients keep an idle connection, or a request could meet a closing one
     )
     return 0
 

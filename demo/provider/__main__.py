@@ -21,14 +21,14 @@ def main() -> int:
     except (SettingsError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 2
-    # Answers that hang on purpose must not hold up the end.
     uvicorn.run(
         provider.application(),
         host=settings.provider_host,
         port=settings.provider_port,
         log_level="warning",
         access_log=False,
-        timeout_graceful_shutdown=1,
+        timeout_graceful_shutdown=1,  # answers that hang on purpose must not hold up the end
+        timeout_keep_alive=75,  # longer than clients keep an idle connection, or a call could meet a closing one
     )
     return 0
 

@@ -170,7 +170,7 @@ def test_the_other_name_leads_to_the_page_behind_it(proxy: Proxy) -> None:
 
 def test_the_status_page_is_all_that_the_proxy_shows_of_the_inbox(proxy: Proxy) -> None:
     name = "status.example.com"
-    assert "Everything works." in proxy.page(name, "/status").text
+    assert '<p class="banner' in proxy.page(name, "/status").text  # whatever state the shared stack is in
     for path in ("/status.json", "/status/style.css"):
         assert proxy.page(name, path).status_code == 200
     assert proxy.page(name, "/").headers["location"] == "/status"
