@@ -64,7 +64,7 @@ drill: setup ## Break a demo in every way there is an alert for: who knows when 
 	@$(RUN) -m stack.native build
 	@$(RUN) -m demo.drill $(DRILL)
 
-month: setup ## Replay four weeks of traffic through the rules: what they tell, and what not (an hour)
+month: setup ## Replay four weeks of traffic through the rules: what they tell, and what not (three quarters of an hour)
 	@$(RUN) -m stack.native build
 	@$(RUN) -m stack.replay $(MONTH)
 
