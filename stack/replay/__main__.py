@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Final
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from rich.progress import Progress
 
 from stack.replay import incidents, report, traffic
 from stack.replay.engine import Firing, ReplayError, replay
+from stack.replay.rules import without_unused_recordings
 from stack.settings import Settings, SettingsError
 
 _MONTHS: Final = {"quiet": report.quiet, "incidents": report.eventful}
@@ -34,8 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     months = [name for name in _MONTHS if options.only in (None, name)]
     try:
         settings = Settings.load()
-        with Progress(console=console, disable=not console.is_terminal, transient=True) as progress:
-            firings = _side_by_side(months, lambda month: _replayed(settings, options, month, progress))
+        files = sorted((settings.root / "prometheus" / "rules").glob("*.yaml"))
+        with (
+            without_unused_recordings(files) as rules,
+            Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
+        ):
+            program = settings.binaries / "replay"
+            firings = _side_by_side(months, lambda month: _replayed(program, rules, options, month, progress))
     except KeyboardInterrupt:
         return 130
     except (ReplayError, SettingsError) as error:
@@ -50,14 +57,16 @@ def _side_by_side(months: Sequence[str], replayed: Callable[[str], list[Firing]]
         return list(pool.map(replayed, months))
 
 
-def _replayed(settings: Settings, options: argparse.Namespace, month: str, progress: Progress) -> list[Firing]:
+def _replayed(
+    program: Path, rules: Sequence[Path], options: argparse.Namespace, month: str, progress: Progress
+) -> list[Firing]:
     labels, steps = traffic.labels_and_steps(
         options.days, seed=options.seed, changes=incidents.changes(incidents=month == "incidents")
     )
     task = progress.add_task(f"A month: {month}", total=int(timedelta(days=options.days) / traffic.STEP))
     return replay(
-        settings.binaries / "replay",
-        sorted((settings.root / "prometheus" / "rules").glob("*.yaml")),
+        program,
+        rules,
         labels,
         steps,
         start=traffic.START,
