@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from genai_observability.signals import PRICES_AGE
 
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, series, total
+from stack.rules.promql import SERVICE, count_within, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 SERVERS = ("collector", "prometheus", "loki", "alertmanager", "inbox")
@@ -24,6 +24,7 @@ WATCHDOG = "GenAIWatchdog"
 
 _STACK = "observability-stack"
 _SERVER = {"server": "{{ $labels.job }}"}
+_JOB = ("job",)
 _KINDS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 """What the Collector calls the items of each signal in the names of its metrics."""
 
@@ -125,8 +126,8 @@ def _viewer_down(thresholds: Thresholds) -> Alert:
 
 
 def _notifications_failing() -> Alert:
-    failed = total("increase(alertmanager_notifications_failed_total[5m])", ("job", "integration"))
-    dropped = total("increase(prometheus_notifications_dropped_total[5m])", ("job",))
+    failed = total(count_within("alertmanager_notifications_failed_total", "5m"), ("job", "integration"))
+    dropped = total(count_within("prometheus_notifications_dropped_total", "5m"), _JOB)
     return Alert(
         name="GenAINotificationsFailing",
         severity="critical",
@@ -184,7 +185,7 @@ def _refused() -> Alert:
     return Alert(
         name="GenAITelemetryRefused",
         severity="warning",
-        expr=_by_signal(f"increase(otelcol_receiver_refused_{kind}[1m])" for kind in _KINDS.values()) + " > 0",
+        expr=_by_signal(count_within(f"otelcol_receiver_refused_{kind}", "1m") for kind in _KINDS.values()) + " > 0",
         for_=Duration("5m"),
         keep_firing_for=Duration("5m"),
         why="for: applications send again what was refused, so a moment costs nothing. keep_firing_for: memory that "
@@ -204,7 +205,8 @@ def _lost_and_sent() -> tuple[Recording, ...]:
             expr=_by_signal(_grown(f"otelcol_exporter_send_failed_{kind}", "15m") for kind in _KINDS.values()),
         ),
         Recording(
-            name=_SENT, expr=_by_signal(f"increase(otelcol_exporter_sent_{kind}[15m])" for kind in _KINDS.values())
+            name=_SENT,
+            expr=_by_signal(count_within(f"otelcol_exporter_sent_{kind}", "15m") for kind in _KINDS.values()),
         ),
     )
 
@@ -227,12 +229,14 @@ def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
 
 def _store_errors(thresholds: Thresholds) -> Alert:
     limit = thresholds.store_errors
-    failed = "sum by (job) (increase(otelcol_exporter_send_failed_spans_total[5m]))"
+    failed, sent = (
+        total(count_within(f"otelcol_exporter_{what}_spans_total", "5m"), _JOB) for what in ("send_failed", "sent")
+    )
     shares = (
         _share('prometheus_http_requests_total{handler="/api/v1/otlp/v1/metrics"', 'code=~"429|5.."'),
         _share('loki_request_duration_seconds_count{method="POST"', 'status_code=~"429|5.."'),
         # Jaeger answers that it is unavailable, so that the Collector tries again, and counts the spans.
-        f"{failed} / ({failed} + sum by (job) (increase(otelcol_exporter_sent_spans_total[5m])))",
+        f"{failed} / ({failed} + {sent})",
         _share('tempo_request_duration_seconds_count{route=~".*Push.*|.*Export.*"', 'status_code=~"error|5.."'),
     )
     return Alert(
@@ -254,7 +258,7 @@ def _store_errors(thresholds: Thresholds) -> Alert:
 def _storage_trouble(severity: Severity) -> Alert:
     faults = _LOSING_NOW if severity == "critical" else _UNHEALTHY
     increases = "\n  or ".join(
-        f'label_replace(sum by (job) (increase({fault}[15m])), "fault", "{fault}", "", "")' for fault in faults
+        f'label_replace({total(count_within(fault, "15m"), _JOB)}, "fault", "{fault}", "", "")' for fault in faults
     )
     return Alert(
         name="GenAIStorageTrouble",
@@ -306,7 +310,7 @@ def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
 
 def _rules_failing() -> Alert:
     failed = "\n  or ".join(
-        total(f"increase({metric}[5m])", ("job", "rule_group"))
+        total(count_within(metric, "5m"), ("job", "rule_group"))
         for metric in ("prometheus_rule_evaluation_failures_total", "loki_prometheus_rule_evaluation_failures_total")
     )
     return Alert(
@@ -394,7 +398,7 @@ def _application_silent(thresholds: Thresholds) -> Alert:
 def _by_signal(exprs: Iterable[str]) -> str:
     """The sums of one expression a signal, told apart by the label ``signal``."""
     return "(\n  " + "\n  or ".join(
-        f'label_replace(sum by (job) ({expr}), "signal", "{signal}", "", "")'
+        f'label_replace({total(expr, _JOB)}, "signal", "{signal}", "", "")'
         for signal, expr in zip(_KINDS, exprs, strict=True)
     ) + "\n)"  # fmt: skip
 
@@ -405,12 +409,13 @@ def _grown(selector: str, window: str) -> str:
     A series is new when the day before had none: Prometheus may have been away for a while.
     """
     new = f"last_over_time({selector}[{window}]) unless last_over_time({selector}[1d] offset {window})"
-    return f"({new}) or increase({selector}[{window}])"
+    return f"({new}) or {count_within(selector, window)}"
 
 
 def _share(selector: str, failed: str) -> str:
     """The share of requests within 5 minutes that failed; the selector's brace is open."""
-    return f"sum by (job) (increase({selector},{failed}}}[5m])) / sum by (job) (increase({selector}}}[5m]))"
+    bad, every = (total(count_within(which, "5m"), _JOB) for which in (f"{selector},{failed}}}", f"{selector}}}"))
+    return f"{bad} / {every}"
 
 
 def _group_name(expr: str) -> str:
