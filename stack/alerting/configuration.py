@@ -24,7 +24,8 @@ _HEAD = """\
 # Everything goes to the inbox of this stack, which shows it on a page, and to the channels of stack/channels.yaml.
 
 global:
-  # Prometheus sends a firing alert every minute. Not heard of for this long (Prometheus is down), it has ended.
+  # For whoever does not say until when an alert lasts. Prometheus and Loki do: four times as long as they take to send
+  # it again, which is 30 s of Prometheus, a minute of Loki, or the interval of the rule where that is longer.
   resolve_timeout: 5m
 
 templates: [templates/*.tmpl]
@@ -98,6 +99,10 @@ inhibit_rules:
   - source_matchers: [severity="critical"]
     target_matchers: [severity="warning"]
     equal: {same}
+  # What is for the record only is known by then.
+  - source_matchers: [severity=~"warning|critical"]
+    target_matchers: [severity="info"]
+    equal: [alertname, service, deployment_environment_name]
 
   # A provider that is down makes the calls of a service fail, slow, refused and repeated: one alert is enough. An alert
   # that names a provider is silenced by the same one only.
@@ -107,6 +112,23 @@ inhibit_rules:
   - source_matchers: [alertname="GenAIProviderDown"]
     target_matchers: ['alertname=~"{calls}"', gen_ai_provider_name!=""]
     equal: [service, deployment_environment_name, gen_ai_provider_name]
+
+  # What this hour costs says more than what that makes of the day: dollars first, then the hour against its usual. A
+  # warning is no reason to be silent about what is critical.
+  - source_matchers: [alertname="GenAIHourlyCostHigh"]
+    target_matchers: ['alertname=~"{dear}"', severity="warning"]
+    equal: [service, deployment_environment_name]
+  - source_matchers: [alertname="GenAIHourlyCostHigh", severity="critical"]
+    target_matchers: ['alertname=~"{dear}"', severity="critical"]
+    equal: [service, deployment_environment_name]
+  - source_matchers: [alertname="GenAICostSpike", window="1h"]
+    target_matchers: [alertname="GenAICostSpike", window="1d"]
+    equal: [service, deployment_environment_name]
+
+  # A user who makes too many calls makes some of them twice.
+  - source_matchers: [alertname="GenAIUserLimitExceeded", limit="requests"]
+    target_matchers: [alertname="GenAIDuplicateRequests"]
+    equal: [service, deployment_environment_name]
 
   # Without the Collector, or while metrics wait in its queue, no application is heard.
   - source_matchers: [alertname="GenAIStackServerDown", server="collector"]
@@ -122,6 +144,7 @@ inhibit_rules:
 """
 
 _CALLS_FAIL = "GenAI(Error|Latency|NoSuccess|RateLimited|Retr|Fallback|SLO|.*FirstToken|.*Timeout).*"
+_DEAR = "GenAI(DailyCostHigh|CostSpike)"
 _UNHEARD = "GenAI(ApplicationSilent|.*NoTraffic|.*TrafficDrop).*"
 
 
@@ -152,7 +175,7 @@ def _inhibition() -> str:
     catalogue = sorted({label.label for metric in METRICS for label in metric.labels})
     same = ["alertname", "service", "deployment_environment_name", *_OWN_LABELS, *catalogue]
     lines = fill(", ".join(same), width=100).replace("\n", "\n        ")
-    return _INHIBITION.format(same=f"[\n        {lines}\n      ]", calls=_CALLS_FAIL, unheard=_UNHEARD)
+    return _INHIBITION.format(same=f"[\n        {lines}\n      ]", calls=_CALLS_FAIL, dear=_DEAR, unheard=_UNHEARD)
 
 
 def _mute_times(channels: Channels) -> str:

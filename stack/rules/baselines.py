@@ -21,14 +21,17 @@ from collections.abc import Callable
 from genai_observability.signals import CALL_COST, CALL_TOKENS, FEATURE, OPERATION, TOKEN_TYPE, Attribute
 
 from stack.rules.calls import LEVELS, Level
+from stack.rules.errors import AFFECTED
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, Match, count_within, labels, series, total
+from stack.rules.promql import SERVICE, Match, count_within, labels, on, series, total
 from stack.thresholds import Duration, Thresholds, Unusual
 
 WINDOW = "15m"
 OPERATIONS, FEATURES = (next(each for each in LEVELS if each.attributes == (by,)) for by in (OPERATION, FEATURE))
 
 _MINUTES = 15
+# An outage that is over stays in the window as long as that is.
+_UNLESS_PROVIDER_DOWN = f"unless {on(*SERVICE)} last_over_time({AFFECTED}[{WINDOW}])"
 _NORMAL = 1.4826
 """1 / 0.6745, the third quartile of the normal distribution."""
 _LEAST_SPREAD = 0.05
@@ -204,7 +207,8 @@ def _latency(thresholds: Thresholds) -> Alert:
         "GenAILatencyUnusual",
         "latency",
         latency,
-        expr=f"{_far(latency, 'latency', thresholds)}\n{_unless('GenAILatencyHigh|GenAILatencyBurst')}",
+        expr=f"{_far(latency, 'latency', thresholds)}\n{_unless('GenAILatencyHigh|GenAILatencyBurst')}\n"
+        + _UNLESS_PROVIDER_DOWN,
         what="The p95 of",
         unit="humanizeDuration",
         meaning="Of the successful calls of 15 minutes, 5% took longer than this.",
@@ -261,7 +265,7 @@ def _errors(thresholds: Thresholds) -> Alert:
         "GenAIErrorsUnusual",
         "errors",
         errors,
-        expr=f"{failing}\n{_unless('GenAIErrorBurst|GenAIErrorRatioHigh')}",
+        expr=f"{failing}\n{_unless('GenAIErrorBurst|GenAIErrorRatioHigh')}\n{_UNLESS_PROVIDER_DOWN}",
         what="The share of failed calls of",
         unit="humanizePercentage",
         meaning=f"Of the calls of 15 minutes, at least {errors.min_calls} ended in an error or a timeout, more than "

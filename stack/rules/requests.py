@@ -88,8 +88,9 @@ def _duplicates(thresholds: Thresholds) -> Alert:
         severity="warning",
         expr=f"topk by ({by(FEATURE)}) (1, sum by ({same}) (count_over_time({asked} [2m])) > {limit.above:g})",
         for_=limit.for_,
-        keep_firing_for=Duration("5m"),
-        why="No `for`: the calls are made already. keep_firing_for: what repeats itself may pause.",
+        keep_firing_for=Duration("20m"),
+        why="No `for`: the calls are made already. keep_firing_for: what repeats itself may pause; and longer than the "
+        "alert on users with too many calls, which silences this one, or its end would be told to nobody.",
         service=_SERVICE,
         labels={REQUEST_MODEL.label: "", USER_HASH.label: "", INPUT_TOKENS.label: ""},
         summary=f'One user made the same call of {_FEATURE} in {_SERVICE} {{{{ $value | printf "%.0f" }}}} times',

@@ -154,7 +154,7 @@ def _watchdog() -> Alert:
         why="It always fires: the silence is the alarm.",
         service=_STACK,
         summary="The way from Prometheus through Alertmanager to the outside works ({{ $value }})",
-        description="Sent every minute to the heartbeat address of stack/channels.yaml and to nobody else. The service "
+        description="Sent again and again to the heartbeat address of stack/channels.yaml, and to nobody else. The service "
         "there raises the alarm when it stops: Prometheus or Alertmanager is dead then, and no other alert would come.",
     )
 

@@ -21,7 +21,7 @@ from genai_observability.signals import (
 
 from stack.rules.errors import UNLESS_PROVIDER_DOWN
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, Match, count_within, firing_any, labels, series, total
+from stack.rules.promql import SERVICE, Match, count_within, firing, firing_any, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 _CALLS = "job:genai_calls_finished:increase5m"
@@ -38,7 +38,12 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
         *(_breaker_open(thresholds, severity) for severity in SEVERITIES),
         *(_queue_deep(thresholds, severity) for severity in SEVERITIES),
     )
-    shifts = (*_shift(thresholds, "model", PROVIDER, REQUEST_MODEL), *_shift(thresholds, "feature", FEATURE))
+    # The new model was told of on the day of the change, of which the days to compare with are free a week later.
+    changed = f"unless {on(*labels(REQUEST_MODEL))} last_over_time({firing('GenAIModelChanged')}[8d])"
+    shifts = (
+        *_shift(thresholds, "model", PROVIDER, REQUEST_MODEL, told=changed),
+        *_shift(thresholds, "feature", FEATURE),
+    )
     return (
         Group(name="genai_waste", interval=Duration("15s"), rules=now),
         Group(name="genai_caches", interval=Duration("1m"), rules=_cache_hit_rate(thresholds)),
@@ -150,7 +155,7 @@ def _cache_hit_rate(thresholds: Thresholds) -> tuple[Recording | Alert, ...]:
     )
 
 
-def _shift(thresholds: Thresholds, what: str, *attributes: Attribute) -> tuple[Recording | Alert, ...]:
+def _shift(thresholds: Thresholds, what: str, *attributes: Attribute, told: str = "") -> tuple[Recording | Alert, ...]:
     """A share that grew; the others shrank by as much, which is no news of its own."""
     shift = thresholds.usage_shift
     level, calls = f"job_{what}", f"job_{what}:genai_calls:increase1d"
@@ -168,7 +173,8 @@ def _shift(thresholds: Thresholds, what: str, *attributes: Attribute) -> tuple[R
             severity="info",
             # What is new had no share before. 3 days of a service must be known, whatever it used.
             expr=f"{share} - (avg_over_time({every_day}) or {share} * 0) > {shift.info.above:g}\n"
-            f"and on ({_SERVICE}) max by ({_SERVICE}) (count_over_time({every_day})) >= 3",
+            f"and on ({_SERVICE}) max by ({_SERVICE}) (count_over_time({every_day})) >= 3"
+            + (f"\n{told}" if told else ""),
             for_=shift.info.for_,
             keep_firing_for=Duration("6h"),
             why="for and keep_firing_for: it compares days, and nobody has to hurry.",

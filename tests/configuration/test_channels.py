@@ -115,7 +115,7 @@ def test_the_default_severities_are_those_of_the_requirements() -> None:
         ("project: OPS", "project: ops", "jira.project must be the key of a Jira project, such as OPS"),
         ("\nslack:", "\nsms:", "sms is unknown; known here: pagerduty, slack, email, jira, webhook, heartbeat,"),
         ("  project: OPS\n", "", "jira.project is missing"),
-        ("every: 1m", "every: often", 'heartbeat.every must be a duration such as "30s" or "1m", but is \'often\''),
+        ("every: 30s", "every: often", 'heartbeat.every must be a duration such as "30s" or "1m", but is \'often\''),
         (
             "mute_times: {}",
             NIGHTS.replace("[warning]", "[critical]"),
