@@ -43,6 +43,7 @@ class Limit:
 class Links:
     """Where the links of an alert lead."""
 
+    inbox: WebAddress
     runbooks: WebAddress
     dashboard: WebAddress
 

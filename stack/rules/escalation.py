@@ -41,4 +41,5 @@ def _unattended(thresholds: Thresholds, level: str, after: Duration) -> Alert:
         description="Nobody has silenced it. Whoever takes it over does, which ends these messages as well. "
         "What to do is in its own runbook: "
         f"{thresholds.links.runbooks.rstrip('/')}/{{{{ $labels.of }}}}",
+        impact="Whoever suffers from {{ $labels.of }} still does: nobody seems to work on it.",
     )

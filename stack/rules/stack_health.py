@@ -108,6 +108,7 @@ def _server_down(thresholds: Thresholds) -> Alert:
         summary="The {{ $labels.job }} of the observability stack is down",
         description="Prometheus cannot reach it. Applications are not affected; what they report is kept by the "
         "Collector while it runs and its disk lasts.",
+        impact="Users notice nothing; until it is back, data, alerts or messages are missing or late.",
     )
 
 
@@ -122,6 +123,7 @@ def _viewer_down(thresholds: Thresholds) -> Alert:
         labels=_SERVER,
         summary="The {{ $labels.job }} of the observability stack is down",
         description="The dashboards cannot be opened. Everything is still stored, and alerts still come.",
+        impact="Users notice nothing; whoever looks for a fault does so without dashboards.",
     )
 
 
@@ -143,6 +145,7 @@ def _notifications_failing() -> Alert:
         description="People are not told of alerts on this channel. Alertmanager goes on trying; the inbox and the "
         "other channels still have everything. Without a channel named here, Prometheus cannot hand alerts to "
         "Alertmanager.",
+        impact="People on call are not told of alerts on this channel: the inbox has to be watched.",
     )
 
 
@@ -154,8 +157,10 @@ def _watchdog() -> Alert:
         why="It always fires: the silence is the alarm.",
         service=_STACK,
         summary="The way from Prometheus through Alertmanager to the outside works ({{ $value }})",
-        description="Sent again and again to the heartbeat address of stack/channels.yaml, and to nobody else. The service "
-        "there raises the alarm when it stops: Prometheus or Alertmanager is dead then, and no other alert would come.",
+        description="Sent again and again to the heartbeat address of stack/channels.yaml, and to nobody else. The "
+        "service there raises the alarm when it stops: Prometheus or Alertmanager is dead then, and no other alert "
+        "would come.",
+        impact="Nobody, as long as this is heard; without it no other alert would come either.",
     )
 
 
@@ -178,6 +183,7 @@ def _queue_filling(thresholds: Thresholds, severity: Severity) -> Alert:
         summary="The Collector's queue of {{ $labels.data_type }} is {{ $value | humanizePercentage }} full",
         description="It takes in more than the store behind it accepts. Nothing is lost until the queue is full; then "
         "applications are made to wait, and drop what they cannot hold.",
+        impact="Users notice nothing; data and the alerts on it come late, and are lost once the queue is full.",
     )
 
 
@@ -195,6 +201,7 @@ def _refused() -> Alert:
         summary='The Collector refuses {{ $labels.signal }}: {{ $value | printf "%.0f" }} items within a minute',
         description="Its memory is at the limit. Applications keep what is refused and send it again, "
         "but not for ever: what does not fit into their queues is lost.",
+        impact="Users notice nothing; data comes late, and is lost once the applications' own queues are full.",
     )
 
 
@@ -224,6 +231,7 @@ def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
         summary="{{ $value | humanizePercentage }} of the {{ $labels.signal }} of the last 15 minutes are lost",
         description=f"More than {percent(limit.above)} were refused for good by the store, mostly because they are too "
         "old or too large: nothing sends them again. Figures, logs or traces of this time are incomplete.",
+        impact="Users notice nothing; figures, logs or traces of this time stay incomplete.",
     )
 
 
@@ -252,6 +260,7 @@ def _store_errors(thresholds: Thresholds) -> Alert:
         summary="The {{ $labels.job }} fails to store {{ $value | humanizePercentage }} of what it is sent",
         description="It answers with errors of its own or that it is sent too much. The Collector keeps the data and "
         "sends it again while its queue has room.",
+        impact="Users notice nothing; data and the alerts on it come late.",
     )
 
 
@@ -275,6 +284,9 @@ def _storage_trouble(severity: Severity) -> Alert:
         if severity == "critical"
         else "Something on its disk is damaged or cannot be cleaned up. Old data may be missing from answers, "
         "or files pile up until the disk is full.",
+        impact="Users notice nothing; metrics or logs of now are lost if the server ends."
+        if severity == "critical"
+        else "Users notice nothing; old data may be missing from answers, and the disk may fill up.",
     )
 
 
@@ -302,6 +314,7 @@ def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
         description=f"At the pace of the last {window.replace('1h', 'hour').replace('6h', '6 hours')} it is full "
         f"within {horizon}{f', or less than {percent(disk.critical_below)} is free' if now else ''}. "
         "A full disk stops Prometheus, Loki, the traces and the Collector's queue at once.",
+        impact="Users notice nothing; once the disk is full there are no metrics, logs, traces or alerts any more.",
     )
 
 
@@ -324,6 +337,7 @@ def _rules_failing() -> Alert:
         labels={**_SERVER, "group": "{{ $labels.group }}"},
         summary='{{ $value | printf "%.0f" }} evaluations of the rules {{ $labels.group }} failed within 5 minutes',
         description="The alerts of this group cannot fire, nor end, while their rules fail.",
+        impact="Whoever relies on the alerts of this group is not told of anything now.",
     )
 
 
@@ -341,6 +355,7 @@ def _rules_slow() -> Alert:
         labels={**_SERVER, "group": "{{ $labels.group }}"},
         summary="The rules {{ $labels.group }} take {{ $value | humanizePercentage }} of their interval",
         description="Evaluations are left out: the alerts of this group come late, and its recorded series have gaps.",
+        impact="Whoever relies on the alerts of this group is told late.",
     )
 
 
@@ -356,6 +371,7 @@ def _configuration_rejected() -> Alert:
         summary="The {{ $labels.job }} rejects its new configuration",
         description="It goes on with the one before. Changes of rules, targets or channels have no effect, and the "
         "next start will fail.",
+        impact="Nobody yet; what was changed has no effect, and the server will not start again.",
     )
 
 
@@ -371,6 +387,7 @@ def _prices_old(thresholds: Thresholds) -> Alert:
         "ago",
         description=f"More than {days} days. Providers change prices meanwhile: what the calls cost may be wrong, and "
         "new models have no price.",
+        impact="Users notice nothing; sums of money may be wrong.",
     )
 
 
@@ -389,6 +406,7 @@ def _application_silent(thresholds: Thresholds) -> Alert:
         summary="{{ $labels.job }} has sent nothing for {{ $value | humanizeDuration }}",
         description=f"It sent its metrics for more than {silent.within} before. All its instances have ended, or "
         f"cannot reach the Collector. The alert ends when it is heard again, or {silent.within} after it fell silent.",
+        impact="All users of the application if it is down, else nobody; nothing else can tell while it is not heard.",
     )
 
 

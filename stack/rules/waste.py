@@ -68,6 +68,7 @@ def _retry_storm(thresholds: Thresholds, severity: Severity) -> Alert:
         summary='Each model call of {{ $labels.job }} is retried {{ $value | printf "%.1f" }} times',
         description=f"The client library made more than {limit.above:g} further attempts for each call, over 5 "
         "minutes. Calls still succeed, later and with more load on the provider.",
+        impact="Users get their answers late, and the retries keep the provider from recovering.",
     )
 
 
@@ -87,6 +88,7 @@ def _fallback_storm(thresholds: Thresholds, severity: Severity) -> Alert:
         f"{{{{ $labels.{FALLBACK_FROM_MODEL.label} }}}}",
         description=f"More than {percent(limit.above)} of the calls of 5 minutes went to another model than was meant: "
         "at another price and of another quality.",
+        impact="Users get answers of another quality, speed and price; if the second choice fails too, they get none.",
     )
 
 
@@ -103,6 +105,7 @@ def _breaker_open(thresholds: Thresholds, severity: Severity) -> Alert:
         summary=f"The circuit breaker {{{{ $labels.{BREAKER_NAME.label} }}}} of {{{{ $labels.job }}}} is open",
         description="At least one process of the service makes no calls to what the breaker protects, for "
         f"{getattr(thresholds.circuit_breaker_open, severity)} or longer.",
+        impact="Whatever depends on what the breaker protects gets an error or a substitute at once.",
     )
 
 
@@ -119,6 +122,7 @@ def _queue_deep(thresholds: Thresholds, severity: Severity) -> Alert:
         "{{ $labels.job }}",
         description=f"More than {limit.above:g} items, for {limit.for_} without a break: work comes faster than it is "
         "done.",
+        impact="Users get their results later than they should; a queue that only grows ends in lost work.",
     )
 
 
@@ -145,6 +149,7 @@ def _cache_hit_rate(thresholds: Thresholds) -> tuple[Recording | Alert, ...]:
             "{{ $value | humanizePercentage }} of its requests",
             description=f"The hit rate of 30 minutes is more than {percent(limit.above)} below its mean of the day "
             "before: what the cache answered is now paid for, and waited for.",
+            impact="Users wait longer, and what the cache answered is now paid for.",
         )
 
     return (
@@ -183,5 +188,6 @@ def _shift(thresholds: Thresholds, what: str, *attributes: Attribute, told: str 
             "{{ $labels.job }} than before",
             description=f"Its share in the calls of 24 hours grew by more than {percent(shift.info.above)} of all "
             "calls, against the days of the week before.",
+            impact="Nobody as such; another mix has another price, quality and speed.",
         ),
     )
