@@ -135,6 +135,7 @@ def servers(settings: Settings) -> list[Server]:
                 "GENAI_STACK_DIR": str(settings.state),
                 "PROMETHEUS_URL": settings.prometheus_url,
                 "LOKI_URL": settings.loki_url,
+                "ALERTMANAGER_URL": settings.alertmanager_url,
                 "JAEGER_PORT": str(settings.jaeger_port),
             },
             ports=_pick(ports, "INBOX_PORT"),

@@ -47,7 +47,8 @@ def client(file: Path, runbooks: Path) -> TestClient:
 
 
 def inbox(file: Path, runbooks: Path, *, kept: int = KEPT_NOTIFICATIONS) -> TestClient:
-    nobody = Links(prometheus="http://127.0.0.1:1", loki="http://127.0.0.1:1", trace="")
+    away = "http://127.0.0.1:1"
+    nobody = Links(prometheus=away, loki=away, alertmanager=away, trace="")
     return TestClient(create_app(Database(file), Runbooks(runbooks), IncidentRules.load(), nobody, kept=kept))
 
 
