@@ -22,7 +22,7 @@ VIEWER = "grafana"
 WATCHDOG = "GenAIWatchdog"
 """Always firing: whoever no longer hears it outside knows that no alert would come through."""
 
-_STACK = "observability-stack"
+STACK = "observability-stack"
 _SERVER = {"server": "{{ $labels.job }}"}
 _JOB = ("job",)
 _KINDS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
@@ -103,7 +103,7 @@ def _server_down(thresholds: Thresholds) -> Alert:
         f'or label_replace(absent(up{{job=~"{traces}"}}), "job", "trace store", "", "")',
         for_=thresholds.server_down.for_,
         why="for: a restart takes less. The scrape (10 s) and the message (2 s) come on top, all within a minute.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="The {{ $labels.job }} of the observability stack is down",
         description="Prometheus cannot reach it. Applications are not affected; what they report is kept by the "
@@ -119,7 +119,7 @@ def _viewer_down(thresholds: Thresholds) -> Alert:
         expr=f'up{{job="{VIEWER}"}} == 0',
         for_=thresholds.server_down.for_,
         why="for: a restart takes less. A warning: nothing is lost and all alerts come while nobody sees dashboards.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="The {{ $labels.job }} of the observability stack is down",
         description="The dashboards cannot be opened. Everything is still stored, and alerts still come.",
@@ -138,7 +138,7 @@ def _notifications_failing() -> Alert:
         keep_firing_for=Duration("5m"),
         why="No `for`: a failure is counted when 10 s (critical) or a minute of attempts did not help, and it takes "
         "two. keep_firing_for: a channel that works now and then is one alert.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="Messages about alerts do not get through{{ with $labels.integration }} to {{ . }}{{ end }}: "
         '{{ $value | printf "%.0f" }} failed within 5 minutes',
@@ -155,7 +155,7 @@ def _watchdog() -> Alert:
         severity="info",
         expr="vector(1)",
         why="It always fires: the silence is the alarm.",
-        service=_STACK,
+        service=STACK,
         summary="The way from Prometheus through Alertmanager to the outside works ({{ $value }})",
         description="Sent again and again to the heartbeat address of stack/channels.yaml, and to nobody else. The "
         "service there raises the alarm when it stops: Prometheus or Alertmanager is dead then, and no other alert "
@@ -178,7 +178,7 @@ def _queue_filling(thresholds: Thresholds, severity: Severity) -> Alert:
         keep_firing_for=Duration("5m"),
         why="for: a store that restarts is caught up with in less. keep_firing_for: a queue that empties in steps is "
         "one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "signal": "{{ $labels.data_type }}"},
         summary="The Collector's queue of {{ $labels.data_type }} is {{ $value | humanizePercentage }} full",
         description="It takes in more than the store behind it accepts. Nothing is lost until the queue is full; then "
@@ -196,7 +196,7 @@ def _refused() -> Alert:
         keep_firing_for=Duration("5m"),
         why="for: applications send again what was refused, so a moment costs nothing. keep_firing_for: memory that "
         "goes up and down around the limit is one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "signal": "{{ $labels.signal }}"},
         summary='The Collector refuses {{ $labels.signal }}: {{ $value | printf "%.0f" }} items within a minute',
         description="Its memory is at the limit. Applications keep what is refused and send it again, "
@@ -226,7 +226,7 @@ def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
         expr=f"{_LOST} / ({_LOST} + ({_SENT} or 0 * {_LOST})) > {limit.above:g}\nand {_LOST} >= {least}",
         for_=limit.for_,
         why="for: the window of 15 minutes is most of the patience.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "signal": "{{ $labels.signal }}"},
         summary="{{ $value | humanizePercentage }} of the {{ $labels.signal }} of the last 15 minutes are lost",
         description=f"More than {percent(limit.above)} were refused for good by the store, mostly because they are too "
@@ -255,7 +255,7 @@ def _store_errors(thresholds: Thresholds) -> Alert:
         keep_firing_for=Duration("5m"),
         why="for: the Collector sends again, so a moment costs nothing. keep_firing_for: errors that come and go are "
         "one alert.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="The {{ $labels.job }} fails to store {{ $value | humanizePercentage }} of what it is sent",
         description="It answers with errors of its own or that it is sent too much. The Collector keeps the data and "
@@ -276,7 +276,7 @@ def _storage_trouble(severity: Severity) -> Alert:
         keep_firing_for=Duration("5m"),
         why="No `for`: none of these counters ever grows in a healthy server. keep_firing_for: a fault met now and "
         "then is one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "fault": "{{ $labels.fault }}"},
         summary="The {{ $labels.job }} has trouble with its files: {{ $labels.fault }} grew by "
         '{{ $value | printf "%.0f" }}',
@@ -308,7 +308,7 @@ def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
         keep_firing_for=Duration("10m"),
         why="for: merging files needs room for a moment. keep_firing_for: deleting old data moves the forecast to and "
         "fro; that is one alert.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="{{ $value | humanizePercentage }} of the stack's disk is free, and it fills up",
         description=f"At the pace of the last {window.replace('1h', 'hour').replace('6h', '6 hours')} it is full "
@@ -333,7 +333,7 @@ def _rules_failing() -> Alert:
         for_=Duration("2m"),
         keep_firing_for=Duration("5m"),
         why="for: queries fail while a server starts. keep_firing_for: a rule that fails now and then is one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "group": "{{ $labels.group }}"},
         summary='{{ $value | printf "%.0f" }} evaluations of the rules {{ $labels.group }} failed within 5 minutes',
         description="The alerts of this group cannot fire, nor end, while their rules fail.",
@@ -351,7 +351,7 @@ def _rules_slow() -> Alert:
         keep_firing_for=Duration("5m"),
         why="for: the first evaluations after a start read everything from disk. keep_firing_for: times around the "
         "limit are one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "group": "{{ $labels.group }}"},
         summary="The rules {{ $labels.group }} take {{ $value | humanizePercentage }} of their interval",
         description="Evaluations are left out: the alerts of this group come late, and its recorded series have gaps.",
@@ -366,7 +366,7 @@ def _configuration_rejected() -> Alert:
         expr="prometheus_config_last_reload_successful == 0\nor alertmanager_config_last_reload_successful == 0",
         for_=Duration("1m"),
         why="for: a file may be written in two steps.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="The {{ $labels.job }} rejects its new configuration",
         description="It goes on with the one before. Changes of rules, targets or channels have no effect, and the "
