@@ -48,7 +48,7 @@ _CRITICAL = """\
 """
 
 _ESCALATION = """\
-# A critical alert that nobody has silenced: the next people are told, not those who did not answer once more.
+# A critical alert that nobody has taken over: the next people are told, not those who did not answer once more.
 """
 
 _INBOX_FIRST = """\

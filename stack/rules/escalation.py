@@ -1,8 +1,8 @@
 """Alerts on what nobody seems to work on: critical alerts, which are told to the next people, and incidents.
 
-Prometheus does not know of silences. So an escalation carries all labels of its alert and, by ``alert_relabel_configs``
-in prometheus.yml, reaches Alertmanager under the name of that alert: whatever silences or inhibits the one does so to
-the other.
+Prometheus knows neither of silences nor of incidents. So an escalation carries all labels of its alert and, by
+``alert_relabel_configs`` in prometheus.yml, reaches Alertmanager under the name of that alert: whatever silences or
+inhibits the one does so to the other. The inbox silences escalations alone, by their label.
 """
 
 from typing import Final
@@ -41,7 +41,7 @@ def _unattended(thresholds: Thresholds, level: str, after: Duration) -> Alert:
         f'  and ignoring (alertstate) ALERTS{{alertstate="firing",{critical}}},\n'
         '  "of", "$1", "alertname", "(.+)"\n))',
         for_=after,
-        why="for: how long the people told first have to silence it, or to end it.",
+        why="for: how long the people told first have to acknowledge it, or to end it.",
         service="{{ $labels.service }}",
         labels={"team": "{{ $labels.team }}", "escalation": level},
         summary=f"Unattended for more than {after}: {{{{ $labels.of }}}} of {{{{ $labels.service }}}}, "

@@ -160,6 +160,7 @@ def test_the_dearest_request_is_named_with_user_and_trace_which_are_no_labels(al
     [alert] = [alert for alert in alerts if alert["labels"]["alertname"] == "GenAIExpensiveRequest"]
     assert alert["annotations"]["summary"] == "One call of digest in loud cost $1.25"
     assert f"user u-dear, trace {0xDA:032x}" in alert["annotations"]["description"]
+    assert alert["annotations"]["trace_url"] == f"http://localhost:8093/traces/{0xDA:032x}"
     assert set(alert["labels"]) == {"alertname", "app_feature", "service", "service_name", "severity", "team"}
 
 
@@ -167,6 +168,7 @@ def test_a_loop_is_named_with_its_trace(alerts: list[dict[str, Any]]) -> None:
     [alert] = [alert for alert in alerts if alert["labels"]["alertname"] == "GenAIRunawayLoop"]
     assert alert["annotations"]["summary"] == "51 model calls of agent in loud within one trace"
     assert f"{0x100:032x}" in alert["annotations"]["description"]
+    assert alert["annotations"]["trace_url"] == f"http://localhost:8093/traces/{0x100:032x}"
 
 
 def test_the_same_call_again_and_again_is_named_with_its_user(alerts: list[dict[str, Any]]) -> None:
