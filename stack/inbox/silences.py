@@ -56,7 +56,7 @@ class Silences:
             # The next scrape tries again.
             with suppress(StoreUnavailableError):
                 self._compare()
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError):  # or it is something else that answers
             self._trouble = "Alertmanager cannot be reached, or refuses the silence."
         finally:
             self._one_at_a_time.release()

@@ -38,7 +38,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
         *(_breaker_open(thresholds, severity) for severity in SEVERITIES),
         *(_queue_deep(thresholds, severity) for severity in SEVERITIES),
     )
-    # The new model was told of on the day of the change, of which the days to compare with are free a week later.
+    # A change of model is told of on its day. After 8 days the week to compare with knows nothing else.
     changed = f"unless {on(*labels(REQUEST_MODEL))} last_over_time({firing('GenAIModelChanged')}[8d])"
     shifts = (
         *_shift(thresholds, "model", PROVIDER, REQUEST_MODEL, told=changed),
