@@ -35,7 +35,7 @@ test: setup-dev ## Run every check and test, on the real servers
 	@$(RUN) -m stack.native build
 	@$(RUN) tests/system_packages.py
 	@$(MAKE) --no-print-directory check
-	@$(RUN) -m pytest -n 3 --dist loadfile
+	@$(RUN) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
 
 generate: setup ## Write rules, dashboards, alert routes and the pages of reference anew from what they are made of
 	@$(RUN) -m stack.alerting
@@ -64,7 +64,7 @@ drill: setup ## Break a demo in every way there is an alert for: who knows when 
 	@$(RUN) -m stack.native build
 	@$(RUN) -m demo.drill $(DRILL)
 
-month: setup ## Replay four weeks of traffic through the rules: what they tell, and what not (an hour)
+month: setup ## Replay four weeks of traffic through the rules: what they tell, and what not (three quarters of an hour)
 	@$(RUN) -m stack.native build
 	@$(RUN) -m stack.replay $(MONTH)
 

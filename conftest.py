@@ -1,4 +1,4 @@
-"""What the tests of the package and those of the stack share: Ctrl-C, and the simulated provider over HTTP."""
+"""What the tests of the package and those of the stack share: Ctrl-C, workers, the simulated provider over HTTP."""
 
 import signal
 from collections.abc import Iterator
@@ -12,6 +12,14 @@ def pytest_configure() -> None:
     """Commands under test take Ctrl-C: a job in the background, as in CI, starts its programs with it ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs all tests of a file, which share servers; and all of the demonstration, which then runs once."""
+    demonstrated = {item.path for item in items if "demonstration" in getattr(item, "fixturenames", ())}
+    for item in items:
+        group = "demonstration" if item.path in demonstrated else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,5 @@
 """Starts and ends the two programs of the demonstration: the simulated provider and the sample application."""
 
-import fcntl
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Final
 
 from stack.native import process
-from stack.native.process import Program, StackError
+from stack.native.lock import alone
+from stack.native.process import Program
 from stack.settings import Settings
 
 PROVIDER: Final = "demo-provider"
@@ -35,7 +35,8 @@ def running(
         StackError: a port is in use, or a program does not start.
     """
     programs = _programs(settings, simulated=simulated, more=environment or {})
-    with _alone(settings):
+    otherwise = "Another demonstration is running: wait until it has ended, or end it."
+    with alone(settings.state / "run" / "demo.lock", otherwise=otherwise):
         _end_earlier(settings, report)
         process.require_free_ports(programs)
         began = datetime.now(UTC)
@@ -61,19 +62,6 @@ def stop(settings: Settings) -> None:
         for name in (APPLICATION, PROVIDER):
             if found := process.find(name, state=settings.state):
                 process.stop(found, state=settings.state)
-
-
-@contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """One demonstration at a time; the lock ends with its process, however that ends."""
-    path = settings.state / "run" / "demo.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StackError("Another demonstration is running: wait until it has ended, or end it.") from None
-        yield
 
 
 def _end_earlier(settings: Settings, report: Callable[[str], None]) -> None:

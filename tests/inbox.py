@@ -1,7 +1,6 @@
 """The inbox for tests: messages as Alertmanager sends them, and the process that takes them."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+from tests.serving import free_port
 
 NOW = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
 
@@ -40,12 +41,6 @@ def message(*alerts: dict[str, Any]) -> dict[str, Any]:
         "groupLabels": {}, "commonLabels": {}, "commonAnnotations": {}, "externalURL": "http://alertmanager:9093",
         "alerts": list(alerts),
     }  # fmt: skip
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @contextmanager

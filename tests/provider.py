@@ -1,7 +1,6 @@
 """The simulated provider as a process of its own."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -10,12 +9,13 @@ from contextlib import contextmanager
 
 import httpx
 
+from tests.serving import free_port
+
 
 @contextmanager
 def running_provider(*, latency: float) -> Iterator[str]:
     """The address of a fresh provider; ``latency`` scales its waiting times, 1.0 is that of a real one."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     url = f"http://127.0.0.1:{port}"
     environment = os.environ | {"PROVIDER_PORT": str(port), "PROVIDER_LATENCY": str(latency)}
     process = subprocess.Popen([sys.executable, "-m", "demo.provider"], env=environment)

@@ -1,7 +1,6 @@
 """What alerts are delivered to, on this machine: the APIs of PagerDuty, Slack and Jira, a webhook and a mail server."""
 
 import json
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from tests import formats
-from tests.serving import serving
+from tests.serving import free_port, serving
 
 
 @dataclass
@@ -102,8 +101,7 @@ class Mailbox:
 
 @contextmanager
 def mail_server(mailbox: Mailbox, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     controller = Controller(
         mailbox,
         hostname="127.0.0.1",

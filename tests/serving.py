@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Self, TypeVar
 
+from stack.native.ports import free_ports
+
 _Server = TypeVar("_Server", bound=socketserver.BaseServer)
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nothing listens on."""
+    (port,) = free_ports(1)
+    return port
 
 
 @contextmanager

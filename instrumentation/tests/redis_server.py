@@ -10,7 +10,7 @@ from typing import Self
 
 import redis
 
-from instrumentation.tests.otlp_capture import free_port
+from tests.serving import free_port
 
 
 class RedisServer:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from genai_observability import signals
 
-from instrumentation.tests.otlp_capture import Capture, free_port, values
+from instrumentation.tests.otlp_capture import Capture, values
+from tests.serving import free_port
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -12,8 +12,9 @@ import pytest
 from genai_observability import signals
 from genai_observability._context.baggage import NAMES
 
-from instrumentation.tests.otlp_capture import Capture, free_port, values
+from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.programs import Run, eventually
+from tests.serving import free_port
 
 DOCS = Path(__file__).parents[2] / "docs"
 CHAINS, ATTRIBUTION = (DOCS / "chains.md").read_text(), (DOCS / "attribution.md").read_text()

@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from genai_observability._commands.doctor import doctor
 
-from instrumentation.tests.otlp_capture import Capture, free_port
+from instrumentation.tests.otlp_capture import Capture
 from instrumentation.tests.programs import COMMAND, Run
-from tests.serving import serving
+from tests.serving import free_port, serving
 
 
 @pytest.fixture

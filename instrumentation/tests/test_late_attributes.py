@@ -99,3 +99,18 @@ def test_values_that_no_attribute_can_have_are_left_out_as_the_sdk_leaves_them_o
         assert isinstance(span, ReadableSpan)
         expected = dict(span.attributes or {}) if value else dict.fromkeys(names[:2], ())
         assert repr(sorted(attributes(data).items())) == repr(sorted(expected.items()))
+
+
+def test_a_wrapper_that_is_not_as_expected_goes_its_own_way_and_no_call_suffers(run: Run, capture: Capture) -> None:
+    program = """
+from genai_observability._openai import later
+def broken(invocation):
+    raise AttributeError("moved")
+later._more_to_do = broken
+converse()
+print(sum(ended))
+handle.shutdown()
+"""
+    done = run(sys.executable, "app.py", program=PROGRAM + program)
+    assert (done.returncode, done.stdout) == (0, "6\n"), done.stderr
+    assert len(capture.spans) == 7

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from genai_observability import signals
 
-from instrumentation.tests.otlp_capture import Capture, free_port, values
+from instrumentation.tests.otlp_capture import Capture, values
+from tests.serving import free_port
 
 PROGRAM = """
 import sys

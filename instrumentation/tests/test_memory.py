@@ -16,7 +16,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
 from instrumentation.benchmarks.memory import heap
-from instrumentation.tests.otlp_capture import Capture, free_port, values
+from instrumentation.tests.otlp_capture import Capture, values
+from tests.serving import free_port
 
 ROOT = Path(__file__).parents[2]
 FIRST, MORE = 1_000, 1_500  # calls

@@ -8,8 +8,8 @@ import pytest
 from genai_observability import signals
 from genai_observability._calls.outcome import scrubbed
 
-from instrumentation.tests.otlp_capture import free_port
 from instrumentation.tests.recording import QUESTION, Recording
+from tests.serving import free_port
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from instrumentation.tests.otlp_capture import Capture, free_port, values
+from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.programs import CLIENT, COMMAND, INSTRUMENT, OPENTELEMETRY, Run, calls_by_instance
+from tests.serving import free_port
 
 SERVED = """
 import time

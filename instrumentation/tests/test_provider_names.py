@@ -6,8 +6,8 @@ import pytest
 from genai_observability import signals
 from genai_observability._calls.provider_names import provider_name
 
-from instrumentation.tests.otlp_capture import free_port
 from instrumentation.tests.recording import QUESTION, Recording
+from tests.serving import free_port
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from genai_observability import Budget, BudgetExceeded, RedisStore, signals
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._context.identity import user_hash
 
-from instrumentation.tests.otlp_capture import free_port
 from instrumentation.tests.recording import Recording
 from instrumentation.tests.redis_server import RedisServer
 from instrumentation.tests.spending import Clock, spend, until_refused
 from instrumentation.tests.spending_processes import spent_together
+from tests.serving import free_port
 
 
 @pytest.fixture

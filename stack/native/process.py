@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -26,6 +25,7 @@ from urllib.parse import urlsplit
 import psutil
 
 from stack.files import write_whole
+from stack.native.ports import is_free
 
 _MARK = "GENAI_STACK_PROCESS"
 _LOG_LIMIT_BYTES = 10_000_000
@@ -214,7 +214,7 @@ def require_free_ports(programs: Iterable[Program]) -> None:
         (program, variable, port)
         for program in programs
         for variable, port in program.ports.items()
-        if not _is_free(port)
+        if not is_free(port)
     ]
     if not taken:
         return
@@ -312,17 +312,6 @@ def _exists(process: psutil.Process) -> bool:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        # As the servers do: connections that are only winding down do not keep a port from being used.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def _listener(port: int) -> psutil.Process | None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
 
 from stack.files import write_whole
 from stack.native import process
 from stack.native.configuration import prepare
+from stack.native.lock import alone
 from stack.native.process import Running, StackError
 from stack.native.servers import Server, servers
 from stack.secret_files import GRAFANA_PASSWORD, make_password
@@ -127,14 +127,6 @@ def _ready_file(state: Path) -> Path:
     return state / "run" / "ready.json"
 
 
-@contextlib.contextmanager
-def _locked(state: Path) -> Iterator[None]:
-    """One `up` or `down` at a time; the lock ends with its process, however that ends."""
-    folder = state / "run"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StackError("Another command is starting or stopping the stack: wait until it has ended.") from None
-        yield
+def _locked(state: Path) -> AbstractContextManager[None]:
+    otherwise = "Another command is starting or stopping the stack: wait until it has ended."
+    return alone(state / "run" / "lock", otherwise=otherwise)

@@ -3,8 +3,8 @@
 import statistics
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
@@ -18,6 +18,14 @@ _MOST_A_SHIFT: Final = 4
 _MOST_WARNINGS_A_WEEK: Final = 2
 _AFTERMATH: Final = timedelta(hours=1)
 """An alert that begins so soon after an incident still tells of it: windows look back."""
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
+
+
+class _Episode(NamedTuple):
+    """Firings of an alert of a service without a pause."""
+
+    critical: bool
+    ends: datetime
 
 
 def quiet(firings: Sequence[Firing], days: float, console: Console) -> bool:
@@ -62,26 +70,24 @@ def eventful(firings: Sequence[Firing], days: float, console: Console) -> bool:
 
 
 def messages(firings: Sequence[Firing]) -> list[Firing]:
-    """The first firing of each message: Alertmanager tells of an alert of a service once, until it has ended.
+    """The firings that someone is told of, of all in the order in which they began.
 
-    A warning beside a critical alert of the same name is silenced.
+    Alertmanager tells of an alert of a service once, until all of its firings have ended, and once more when it turns
+    critical; a warning beside a critical one is silenced.
     """
     told: list[Firing] = []
-    until: dict[tuple[str, str], datetime] = {}
+    episodes: dict[tuple[str, str], _Episode] = {}
     for each in firings:
         key = (each.name, each.labels.get("service", ""))
-        ends = each.ended or datetime.max.replace(tzinfo=each.begun.tzinfo)
-        if each.begun > until.get(key, START - timedelta(1)) or (
-            each.severity == "critical"
-            and not any(
-                other.severity == "critical"
-                and (other.name, other.labels.get("service", "")) == key
-                and other.begun >= each.begun - timedelta(hours=1)
-                for other in told
-            )
-        ):
+        critical, ends = each.severity == "critical", each.ended or _NEVER
+        episode = episodes.get(key)
+        if episode is None or each.begun > episode.ends:
             told.append(each)
-        until[key] = max(ends, until.get(key, ends))
+            episodes[key] = _Episode(critical, ends)
+        else:
+            if critical and not episode.critical:
+                told.append(each)
+            episodes[key] = _Episode(critical or episode.critical, max(ends, episode.ends))
     return told
 
 

@@ -69,7 +69,7 @@ SERVICES: Final = (
     Calls(service="support", feature="chat", model="gpt-4.1-mini", rate=0.6, weekend=0.35, seconds=1.6,
           first_token=0.45, output_tokens=300, price=(0.4e-6, 1.6e-6), quality=0.85),
     Calls(service="reports", feature="summaries", model="claude-3-5-haiku", provider="anthropic", rate=0.15,
-          night=0.9, weekend=0.9, seconds=2.0, input_tokens=800, output_tokens=300, price=(0.8e-6, 4e-6)),
+          night=0.9, weekend=0.9, seconds=1.3, input_tokens=800, output_tokens=300, price=(0.8e-6, 4e-6)),
 )  # fmt: skip
 
 

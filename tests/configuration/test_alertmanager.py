@@ -1,7 +1,6 @@
 """Alertmanager's configuration: valid, routed as the table says, and delivering for real."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ import yaml
 
 from stack.inbox.notification import FORGOTTEN_AFTER
 from stack.settings import Settings
+from tests.serving import free_port
 
 SETTINGS = Settings.load()
 CONFIGURATION = SETTINGS.root / "alertmanager" / "alertmanager.yml"
@@ -56,12 +56,6 @@ def test_the_inbox_expects_no_repetition_later_than_it_comes() -> None:
 
 
 # --- The real Alertmanager and the real inbox ------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 def wait_for(what: Callable[[], Any], *, seconds: float) -> Any:

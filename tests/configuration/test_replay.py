@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -89,3 +89,23 @@ def test_a_missing_engine_a_broken_rule_and_bad_samples_are_said_in_one_sentence
         run(SETTINGS.binaries / "replay", [broken], labels, steps, start=START, step=STEP)
     with pytest.raises(ReplayError, match=r"^replay: 2 values for 1 series at 2026-01-05T00:00:00Z$"):
         run(SETTINGS.binaries / "replay", RULES, labels, [[1.0, 2.0]], start=START, step=STEP)
+
+
+def told_of(*times: tuple[str, float, float | None]) -> list[float]:
+    """When somebody is told, of firings of one alert: their severity, beginning and end in hours."""
+
+    def at(hours: float) -> datetime:
+        return START + timedelta(hours=hours)
+
+    made = [
+        Firing({"alertname": "A", "severity": severity, "service": "shop"}, at(begun), None if end is None else at(end))
+        for severity, begun, end in times
+    ]
+    return [(each.begun - START) / timedelta(hours=1) for each in report.messages(made)]
+
+
+def test_an_alert_is_told_once_until_it_ends_and_again_when_it_turns_critical() -> None:
+    assert told_of(("warning", 1, 4), ("warning", 2, 6), ("warning", 5, 7)) == [1]
+    assert told_of(("warning", 1, 2), ("warning", 3, None), ("warning", 4, 5)) == [1, 3]
+    assert told_of(("warning", 1, 6), ("critical", 2, 3), ("critical", 4, 5), ("warning", 5, 9)) == [1, 2]
+    assert told_of(("critical", 1, 3), ("warning", 2, 5), ("critical", 6, 7)) == [1, 6]

@@ -17,12 +17,13 @@ import httpx
 import pytest
 from genai_observability import signals
 
-from instrumentation.tests.otlp_capture import Capture, free_port
+from instrumentation.tests.otlp_capture import Capture
 from stack.clients import Jaeger, Loki, Prometheus
 from stack.settings import Settings
 from tests.end_to_end.books import Books
 from tests.end_to_end.live import ROOT, eventually, without_otel
 from tests.environments import environment
+from tests.serving import free_port
 
 EXAMPLES = ROOT / "examples"
 CLIENTS = ("openai_client", "litellm_client")

@@ -14,10 +14,10 @@ import certifi
 import httpx
 import pytest
 
-from instrumentation.tests.otlp_capture import free_port
 from stack.clients import Loki
 from stack.settings import Settings
 from tests.end_to_end.live import ROOT, eventually, without_otel
+from tests.serving import free_port
 
 GUIDE = (ROOT / "docs/production.md").read_text(encoding="utf-8")
 TOKEN = "0123456789abcdef" * 4

@@ -25,7 +25,8 @@ from stack.inbox.runbooks import Runbooks
 from stack.inbox.store import KEPT_NOTIFICATIONS
 from stack.incidents import IncidentRules
 from stack.rules.model import worst_calls
-from tests.inbox import alert, free_port, message, running
+from tests.inbox import alert, message, running
+from tests.serving import free_port
 
 
 @pytest.fixture

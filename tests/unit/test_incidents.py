@@ -24,7 +24,8 @@ from stack.inbox.incident_store import KEPT_FIRINGS, MOST_ENTRIES, MOST_OPEN, In
 from stack.inbox.notification import FORGOTTEN_AFTER, Alert
 from stack.inbox.status import Level, status
 from stack.incidents import FILE, IncidentRules, IncidentRulesError
-from tests.inbox import alert, free_port, message, running
+from tests.inbox import alert, message, running
+from tests.serving import free_port
 
 RULES = IncidentRules.load()
 START = datetime(2026, 5, 1, 9, 0, tzinfo=UTC)

@@ -13,13 +13,9 @@ import psutil
 import pytest
 
 from stack.native import process
+from stack.native.ports import free_ports, is_free
 from stack.native.process import Program, StackError
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.serving import free_port
 
 
 def _web_server(port: int) -> Program:
@@ -28,11 +24,11 @@ def _web_server(port: int) -> Program:
 
 
 def _script(text: str) -> Program:
-    return Program(name="script", command=(sys.executable, "-c", text), health_url=f"http://127.0.0.1:{_free_port()}/")
+    return Program(name="script", command=(sys.executable, "-c", text), health_url=f"http://127.0.0.1:{free_port()}/")
 
 
 def test_a_started_process_is_found_ready_and_gone_after_stop(tmp_path: Path) -> None:
-    program = _web_server(_free_port())
+    program = _web_server(free_port())
     started = process.start(program, state=tmp_path, fingerprint="1")
     process.wait_until_ready({"web": started}, [program])
     assert process.find("web", state=tmp_path) == started
@@ -118,7 +114,7 @@ def test_a_port_in_use_is_named_with_its_owner_and_the_variable_that_changes_it(
 
 
 def test_free_ports_are_accepted() -> None:
-    process.require_free_ports([_web_server(_free_port())])
+    process.require_free_ports([_web_server(free_port())])
 
 
 def test_a_large_log_is_set_aside_at_the_next_start(tmp_path: Path) -> None:
@@ -139,7 +135,7 @@ def test_variables_that_a_program_must_not_inherit_are_left_out(
     program = Program(
         name="script",
         command=(sys.executable, "-c", code),
-        health_url=f"http://127.0.0.1:{_free_port()}/",
+        health_url=f"http://127.0.0.1:{free_port()}/",
         environment={"GIVEN": "yes"},
         without=("OTEL_",),
     )
@@ -159,3 +155,12 @@ def test_ctrl_c_waits_until_the_block_is_left() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted_block()
     assert reached == ["the end"]
+
+
+def test_free_ports_are_told_that_no_outgoing_connection_takes_meanwhile() -> None:
+    ports = free_ports(40)
+    assert len(set(ports)) == 40
+    with socket.create_server(("127.0.0.1", ports[0])), socket.create_server(("127.0.0.1", 0)) as given_by_the_system:
+        assert not is_free(ports[0])
+        assert is_free(ports[1])
+        assert given_by_the_system.getsockname()[1] > max(ports)

@@ -12,8 +12,6 @@ from typing import Final
 
 from opentelemetry.trace import TracerProvider
 
-from genai_observability._calls.sampling import AllCallsProvider
-from genai_observability._calls.spans import RECORDED_OPERATIONS
 from genai_observability._content.settings import UPSTREAM_VARIABLE
 from genai_observability._export.providers import no_logs, no_metrics
 
@@ -78,13 +76,13 @@ Watch = Callable[[ModuleType, TracerProvider], Callable[[], None]]
 """Has a module of this package watch its client, with this tracer provider; returns what ends that."""
 
 
-def wrap_clients(tracer_provider: TracerProvider, watch: Watch) -> Callable[[], None]:
+def wrap_clients(tracers: TracerProvider, watch: Watch) -> Callable[[], None]:
     """Wrap every client library that is installed, and watch it; returns what unwraps them."""
     present = [client for client in CLIENTS if is_installed(client.library)]
     if not present:
         known = ", ".join(client.library for client in CLIENTS)
         _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
-    undo = [each for client in present for each in _wrap(client, tracer_provider, watch)]
+    undo = [each for client in present for each in _wrap(client, tracers, watch)]
 
     def unwrap() -> None:
         for each in undo:
@@ -93,14 +91,13 @@ def wrap_clients(tracer_provider: TracerProvider, watch: Watch) -> Callable[[], 
     return unwrap
 
 
-def _wrap(client: Client, tracer_provider: TracerProvider, watch: Watch) -> Iterator[Callable[[], None]]:
+def _wrap(client: Client, tracers: TracerProvider, watch: Watch) -> Iterator[Callable[[], None]]:
     wrapper = client.wrapper
     if wrapper is None:
         _logger.warning(
             "Calls of %s are not seen: its wrapper is missing. Install it with: %s.", client.library, client.missing
         )
         return
-    tracers = AllCallsProvider(tracer_provider, RECORDED_OPERATIONS)
     yield watch(importlib.import_module(client.watch), tracers)
     instrumentor = getattr(importlib.import_module(wrapper.module), wrapper.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:

@@ -121,8 +121,11 @@ class Recorder:
             enforcement=enforcement,
             exports=self._processor.exports,
         )
+        self._tracers = AllCallsProvider(
+            self._providers.tracer, RECORDED_OPERATIONS, alone=self._providers.spans_are_unseen
+        )
         self._unwrap = wrap_clients(
-            self._providers.tracer,
+            self._tracers,
             lambda module, tracers: module.watch(
                 self._open_calls,
                 tracers,
@@ -230,7 +233,7 @@ class Recorder:
         from opentelemetry.util.genai.handler import TelemetryHandler  # comes with the clients' extras
 
         return TelemetryHandler(
-            tracer_provider=AllCallsProvider(self._providers.tracer, RECORDED_OPERATIONS),
+            tracer_provider=self._tracers,
             meter_provider=no_metrics(),
             logger_provider=no_logs(),
             instrumentation_scope_name=_SCOPE,

@@ -1,15 +1,17 @@
 """Whatever share of the traces is kept, every model call is counted, priced and logged."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Tracer as SDKTracer
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, Tracer, TracerProvider, TraceState
 from opentelemetry.util.types import Attributes
 
 from genai_observability import signals
+from genai_observability._calls.call_spans import CallTracer
 
 
 class CallsRecorded(Sampler):
@@ -50,18 +52,26 @@ class CallsRecorded(Sampler):
 
 
 class AllCallsProvider(TracerProvider):
-    """The application's tracer provider, for the client wrappers: their tracers alone record every call."""
+    """The application's tracer provider, for the client wrappers: their tracers alone record every call.
 
-    def __init__(self, provider: TracerProvider, operations: frozenset[str]) -> None:
+    Args:
+        provider: The application's, or ours.
+        operations: ``gen_ai.operation.name`` of the spans that are model calls.
+        alone: Whether nobody else sees the spans, so that those of calls may be light.
+    """
+
+    def __init__(self, provider: TracerProvider, operations: frozenset[str], alone: Callable[[], bool]) -> None:
         self._provider = provider
         self._operations = operations
+        self._alone = alone
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> Tracer:
-        """A tracer of the application's provider."""
+        """A tracer of the provider."""
         tracer = self._provider.get_tracer(*args, **kwargs)
-        sampler = getattr(tracer, "sampler", None)
-        if not isinstance(sampler, Sampler) or isinstance(sampler, CallsRecorded):
+        if not isinstance(tracer, SDKTracer):
             return tracer
+        if isinstance(tracer.sampler, CallsRecorded):
+            return CallTracer(tracer, self._alone)
         tracer = copy.copy(tracer)  # the application may use this one too
-        tracer.sampler = CallsRecorded(sampler, self._operations)  # type: ignore[attr-defined]  # of the SDK
+        tracer.sampler = CallsRecorded(tracer.sampler, self._operations)
         return tracer

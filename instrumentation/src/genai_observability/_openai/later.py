@@ -33,15 +33,23 @@ def watch(open_calls: OpenCalls, alone: Callable[[], bool]) -> list[Callable[[],
 
     def put_off(original: Callable[..., None]) -> Callable[..., None]:
         def apply_finish(invocation: Any, error: Any = None) -> None:
-            call = open_calls.of(invocation.span)
-            if error is not None or call is None or not alone() or _more_to_do(invocation):
+            try:
+                later = error is None and take(invocation)
+            except Exception:  # the wrapper is not as it was expected; nothing has been taken from it yet
+                later = False
+            if not later:
                 original(invocation, error)
-                return
-            call.told = _told(invocation)
-            call.response_id = call.told.response_id
-            call.late = _attributes
 
         return apply_finish
+
+    def take(invocation: Any) -> bool:
+        call = open_calls.of(invocation.span)
+        if call is None or not alone() or _more_to_do(invocation):
+            return False
+        call.told = _told(invocation)
+        call.response_id = call.told.response_id
+        call.late = _attributes
+        return True
 
     return [replace(InferenceInvocation, "_apply_finish", put_off)]
 
@@ -84,7 +92,11 @@ def _attributes(data: InferenceData) -> dict[str, Any]:
 
 
 def _names() -> dict[str, tuple[str | None, bool]]:
-    """By field of the data: the attribute that the wrapper makes of it, and whether it makes one of a zero."""
+    """By field of the data: the attribute that the wrapper makes of it, and whether it makes one of a zero.
+
+    Raises whatever comes of it where the wrapper is not as it is expected here: then nothing is put off.
+    """
+    list(_reader()._get_attributes())  # noqa: SLF001
     names: dict[str, tuple[str | None, bool]] = {}
     for field in _NOTHING:
         if (made := _made(field, "something")) and len(made) == 1:
@@ -93,13 +105,18 @@ def _names() -> dict[str, tuple[str | None, bool]]:
 
 
 def _made(field: str, value: object) -> list[str]:
-    reader: Any = InferenceInvocation.__new__(InferenceInvocation)
-    reader.data, reader.conversation_id, reader._request_stream = InferenceData(), None, None  # noqa: SLF001
+    reader = _reader()
     setattr(reader.data, field, value)
     try:
         return list(reader._get_attributes())  # noqa: SLF001
     except (AttributeError, TypeError):  # messages: they have no attribute here, as their content is not recorded
         return []
+
+
+def _reader() -> Any:
+    reader: Any = InferenceInvocation.__new__(InferenceInvocation)
+    reader.data, reader.conversation_id, reader._request_stream = InferenceData(), None, None  # noqa: SLF001
+    return reader
 
 
 _NAMES: Final = _names()

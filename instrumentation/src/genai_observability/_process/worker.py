@@ -14,7 +14,8 @@ from typing import Final
 _logger = logging.getLogger("genai_observability")
 
 _sleep: Final = time.sleep  # an application may put something else in its place
-_TURN: Final = 0.002  # seconds of work after which the application may go first
+_TURN: Final = 0.001  # seconds of work after which the application may go first
+_GIVE_WAY: Final = 0.000_05  # seconds; at 0 the lock would be taken back before a thread that waits for it is awake
 _PAUSE: Final = 0.2  # seconds between two looks at the queue: waking a thread for each call would cost the caller time
 
 
@@ -77,7 +78,7 @@ class Worker:
         while self._tasks:
             self._perform(self._tasks.popleft())
             if time.perf_counter() > turn_ends:
-                _sleep(0)  # whoever waits for the interpreter's lock gets it now, and not only after its 5 ms
+                _sleep(_GIVE_WAY)  # whoever waits for the interpreter's lock gets it now, and not only after its 5 ms
                 turn_ends = time.perf_counter() + _TURN
         self._perform(self.settle)
 

@@ -1,0 +1,26 @@
+"""Ports of this machine that nothing uses."""
+
+import random
+import socket
+from typing import Final
+
+_CHOICE: Final = range(20_000, 32_000)
+"""Below the ports that the system gives to outgoing connections: one of those may be gone a moment later."""
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on it."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        # As the servers do: connections that are only winding down do not keep a port from being used.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """As many different ports, for servers to be started soon; by chance, as others look for some at the same time."""
+    candidates = random.sample(_CHOICE, len(_CHOICE))
+    return [port for port, _ in zip(filter(is_free, candidates), range(count), strict=False)]
