@@ -46,6 +46,8 @@ class Silences:
         )
         self._one_at_a_time = threading.Lock()
         self._trouble = ""
+        self._ended: set[str] = set()
+        """By somebody in Alertmanager, who has the last word."""
 
     def bring_up_to_date(self, *, wait: bool = False) -> None:
         """Put what is missing and end what is over. Does nothing while another thread does it, unless told to wait."""
@@ -56,7 +58,7 @@ class Silences:
             # The next scrape tries again.
             with suppress(StoreUnavailableError):
                 self._compare()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError):  # or it is something else that answers
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError):  # or something else answers
             self._trouble = "Alertmanager cannot be reached, or refuses the silence."
         finally:
             self._one_at_a_time.release()
@@ -70,20 +72,27 @@ class Silences:
         if until <= datetime.now(UTC):
             return f"The escalation goes on: it is silenced for {length(LONGEST)} at most."
         with self._database.reading() as connection:
-            missing = wanted - _kept(connection).get(incident.id, {}).keys()
-        if missing:
+            kept = _kept(connection).get(incident.id, {})
+        if wanted - kept.keys():
             return f"The escalation goes on. {self._trouble or 'It is about to be silenced.'}"
+        if self._ended & set(kept.values()):
+            return "The escalation goes on: its silence was ended in Alertmanager."
         return f"The escalation is silenced until {clock(until)}."
 
     def _compare(self) -> None:
         taken = {incident.id: incident for incident in self._incidents.open() if incident.acknowledged_at}
         with self._database.reading() as connection:
             kept = _kept(connection)
-        for number in kept.keys() - taken.keys():
-            for alert, silence in kept[number].items():
-                self._end(silence)
-                with self._database.writing() as connection:
-                    _forget(connection, number, alert)
+        states = self._states() if kept else {}
+        for number, silences in kept.items():
+            for alert, silence in list(silences.items()):
+                if number not in taken or silence not in states:  # it is over, or Alertmanager has lost its data
+                    if states.get(silence) in ("active", "pending"):
+                        self._end(silence)
+                    with self._database.writing() as connection:
+                        _forget(connection, number, alert)
+                    del silences[alert]
+        self._ended = {silence for silence, state in states.items() if state == "expired"}
         for number, incident in taken.items():
             if _until(incident) > datetime.now(UTC):
                 for alert in sorted(self._wanted(incident) - kept.get(number, {}).keys()):
@@ -116,10 +125,13 @@ class Silences:
         answer = self._client.post(f"{self._url}/silences", json=body).raise_for_status()
         return str(answer.json()["silenceID"])
 
+    def _states(self) -> dict[str, str]:
+        """Of all silences in Alertmanager, which forgets those that ended days ago."""
+        answer = self._client.get(f"{self._url}/silences").raise_for_status()
+        return {each["id"]: each["status"]["state"] for each in answer.json()}
+
     def _end(self, silence: str) -> None:
-        answer = self._client.delete(f"{self._url}/silence/{silence}")
-        if answer.status_code != httpx.codes.NOT_FOUND:  # it forgets those that ended days ago
-            answer.raise_for_status()
+        self._client.delete(f"{self._url}/silence/{silence}").raise_for_status()
 
 
 def _until(incident: Incident) -> datetime:

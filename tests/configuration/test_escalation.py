@@ -201,6 +201,28 @@ def test_without_alertmanager_an_acknowledgement_holds_and_is_passed_on_once_tha
     assert "is silenced until" in httpx.get(f"{pair.inbox_url}/api/incidents/1").json()["escalation"]
 
 
+def test_a_silence_that_somebody_ends_stays_ended_and_one_that_is_lost_is_put_again(pair: Settings) -> None:
+    def silences() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.get(f"{pair.alertmanager_url}/api/v2/silences").json()
+        return found
+
+    up(pair, only={"alertmanager"})
+    tell(pair)
+    become(pair, "acknowledged")
+    down(pair)
+    shutil.rmtree(pair.state / "data" / "alertmanager")
+    up(pair, only={"alertmanager", "inbox"})
+    assert silences() == []
+    httpx.get(f"{pair.inbox_url}/metrics").raise_for_status()
+    (again,) = wait_for(silences, seconds=20)
+
+    httpx.delete(f"{pair.alertmanager_url}/api/v2/silence/{again['id']}").raise_for_status()
+    httpx.get(f"{pair.inbox_url}/metrics").raise_for_status()
+    ended = "The escalation goes on: its silence was ended in Alertmanager."
+    wait_for(lambda: httpx.get(f"{pair.inbox_url}/api/incidents/1").json()["escalation"] == ended, seconds=20)
+    assert [each["id"] for each in silences()] == [again["id"]]
+
+
 def test_an_incident_without_a_critical_alert_has_no_escalation_to_silence(pair: Settings) -> None:
     up(pair, only={"alertmanager"})
     tell(pair, severity="warning")
