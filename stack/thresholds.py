@@ -43,6 +43,7 @@ class Limit:
 class Links:
     """Where the links of an alert lead."""
 
+    inbox: WebAddress
     runbooks: WebAddress
     dashboard: WebAddress
 
@@ -308,6 +309,14 @@ class Escalation:
             raise FaultError("second", "must be longer than the first, and that longer than 0s")
 
 
+@dataclass(frozen=True, slots=True)
+class Unacknowledged:
+    """How long an incident may remain unacknowledged beyond the time allowed: SEV1 and SEV2, and the others."""
+
+    grave: Duration
+    other: Duration
+
+
 # --- Learned baselines, quality, drift ---
 
 
@@ -559,6 +568,7 @@ class Thresholds:
     quality: Quality
     feedback: UserFeedback
     escalation: Escalation
+    incident_unacknowledged: Unacknowledged
     collector_queue: Fill
     telemetry_lost: Lost
     store_errors: Limit

@@ -50,7 +50,13 @@ def running(
     port = free_port()
     process = subprocess.Popen(
         ["/bin/sh", "-c", f'{shell_limit}; exec "{sys.executable}" -m stack.inbox'],
-        env={**os.environ, "GENAI_STACK_DIR": str(state), "INBOX_PORT": str(port), **environment},
+        env={
+            **os.environ,
+            "GENAI_STACK_DIR": str(state),
+            "INBOX_PORT": str(port),
+            "ALERTMANAGER_URL": "http://127.0.0.1:1",  # nobody: never the one of a stack that runs here
+            **environment,
+        },
         stderr=subprocess.PIPE,
         text=True,
     )

@@ -56,5 +56,5 @@ METRICS_OF_SERVERS: Final = {
         "alertmanager_notifications_failed_total",
         "alertmanager_silences_maintenance_errors_total",
     },
-    "inbox": {"inbox_disk_free_bytes", "inbox_disk_size_bytes"},
+    "inbox": {"inbox_disk_free_bytes", "inbox_disk_size_bytes", "inbox_incidents_late"},
 }

@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
+from stack.rules.escalation import UNACKNOWLEDGED
+
 ANSWERS: Final = {
     "pagerduty": (202, '{"status": "success", "message": "Event processed", "dedup_key": "drill"}'),
     "slack": (200, "ok"),
@@ -111,4 +113,5 @@ def _told(now: datetime, message: dict[str, Any]) -> Sequence[Told]:
             labels=alert["labels"],
         )
         for alert in message["alerts"]
+        if alert["labels"]["alertname"] != UNACKNOWLEDGED  # nobody acknowledges a drill
     ]

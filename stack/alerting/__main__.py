@@ -1,25 +1,36 @@
-"""Writes alertmanager.yml: ``python -m stack.alerting``; with ``--check`` it only says whether that is up to date."""
+"""Writes alertmanager.yml and the address in its messages: ``python -m stack.alerting``.
+
+With ``--check`` it only says whether they are up to date.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
-from stack.alerting.configuration import alertmanager_yml
-from stack.channels import FILE, Channels, ChannelsError, require_secrets
+from stack.alerting.configuration import alertmanager_yml, inbox_tmpl
+from stack.channels import FILE, Channels, require_secrets
 from stack.files import bring_up_to_date
+from stack.reader import FileError
 from stack.settings import Settings, SettingsError
+from stack.thresholds import FILE as THRESHOLDS
+from stack.thresholds import Thresholds
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write or check the file; 1 where the channels are faulty, lack a secret or, checking, where the file is stale.
+    """Write or check the files; 1 where the channels are faulty, lack a secret or, checking, where a file is stale.
 
     A check needs no secrets: it also runs where there are none, such as in continuous integration.
     """
     parser = argparse.ArgumentParser(prog="python -m stack.alerting", description="Writes alertmanager.yml.")
-    parser.add_argument("--check", action="store_true", help="change nothing; fail if the file is not up to date")
+    parser.add_argument("--check", action="store_true", help="change nothing; fail if a file is not up to date")
     parser.add_argument("--channels", type=Path, default=FILE, help="channels to use (default: %(default)s)")
+    parser.add_argument(
+        "--thresholds", type=Path, default=THRESHOLDS, help="whose `links` to use (default: %(default)s)"
+    )
     parser.add_argument("--secrets", type=Path, help="where the secrets are (default: secrets)")
-    parser.add_argument("--output", type=Path, help="the file to write (default: alertmanager/alertmanager.yml)")
+    parser.add_argument(
+        "--output", type=Path, help="the file to write, beside templates/ (default: alertmanager/alertmanager.yml)"
+    )
     options = parser.parse_args(arguments)
     try:
         settings = Settings.load()
@@ -27,8 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
         channels = Channels.load(options.channels)
         if not options.check:
             require_secrets(channels, options.secrets or settings.secrets)
-        return bring_up_to_date({path: alertmanager_yml(channels)}, check=options.check)
-    except (SettingsError, ChannelsError, OSError) as error:
+        inbox = inbox_tmpl(Thresholds.load(options.thresholds).links.inbox)
+        wanted = {path: alertmanager_yml(channels), path.parent / "templates" / "inbox.tmpl": inbox}
+        return bring_up_to_date(wanted, check=options.check)
+    except (SettingsError, FileError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
 

@@ -1,8 +1,9 @@
 """Serves the inbox: ``python -m stack.inbox``.
 
 ``INBOX_HOST`` is the address to listen on: loopback, unless a container needs 0.0.0.0 inside its own network.
-``PROMETHEUS_URL`` and ``LOKI_URL`` say where the stores are that reports ask; ``TRACE_URL`` where a browser can look
-at a trace, whose id stands in it as ``TRACE_ID``. ``INCIDENTS_FILE`` is read in the place of stack/incidents.yaml.
+``PROMETHEUS_URL`` and ``LOKI_URL`` say where the stores are that reports ask; ``ALERTMANAGER_URL`` who is told that an
+incident is acknowledged; ``TRACE_URL`` where a browser can look at a trace, whose id stands in it as ``TRACE_ID``.
+``INCIDENTS_FILE`` is read in the place of stack/incidents.yaml.
 """
 
 import contextlib
@@ -44,6 +45,7 @@ def _links(settings: Settings) -> Links:
     return Links(
         prometheus=os.environ.get("PROMETHEUS_URL") or settings.prometheus_url,
         loki=os.environ.get("LOKI_URL") or settings.loki_url,
+        alertmanager=os.environ.get("ALERTMANAGER_URL") or settings.alertmanager_url,
         trace=os.environ.get("TRACE_URL") or jaeger,
     )
 

@@ -3,9 +3,10 @@
 from collections import Counter
 
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from stack.inbox.database import Database, StoreUnavailableError
@@ -17,6 +18,7 @@ from stack.inbox.notification import InvalidNotificationError, Notification, par
 from stack.inbox.pages import Links, Pages
 from stack.inbox.report_pages import ReportPages
 from stack.inbox.runbooks import Runbooks
+from stack.inbox.silences import Silences
 from stack.inbox.status import as_json, status
 from stack.inbox.store import KEPT_NOTIFICATIONS, Store
 from stack.incidents import IncidentRules
@@ -32,9 +34,11 @@ def create_app(
     incidents = IncidentStore(database, rules)
     gate = Gate(database.token, rules.hosts)
     pages = Pages(links)
-    incident_pages = IncidentPages(incidents, rules, pages, gate)
+    silences = Silences(database, incidents, links.alertmanager)
+    incident_pages = IncidentPages(incidents, silences, rules, pages, gate)
     report_pages = ReportPages(incidents, incident_pages, pages, links)
-    inbox = _Inbox(Store(database, incidents, kept=kept), incidents, incident_pages, runbooks, rules, pages)
+    store = Store(database, incidents, kept=kept)
+    inbox = _Inbox(store, incidents, silences, incident_pages, runbooks, rules, pages)
     return Starlette(
         routes=[
             Route("/", inbox.page),
@@ -43,6 +47,7 @@ def create_app(
             Route("/api/notifications", inbox.notifications),
             *report_pages.routes(),
             *incident_pages.routes(),
+            Route("/traces/{trace_id}", inbox.trace),
             Route("/runbooks", inbox.runbook_index),
             Route("/runbooks/{name}", inbox.runbook),
             Route("/status", inbox.status),
@@ -67,6 +72,7 @@ class _Inbox:
         self,
         store: Store,
         incidents: IncidentStore,
+        silences: Silences,
         incident_pages: IncidentPages,
         runbooks: Runbooks,
         rules: IncidentRules,
@@ -74,6 +80,7 @@ class _Inbox:
     ) -> None:
         self._store = store
         self._incidents = incidents
+        self._silences = silences
         self._incident_pages = incident_pages
         self._runbooks = runbooks
         self._rules = rules
@@ -94,7 +101,7 @@ class _Inbox:
         except InvalidNotificationError as error:
             return self._refuse(400, str(error))
         await run_in_threadpool(self._store.add, notification)
-        return Response(status_code=204)
+        return Response(status_code=204, background=BackgroundTask(self._silences.bring_up_to_date))
 
     def _refuse(self, status: int, sentence: str) -> Response:
         self._notifications_refused += 1
@@ -128,6 +135,13 @@ class _Inbox:
                 for received in self._store.notifications(since=start)
             ]
         )
+
+    def trace(self, request: Request) -> Response:
+        """Where a trace can be looked at: what a message can link to, whatever keeps the traces."""
+        address = self._pages.trace_url(request.path_params["trace_id"])
+        if not address:
+            return PlainTextResponse("This is no id of a trace.\n", status_code=404)
+        return RedirectResponse(address, status_code=303)
 
     def runbook_index(self, _: Request) -> Response:
         """The list of all runbooks."""
@@ -165,7 +179,8 @@ class _Inbox:
             notifications_refused=self._notifications_refused,
             refused=self._refused,
         )
-        return Response(text, media_type=CONTENT_TYPE)
+        # Prometheus' scrapes are the clock of a service that has none.
+        return Response(text, media_type=CONTENT_TYPE, background=BackgroundTask(self._silences.bring_up_to_date))
 
     def unavailable(self, request: Request, error: Exception) -> Response:
         """The file cannot be used now."""

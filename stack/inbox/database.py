@@ -55,6 +55,15 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE INDEX IF NOT EXISTS entries_incident_id ON entries (incident_id);
 -- How long the steps of all incidents took, those forgotten since included: counts by bucket.
 CREATE TABLE IF NOT EXISTS durations (step TEXT PRIMARY KEY, counts TEXT NOT NULL, sum REAL NOT NULL);
+-- Of the escalation of an incident's alerts, in Alertmanager: `silence` is its id there.
+CREATE TABLE IF NOT EXISTS silences (
+    incident_id INTEGER NOT NULL REFERENCES incidents ON DELETE CASCADE,
+    alertname TEXT NOT NULL,
+    service TEXT NOT NULL,
+    environment TEXT NOT NULL,
+    silence TEXT NOT NULL,
+    PRIMARY KEY (incident_id, alertname, service, environment)
+);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 

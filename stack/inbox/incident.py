@@ -85,6 +85,7 @@ class Incident:
     joined_at: datetime
     """When its last alert came."""
     acknowledged_at: datetime | None = None
+    acknowledged_by: str = ""
     mitigated_at: datetime | None = None
     resolved_at: datetime | None = None
     resolved_by: str = ""
@@ -138,12 +139,16 @@ class Incident:
         if self.resolved_at:  # reopened: the clocks begin anew
             self.opened_at = now
             self.acknowledged_at = self.mitigated_at = self.resolved_at = None
+            self.acknowledged_by = ""
+        before = self.acknowledged_at
         reached = -1 if state is State.DETECTED else list(TIMES).index(state)
         for number, name in enumerate(TIMES.values()):
             if number > reached:
                 setattr(self, name, None)
             elif getattr(self, name) is None and (who or number == reached):
                 setattr(self, name, now)
+        if self.acknowledged_at != before:
+            self.acknowledged_by = who
         self.resolved_by = who if state is State.RESOLVED else ""
         self.state = state
 

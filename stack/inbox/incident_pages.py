@@ -16,6 +16,7 @@ from stack.inbox.incident import Clock, Incident, State, clocks
 from stack.inbox.incident_store import IncidentStore, NoIncidentError
 from stack.inbox.pages import Pages
 from stack.inbox.report import timeline
+from stack.inbox.silences import Silences
 from stack.incidents import IncidentRules, Sev
 
 LONGEST_NAME: Final = 80
@@ -31,8 +32,11 @@ _LARGEST = 2**53
 class IncidentPages:
     """The handlers. Plain functions among them run in a thread, as SQLite blocks."""
 
-    def __init__(self, store: IncidentStore, rules: IncidentRules, pages: Pages, gate: Gate) -> None:
+    def __init__(
+        self, store: IncidentStore, silences: Silences, rules: IncidentRules, pages: Pages, gate: Gate
+    ) -> None:
         self._store = store
+        self._silences = silences
         self._rules = rules
         self._pages = pages
         self._gate = gate
@@ -79,7 +83,12 @@ class IncidentPages:
     def clocks(self, request: Request) -> Response:
         """The state and the clocks of an incident: a frame of its page that counts by loading itself again."""
         incident = self.incident(request)
-        return self._pages.html("clocks.html", incident=incident, clocks=clocks(incident, self._rules.clocks))
+        return self._pages.html(
+            "clocks.html",
+            incident=incident,
+            clocks=clocks(incident, self._rules.clocks),
+            escalation=self._silences.told(incident),
+        )
 
     def of_alert(self, request: Request) -> Response:
         """From an alert to its incident: what a message can link to."""
@@ -104,6 +113,7 @@ class IncidentPages:
             case "state":
                 state = State(_one_of(fields, "state", [state for state in State if state is not State.DETECTED]))
                 self._store.set_state(number, state, who=who, note=text(fields, "note", longest=LONGEST_NOTE))
+                self._silences.bring_up_to_date(wait=True)
             case "severity":
                 self._store.set_severity(number, Sev(_one_of(fields, "severity", list(Sev))), who=who)
             case "note":
@@ -172,6 +182,7 @@ class IncidentPages:
     def _as_json(self, number: int) -> dict[str, object]:
         incident = self._store.get(number)
         return self._summary(incident) | {
+            "escalation": self._silences.told(incident),
             "firings": [as_json(asdict(firing)) for firing in self._store.firings(number)],
             "log": [as_json(asdict(entry)) for entry in self._store.log(number)],
         }

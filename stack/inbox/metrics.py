@@ -32,10 +32,10 @@ def exposition(
     now = datetime.now(UTC)
     open_ = incidents.open()
     firing = incidents.firing_counts()
-    late = dict.fromkeys(_STEPS.values(), 0)
+    late = {(step, sev): 0 for step in _STEPS.values() for sev in Sev}
     for incident in open_:
         for each in clocks(incident, allowed):
-            late[each.name] += each.done is None and each.late(now)
+            late[each.name, incident.severity] += bool(firing.get(incident.id)) and not each.done and each.late(now)
     families = (
         _family("inbox_notifications_received_total", "counter", "Notifications ever kept.", counts.received),
         _family(
@@ -55,8 +55,8 @@ def exposition(
             *((f'{{severity="{sev}"}}', sum(incident.severity is sev for incident in open_)) for sev in Sev),
         ),
         _family(
-            "inbox_incidents_late", "gauge", "Open incidents of which a step takes longer than it should.",
-            *((f'{{step="{name}"}}', count) for name, count in late.items()),
+            "inbox_incidents_late", "gauge", "Open incidents with firing alerts of which a step takes too long.",
+            *((f'{{step="{step}",severity="{sev}"}}', count) for (step, sev), count in late.items()),
         ),
         _family(
             "inbox_incident_alerts", "gauge", "Alerts that fire, by open incident.",

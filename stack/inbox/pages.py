@@ -35,10 +35,11 @@ _PUBLIC_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """Where the inbox finds the stores, and where a trace can be looked at: ``TRACE_ID`` stands for its id."""
+    """Where the inbox finds the servers, and where a trace can be looked at: ``TRACE_ID`` stands for its id."""
 
     prometheus: str
     loki: str
+    alertmanager: str
     trace: str
 
 
@@ -65,11 +66,11 @@ class Pages:
             "seconds": words.seconds, "money": words.money, "markdown": words.markdown, "quoted": words.quoted,
             "as_time": parse_time, "segment": lambda text: quote(text, safe=""),
         }  # fmt: skip
-        environment.globals |= {"trace_url": self._trace_url, "change": words.change}
+        environment.globals |= {"trace_url": self.trace_url, "change": words.change}
         environment.tests["web_address"] = _is_web_address
         return environment
 
-    def _trace_url(self, trace_id: str) -> str:
+    def trace_url(self, trace_id: str) -> str:
         """Where a trace can be looked at; empty where the id is none."""
         return self._links.trace.replace("TRACE_ID", trace_id) if _TRACE_ID.fullmatch(trace_id) else ""
 

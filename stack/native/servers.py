@@ -50,6 +50,9 @@ def servers(settings: Settings) -> list[Server]:
                 f"--web.listen-address=127.0.0.1:{settings.prometheus_port}",
                 f"--web.external-url={settings.prometheus_url}",
                 "--web.enable-otlp-receiver",
+                # Alertmanager takes an alert for ended four times this after it last heard of it: a restart takes less
+                # than 2 minutes, and a dead Prometheus is to be noticed soon.
+                "--rules.alert.resend-delay=30s",
                 # From a point of a graph to its trace; counters that start at 0, so that the first call counts;
                 # `anchored` range selectors, which count exactly.
                 "--enable-feature=exemplar-storage",
@@ -132,6 +135,7 @@ def servers(settings: Settings) -> list[Server]:
                 "GENAI_STACK_DIR": str(settings.state),
                 "PROMETHEUS_URL": settings.prometheus_url,
                 "LOKI_URL": settings.loki_url,
+                "ALERTMANAGER_URL": settings.alertmanager_url,
                 "JAEGER_PORT": str(settings.jaeger_port),
             },
             ports=_pick(ports, "INBOX_PORT"),

@@ -21,14 +21,17 @@ from collections.abc import Callable
 from genai_observability.signals import CALL_COST, CALL_TOKENS, FEATURE, OPERATION, TOKEN_TYPE, Attribute
 
 from stack.rules.calls import LEVELS, Level
-from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, Match, count_within, labels, series, total
+from stack.rules.errors import AFFECTED
+from stack.rules.model import Alert, Group, Recording, percent, worst_calls
+from stack.rules.promql import SERVICE, Match, count_within, labels, on, series, total
 from stack.thresholds import Duration, Thresholds, Unusual
 
 WINDOW = "15m"
 OPERATIONS, FEATURES = (next(each for each in LEVELS if each.attributes == (by,)) for by in (OPERATION, FEATURE))
 
 _MINUTES = 15
+# An outage that is over stays in the window as long as that is.
+_UNLESS_PROVIDER_DOWN = f"unless {on(*SERVICE)} last_over_time({AFFECTED}[{WINDOW}])"
 _NORMAL = 1.4826
 """1 / 0.6745, the third quartile of the normal distribution."""
 _LEAST_SPREAD = 0.05
@@ -204,10 +207,13 @@ def _latency(thresholds: Thresholds) -> Alert:
         "GenAILatencyUnusual",
         "latency",
         latency,
-        expr=f"{_far(latency, 'latency', thresholds)}\n{_unless('GenAILatencyHigh|GenAILatencyBurst')}",
+        expr=f"{_far(latency, 'latency', thresholds)}\n{_unless('GenAILatencyHigh|GenAILatencyBurst')}\n"
+        + _UNLESS_PROVIDER_DOWN,
         what="The p95 of",
         unit="humanizeDuration",
         meaning="Of the successful calls of 15 minutes, 5% took longer than this.",
+        impact="Users wait longer than they are used to; nothing fails.",
+        traces=worst_calls(),
     )
 
 
@@ -221,6 +227,7 @@ def _tokens(thresholds: Thresholds) -> Alert:
         what="The length of prompts of",
         unit='printf "%.0f tokens"',
         meaning="Input tokens a call, over 15 minutes. They cost money and time with each call.",
+        impact="Users notice little; each call costs more and takes longer, and very long prompts may be refused.",
     )
 
 
@@ -238,6 +245,8 @@ def _cost(thresholds: Thresholds) -> tuple[Alert, Alert]:
             what="Spending of",
             unit='printf "$%.2f an hour"',
             meaning="By the last 15 minutes. Calls without a known price come on top.",
+            impact="Users notice nothing; more money is spent than usual.",
+            traces=worst_calls(),
         ),
         _alert(
             "GenAICostUnusual",
@@ -250,6 +259,8 @@ def _cost(thresholds: Thresholds) -> tuple[Alert, Alert]:
             unit='printf "$%.4f a call"',
             meaning="Over 15 minutes, and longer prompts do not explain it: a dearer model or service tier, longer "
             "answers, or fewer tokens from the provider's cache.",
+            impact="Users notice nothing; each call costs more than usual.",
+            traces=worst_calls(),
         ),
     )
 
@@ -261,11 +272,13 @@ def _errors(thresholds: Thresholds) -> Alert:
         "GenAIErrorsUnusual",
         "errors",
         errors,
-        expr=f"{failing}\n{_unless('GenAIErrorBurst|GenAIErrorRatioHigh')}",
+        expr=f"{failing}\n{_unless('GenAIErrorBurst|GenAIErrorRatioHigh')}\n{_UNLESS_PROVIDER_DOWN}",
         what="The share of failed calls of",
         unit="humanizePercentage",
         meaning=f"Of the calls of 15 minutes, at least {errors.min_calls} ended in an error or a timeout, more than "
         f"chance explains. A usual share below {percent(errors.least_share)} counts as that.",
+        impact="Some users get no answer, perhaps all users of one feature.",
+        traces=worst_calls(),
     )
 
 
@@ -303,7 +316,18 @@ def _unless(alerts: str, measures: str | None = None) -> str:
     return f'unless on ({", ".join(SERVICE)}) ALERTS{{alertname=~"{alerts}",alertstate="firing"{of}}}'
 
 
-def _alert(name: str, measured: str, unusual: Unusual, *, expr: str, what: str, unit: str, meaning: str) -> Alert:
+def _alert(
+    name: str,
+    measured: str,
+    unusual: Unusual,
+    *,
+    expr: str,
+    what: str,
+    unit: str,
+    meaning: str,
+    impact: str,
+    traces: str = "",
+) -> Alert:
     levels = f"{OPERATIONS.name}|{FEATURES.name}"
     now, most = (
         queried("", f'__name__=~"({levels}):genai_measure:{kind}",measure="{measured}"', OPERATION, FEATURE)
@@ -322,4 +346,6 @@ def _alert(name: str, measured: str, unusual: Unusual, *, expr: str, what: str, 
         labels={"measure": measured},
         description=f"Now {{{{ with {now} }}}}{value}; the most that is usual at this time of day and week is "
         f"{{{{ with {most} }}}}{value}. {meaning}",
+        impact=impact,
+        traces=traces,
     )

@@ -137,6 +137,7 @@ def _model(mix: _Mix, thresholds: Thresholds) -> Alert:
         f"answers of {OF}",
         description=f"Asked for as {{{{ $labels.{REQUEST_MODEL.label} }}}}; within an hour its share rose by more than "
         f"{percent(thresholds.change.share)} above that of any hour of 7 days. {_compared()}",
+        impact="Nobody as such; price, speed, length and quality of the answers may differ.",
     )
 
 
@@ -150,6 +151,7 @@ def _prompt(mix: _Mix, thresholds: Thresholds) -> Alert:
         f"is now in use: {OF}",
         description="{{ $value | humanizePercentage }} of this prompt's scores are of that version, more than "
         f"{percent(thresholds.change.share)} above any hour of 7 days. {_compared()}",
+        impact="Nobody as such; price, speed, length and quality of the answers may differ.",
     )
 
 

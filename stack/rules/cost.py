@@ -14,7 +14,7 @@ from genai_observability.signals import (
     UNPRICED,
 )
 
-from stack.rules.model import Alert, Group, Recording, percent
+from stack.rules.model import Alert, Group, Recording, percent, worst_calls
 from stack.rules.promql import SERVICE, Match, count_from_first, count_within, firing, labels, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
@@ -150,6 +150,8 @@ def _hourly(thresholds: Thresholds, severity: Severity) -> Alert:
         why="The hour of the window is the patience. keep_firing_for: spending near the threshold is one alert.",
         summary='{{ $labels.job }} spent ${{ $value | printf "%.2f" }} on model calls within an hour',
         description=f"More than ${limit.above:g} within the last hour. Calls without a known price come on top.",
+        impact="Users notice nothing; money goes faster than planned for as long as this lasts.",
+        traces=worst_calls(60),
     )
 
 
@@ -164,6 +166,8 @@ def _daily(thresholds: Thresholds, severity: Severity) -> Alert:
         labels={"limit": "dollars"},
         summary='{{ $labels.job }} has spent ${{ $value | printf "%.2f" }} on model calls today',
         description=f"More than ${limit.above:g} since midnight UTC. The service has no budget for the day.",
+        impact="Users notice nothing; what is spent cannot be had back, only the rest of the day.",
+        traces=worst_calls(24 * 60),
     )
 
 
@@ -178,6 +182,8 @@ def _daily_budget(thresholds: Thresholds, severity: Severity) -> Alert:
         labels={"limit": "budget"},
         summary="{{ $labels.job }} has used {{ $value | humanizePercentage }} of its budget for the day",
         description=f"More than {percent(limit.above)} of the day's budget is spent since midnight UTC.",
+        impact="Users notice nothing; the money planned for this day is running out, or gone.",
+        traces=worst_calls(24 * 60),
     )
 
 
@@ -198,6 +204,8 @@ def _spike(thresholds: Thresholds, severity: Severity) -> Alert:
         summary='{{ $labels.job }} cost {{ $value | printf "%.1f" }} times its usual day within 24 hours',
         description=f"The last 24 hours cost more than {percent(limit.above)} of the mean of the 7 days before, and at "
         f"least ${spike.min_usd:g}.",
+        impact="Users notice nothing; the service costs several times what it usually does.",
+        traces=worst_calls(24 * 60),
     )
 
 
@@ -216,6 +224,8 @@ def _surge(thresholds: Thresholds) -> Alert:
         summary='{{ $labels.job }} cost {{ $value | printf "%.0f" }} times its usual hour within the last hour',
         description=f"The last hour cost more than {limit.above:g} times the mean hour of 7 days, and at least "
         f"${surge.min_usd:g}.",
+        impact="Users notice nothing; in a few hours this costs as much as in days otherwise.",
+        traces=worst_calls(60),
     )
 
 
@@ -242,6 +252,7 @@ def _month_forecast(thresholds: Thresholds, severity: Severity) -> Alert:
             else "The forecast (this month so far, and the mean day of the last week for each day left) is above the "
             "month's budget."
         ),
+        impact="Users notice nothing; the budget of this month will not last.",
     )
 
 
@@ -259,6 +270,7 @@ def _budget_rate(thresholds: Thresholds, severity: Severity) -> Alert:
         why="for: the forecast, where it fires, says it better, and is due first. keep_firing_for: as there.",
         summary='{{ $labels.job }} spends at {{ $value | printf "%.1f" }} times the rate of its month\'s budget',
         description=f"A month like the last 7 days would cost more than {limit.above:g} times the budget.",
+        impact="Users notice nothing; a month at this pace costs more than its budget.",
     )
 
 
@@ -283,6 +295,7 @@ def _refusals(thresholds: Thresholds, severity: Severity) -> Alert:
         summary="A budget refuses {{ $value | humanizePercentage }} of the model calls of {{ $labels.job }}",
         description=f"More than {percent(limit.above)} of the calls of 5 minutes were refused, as a team, a feature or "
         "a tenant has used up a budget that the application enforces. Their users get no answer.",
+        impact="Users of what has used up its budget get no answer until it is raised or its period ends.",
     )
 
 
@@ -295,6 +308,7 @@ def _exceeded() -> Alert:
         summary=f"The budget {{{{ $labels.{BUDGET.label} }}}} of {{{{ $labels.job }}}} is used up",
         description=f'{{{{ $value | printf "%.0f" }}}} calls came beyond it within an hour: '
         f"{{{{ $labels.{BUDGET_ACTION.label} }}}} by the application.",
+        impact="Calls beyond the budget get no answer or, where they are let through, cost more than was planned.",
     )
 
 
@@ -313,4 +327,5 @@ def _unpriced() -> Alert:
         description=f"Their cost is missing from every sum of money (reason: {{{{ $labels.{UNPRICED.label} }}}}). "
         "unknown_model: the price table lacks the model. no_usage: the answer reported no tokens. "
         "no_price: the table lacks a kind of usage or the service tier.",
+        impact="Users notice nothing; every sum of money lacks what these calls cost.",
     )

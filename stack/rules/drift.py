@@ -108,6 +108,7 @@ def _drop(thresholds: Thresholds, severity: Severity) -> Alert:
         "{{ $value | humanizePercentage }}",
         description=f"The mean of the last hour is more than {percent(lost)} below the median of two weeks, and by "
         f"more than {drop.z:g} standard deviations: answers became worse than they were.",
+        impact="Users get answers that are clearly worse than they were.",
     )
 
 
@@ -129,6 +130,7 @@ def _drift(thresholds: Thresholds) -> Alert:
         f"hours the mean was beyond {drift.z:g} standard deviations of two weeks, on the same side, and "
         f"by more than {percent(drift.quality)} (scores) or {percent(drift.length)} (output tokens a call) of its "
         "median.",
+        impact="Users get other answers than before: worse ones, longer ones or shorter ones.",
     )
 
 

@@ -6,7 +6,7 @@ All of them count calls, whose outcome is known once the client's own retries ar
 from genai_observability.signals import CALL_DURATION, CALLS_IN_FLIGHT, ERROR_TYPE, PROVIDER
 
 from stack.rules.calls import FAILED, FINISHED, SUCCEEDED
-from stack.rules.model import Alert, Group, Recording, percent
+from stack.rules.model import Alert, Group, Recording, percent, worst_calls
 from stack.rules.promql import SERVICE, Match, count_within, firing, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Share, Thresholds
 
@@ -81,6 +81,8 @@ def _provider_down(thresholds: Thresholds) -> tuple[Recording, Alert]:
             "{{ $value | humanizePercentage }} of all calls to it fail",
             description="They end in server errors, timeouts or broken connections, of all services together. "
             "Users of what depends on it get no answer now.",
+            impact="Users of every feature that calls this provider get no answer now.",
+            traces=worst_calls(service=""),
         ),
     )
 
@@ -110,6 +112,8 @@ def _burst(thresholds: Thresholds) -> Alert:
         f"{{{{ $labels.{PROVIDER.label} }}}} fail",
         description=f"Of the calls of the last minute, more than {percent(limit.above)} and at least {least} ended "
         "in an error or a timeout. Users get no answer now.",
+        impact="Users of this service get errors instead of answers now.",
+        traces=worst_calls(),
     )
 
 
@@ -137,6 +141,8 @@ def _no_success(thresholds: Thresholds) -> tuple[Alert, Alert]:
             summary='None of the last {{ $value | printf "%.0f" }} model calls of {{ $labels.job }} succeeded',
             description=f"For 2 minutes at least {least} calls were made and not one was answered: "
             "whatever depends on a model is down.",
+            impact="Nobody gets an answer from this service: everything in it that needs a model is down.",
+            traces=worst_calls(),
         ),
         Alert(
             name=_NO_SUCCESS,
@@ -150,6 +156,7 @@ def _no_success(thresholds: Thresholds) -> tuple[Alert, Alert]:
             "2 minutes",
             description=f"At least {least} calls have been waiting for 2 minutes and no other was answered, while 95% "
             f"of the calls of the last hour took less than {seconds:g} s: the provider hangs, or the way to it.",
+            impact="Users of this service wait, and none of them gets an answer.",
         ),
     )
 
@@ -170,6 +177,8 @@ def _ratio(share: Share, severity: Severity) -> Alert:
         summary="{{ $value | humanizePercentage }} of the model calls of {{ $labels.job }} fail",
         description=f"Of the calls of 5 minutes, more than {percent(limit.above)} ended in an error or a timeout, "
         f"for {limit.for_} without a break.",
+        impact="A part of this service's users gets errors instead of answers.",
+        traces=worst_calls(),
     )
 
 
@@ -187,6 +196,8 @@ def _rate_limited(share: Share, severity: Severity) -> Alert:
         summary="{{ $value | humanizePercentage }} of the model calls of {{ $labels.job }} are refused by a rate limit",
         description=f"Of the calls of 5 minutes, more than {percent(limit.above)} were refused by the provider's rate "
         "limit, after the client's own retries.",
+        impact="Users whose calls are refused get an error; the others wait longer.",
+        traces=worst_calls(),
     )
 
 

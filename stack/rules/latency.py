@@ -14,7 +14,7 @@ from genai_observability.signals import (
 from stack.reader import Name
 from stack.rules.calls import SUCCEEDED, WINDOW, WINDOW_SECONDS
 from stack.rules.errors import UNLESS_PROVIDER_DOWN
-from stack.rules.model import Alert, Group, Recording, percent
+from stack.rules.model import Alert, Group, Recording, percent, worst_calls
 from stack.rules.promql import JOB, Match, count_within, firing, labels, on, series, total
 from stack.thresholds import (
     INTERACTIVE,
@@ -235,6 +235,8 @@ def _high(traffic: _Traffic, measure: _Measure, severity: Severity, limit: Limit
         labels={TRAFFIC: traffic.name, MEASURE: measure.name},
         summary=f"{measure.summary} {{{{ $value | humanizeDuration }}}}",
         description=f"{measure.subject} of 5 minutes is above {limit.above:g} s, for {limit.for_} without a break.",
+        impact="Whoever waits for these answers waits too long; some give up, or try again.",
+        traces=worst_calls(),
     )
 
 
@@ -258,4 +260,6 @@ def _burst(traffic: _Traffic, burst: SlowBurst) -> Alert:
         f"{{{{ $labels.job }}}} suddenly take more than {burst.slower_than:g} s",
         description=f"Of the successful calls of the last 30 s, more than {percent(limit.above)} took longer than "
         f"{burst.slower_than:g} s; within the last hour 95% were faster. Users wait now.",
+        impact="Users wait for their answers now; many give up, or try again.",
+        traces=worst_calls(),
     )

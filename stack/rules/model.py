@@ -21,6 +21,18 @@ def percent(share: float) -> str:
     return f"{share * 100:g}%"
 
 
+def worst_calls(minutes: int = 30, *, service: str = "{{ $labels.job | urlQueryEscape }}") -> str:
+    """For ``traces``: the failed, slowest and dearest calls of the minutes before; of all services, if it is empty."""
+    moment = '{{{{ ({}).Format "2006-01-02T15:04:05Z" }}}}'
+    start, end = moment.format(f"(toTime now).Add -{minutes * 60}000000000"), moment.format("toTime now")
+    return f"/report?service={service}&from={start}&to={end}"
+
+
+def trace(label: str) -> str:
+    """For ``traces``: the one whose id is in a label."""
+    return f"/traces/{{{{ $labels.{label} }}}}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recording:
     """A query whose result is stored under ``name``, which reads level:metric:operation, with ``labels`` added."""
@@ -34,8 +46,10 @@ class Recording:
 class Alert:
     """A query that returns something only when someone has to act.
 
-    ``summary`` says what is wrong and how much, in one line; ``description`` what that means. ``why`` is the reason of
-    the chosen patience (``for_`` and ``keep_firing_for``) and is written above the rule. ``service`` is a template.
+    ``summary`` says what is wrong and how much, in one line; ``description`` what that means; ``impact`` who or what
+    suffers, in one plain sentence. ``why`` is the reason of the chosen patience (``for_`` and ``keep_firing_for``) and
+    is written above the rule. ``service`` is a template, and so is ``traces``: where the inbox shows traces of the
+    calls in question; empty where these cannot be told from others.
     """
 
     name: str
@@ -46,6 +60,8 @@ class Alert:
     why: str
     summary: str
     description: str
+    impact: str
+    traces: str = ""
     service: str = "{{ $labels.job }}"
     labels: Mapping[str, str] = field(default_factory=dict)
 
@@ -89,8 +105,10 @@ def _as_yaml(rule: Recording | Alert, thresholds: Thresholds) -> dict[str, Any]:
         "annotations": {
             "summary": rule.summary,
             "description": rule.description,
+            "impact": rule.impact,
             "runbook_url": f"{thresholds.links.runbooks.rstrip('/')}/{rule.name}",
             "dashboard_url": str(thresholds.links.dashboard),
+            **({"trace_url": f"{thresholds.links.inbox.rstrip('/')}{rule.traces}"} if rule.traces else {}),
         },
     }
 

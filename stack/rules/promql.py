@@ -59,6 +59,11 @@ def firing(alert: str, *conditions: str) -> str:
     return "ALERTS{" + ",".join((f'alertname="{alert}"', 'alertstate="firing"', *conditions)) + "}"
 
 
+def firing_any(*names: str) -> str:
+    """Likewise of any of several names."""
+    return f'ALERTS{{alertname=~"{"|".join(names)}",alertstate="firing"}}'
+
+
 def on(*names: str) -> str:
     """The labels by which two sides of an operator are matched."""
     return f"on ({', '.join(names)})"
@@ -75,11 +80,6 @@ def count_from_first(selector: str, window: str) -> str:
     new = f"last_over_time({selector}[{window}]) unless last_over_time({selector}[{window}] offset {window})"
     known = f"and on ({', '.join(SERVICE)}) last_over_time(target_info[{window}] offset {window})"
     return f"\n  ({new}\n   {known})\n  or {count_within(selector, window)}\n"
-
-
-def firing_any(*names: str) -> str:
-    """Likewise of any of several names."""
-    return f'ALERTS{{alertname=~"{"|".join(names)}",alertstate="firing"}}'
 
 
 def at_most(bound: float) -> str:

@@ -93,6 +93,7 @@ def _low(thresholds: Thresholds, severity: Severity) -> list[Alert]:
             summary=f'The {_NAME} score of {OF} is {{{{ $value | printf "%.2f" }}}}',
             description=f"The mean of the last hour, of at least {quality.min_scores} scores from 0 (bad) to 1 (good), "
             f"is below the limit of this evaluation in the thresholds. Answers may be wrong or useless.",
+            impact="Users get answers that are wrong, useless or not what they asked for.",
         )
     ]
 
@@ -116,6 +117,7 @@ def _risk(thresholds: Thresholds, severity: Severity) -> list[Alert]:
             summary=f'The {_NAME} score of {OF} is {{{{ $value | printf "%.2f" }}}}, and 1 is bad',
             description=f"The mean of the last hour, of at least {quality.min_scores} scores from 0 (good) to 1 (bad), "
             "is above the limit of this evaluation in the thresholds. Users may be told what is false or harmful.",
+            impact="Users may be told what is invented or harmful, and act on it.",
         )
     ]
 
@@ -178,6 +180,7 @@ def _thumbs_down(thresholds: Thresholds) -> Alert:
         summary=f"{{{{ $value | humanizePercentage }}}} of the thumbs for answers of {OF} point down",
         description=f"Of at least {feedback.min_signs} thumbs within a day, more than {percent(feedback.thumbs_down)} "
         "were down.",
+        impact="Users do not get what they want, and stop asking.",
     )
 
 
@@ -197,6 +200,7 @@ def _satisfaction(thresholds: Thresholds) -> Alert:
         summary=f"The satisfaction with answers of {OF} is {{{{ $value | humanizePercentage }}}}",
         description=f"The weighted mean of what users said of answers, and did with them, within a day (at least "
         f"{feedback.min_signs} signs) is below {percent(feedback.satisfaction)}.",
+        impact="Users do not get what they want, and stop asking.",
     )
 
 
@@ -214,4 +218,5 @@ def _worse(thresholds: Thresholds) -> Alert:
         summary=f"The satisfaction with answers of {OF} fell by {{{{ $value | humanizePercentage }}}} within a week",
         description=f"The mean satisfaction of the last 7 days is more than {percent(feedback.worse)} below that of "
         f"the 7 days before, each with at least {feedback.min_signs} signs.",
+        impact="Users are less content than a week ago.",
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from genai_observability.signals import COST, FEATURE, INPUT_TOKENS, OPERATION, OUTPUT_TOKENS, REQUEST_MODEL, USER_HASH
 
 from stack.rules.logql import TRACE, by, calls, field
-from stack.rules.model import Alert, Group
+from stack.rules.model import Alert, Group, trace
 from stack.thresholds import Duration, Thresholds
 
 _SERVICE = "{{ $labels.service_name }}"
@@ -57,6 +57,8 @@ def _expensive(thresholds: Thresholds) -> Alert:
         summary=f'One call of {_FEATURE} in {_SERVICE} cost ${{{{ $value | printf "%.2f" }}}}',
         description=f"More than ${limit.above:g} for a single call, within 5 minutes. The dearest: model "
         f"{{{{ $labels.{REQUEST_MODEL.label} }}}}, user {_USER}, trace {_TRACE}.",
+        impact="Users notice nothing; one such call is no harm, a pattern of them is expensive.",
+        traces=trace(TRACE),
     )
 
 
@@ -75,6 +77,8 @@ def _loop(thresholds: Thresholds) -> Alert:
         summary=f'{{{{ $value | printf "%.0f" }}}} model calls of {_FEATURE} in {_SERVICE} within one trace',
         description=f"More than {limit.above:g} within 5 minutes for one request of a user or one run of an agent: it "
         f"probably goes round in circles. Trace {_TRACE}.",
+        impact="One user waits for an answer that probably never comes, at the cost of many.",
+        traces=trace(TRACE),
     )
 
 
@@ -88,14 +92,16 @@ def _duplicates(thresholds: Thresholds) -> Alert:
         severity="warning",
         expr=f"topk by ({by(FEATURE)}) (1, sum by ({same}) (count_over_time({asked} [2m])) > {limit.above:g})",
         for_=limit.for_,
-        keep_firing_for=Duration("5m"),
-        why="No `for`: the calls are made already. keep_firing_for: what repeats itself may pause.",
+        keep_firing_for=Duration("20m"),
+        why="No `for`: the calls are made already. keep_firing_for: what repeats itself may pause; and longer than the "
+        "alert on users with too many calls, which silences this one, or its end would be told to nobody.",
         service=_SERVICE,
         labels={REQUEST_MODEL.label: "", USER_HASH.label: "", INPUT_TOKENS.label: ""},
         summary=f'One user made the same call of {_FEATURE} in {_SERVICE} {{{{ $value | printf "%.0f" }}}} times',
         description=f"More than {limit.above:g} calls of one user within 2 minutes to the same model with equally "
         f"many input tokens: {{{{ $labels.{INPUT_TOKENS.label} }}}} to {{{{ $labels.{REQUEST_MODEL.label} }}}}. "
         f"User {_USER}.",
+        impact="Nobody directly; the same answer is paid for many times, out of the rate limit of all.",
     )
 
 
@@ -124,6 +130,7 @@ def _user(limit: _Limit) -> Alert:
         labels={"limit": limit.of},
         summary=f"One user of {_SERVICE} used {limit.used}",
         description=f"The limit is {limit.allowed}. User {_USER}. At most {_MOST} users are named.",
+        impact="All users of the service, if this one uses up the rate limit; until then it is money.",
     )
 
 

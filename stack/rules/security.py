@@ -52,6 +52,7 @@ def _injection(burst: FindingBurst, severity: Severity) -> Alert:
         summary="{{ $value | humanizePercentage }} of the model calls of {{ $labels.job }} look like prompt injections",
         description=f"Of the calls of 10 minutes, more than {percent(limit.above)} and at least {burst.min_calls} have "
         "phrases in them that are meant to override the instructions of the model, from users or from tools.",
+        impact="Somebody tries to make the model give away data or misuse tools; whether it worked is not known.",
     )
 
 
@@ -72,6 +73,7 @@ def _personal_data(burst: FindingBurst, severity: Severity) -> Alert:
         description=f"Of the calls of 10 minutes, more than {percent(limit.above)}, at least {burst.min_calls} and "
         f"more than {burst.times_usual:g} times the usual share have e-mail addresses, numbers of cards or the like in "
         "prompt or answer.",
+        impact="Personal data of people goes to the provider, and perhaps into answers to others.",
     )
 
 
@@ -89,4 +91,5 @@ def _leak(thresholds: Thresholds, severity: Severity) -> Alert:
         "{{ $labels.job }} quote the system prompt",
         description="Within 10 minutes, answers repeated a passage of the system prompt word for word: users have read "
         "what was not meant for them.",
+        impact="Users have read instructions, and perhaps secrets, that were not meant for them.",
     )

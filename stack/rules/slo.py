@@ -17,7 +17,7 @@ from genai_observability.signals import EVALUATION_NAME, FEATURE, OPERATION, Att
 
 from stack.rules.calls import LEVELS
 from stack.rules.errors import AFFECTED
-from stack.rules.model import Alert, Group, Recording
+from stack.rules.model import Alert, Group, Recording, worst_calls
 from stack.rules.promql import SERVICE, Match, at_most, count_within, labels, on, series, total
 from stack.slos import EVERY, METRICS, Kind, Slo, Slos
 from stack.thresholds import Duration, Severity
@@ -48,6 +48,13 @@ _TOLD: Final[Mapping[Kind, tuple[str, ...]]] = {
     "quality": ("GenAIQualityLow", "GenAIQualityDrop", "GenAIFeedbackBad"),
 }  # fmt: skip
 """Alerts that tell of the same fault, sooner and nearer to its cause."""
+
+_SUFFERED: Final[Mapping[Kind, str]] = {
+    "availability": "get no answer",
+    "latency": "wait for their answers",
+    "time_to_first_token": "wait for their answers to begin",
+    "quality": "get bad answers",
+}
 
 
 def groups(slos: Slos) -> tuple[Group, ...]:
@@ -194,6 +201,8 @@ def _alert(name: str, slo: Slo, severity: Severity) -> Iterator[Alert]:
         '{{ $value | printf "%.1f" }} times too fast',
         description=f"Promised over 30 days: {_promise(slo)}. At a speed of 1 the budget lasts "
         f"just these 30 days; this is a speed above {', or above '.join(limits)}.",
+        impact=f"More users than promised {_SUFFERED[slo.kind]}.",
+        traces=worst_calls(60) if slo.kind in ("availability", "latency") else "",
         labels={"slo": name},
     )
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from genai_observability.signals import PRICES_AGE
 
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, series, total
+from stack.rules.promql import SERVICE, count_within, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 SERVERS = ("collector", "prometheus", "loki", "alertmanager", "inbox")
@@ -22,8 +22,9 @@ VIEWER = "grafana"
 WATCHDOG = "GenAIWatchdog"
 """Always firing: whoever no longer hears it outside knows that no alert would come through."""
 
-_STACK = "observability-stack"
+STACK = "observability-stack"
 _SERVER = {"server": "{{ $labels.job }}"}
+_JOB = ("job",)
 _KINDS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 """What the Collector calls the items of each signal in the names of its metrics."""
 
@@ -102,11 +103,12 @@ def _server_down(thresholds: Thresholds) -> Alert:
         f'or label_replace(absent(up{{job=~"{traces}"}}), "job", "trace store", "", "")',
         for_=thresholds.server_down.for_,
         why="for: a restart takes less. The scrape (10 s) and the message (2 s) come on top, all within a minute.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="The {{ $labels.job }} of the observability stack is down",
         description="Prometheus cannot reach it. Applications are not affected; what they report is kept by the "
         "Collector while it runs and its disk lasts.",
+        impact="Users notice nothing; until it is back, data, alerts or messages are missing or late.",
     )
 
 
@@ -117,16 +119,17 @@ def _viewer_down(thresholds: Thresholds) -> Alert:
         expr=f'up{{job="{VIEWER}"}} == 0',
         for_=thresholds.server_down.for_,
         why="for: a restart takes less. A warning: nothing is lost and all alerts come while nobody sees dashboards.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="The {{ $labels.job }} of the observability stack is down",
         description="The dashboards cannot be opened. Everything is still stored, and alerts still come.",
+        impact="Users notice nothing; whoever looks for a fault does so without dashboards.",
     )
 
 
 def _notifications_failing() -> Alert:
-    failed = total("increase(alertmanager_notifications_failed_total[5m])", ("job", "integration"))
-    dropped = total("increase(prometheus_notifications_dropped_total[5m])", ("job",))
+    failed = total(count_within("alertmanager_notifications_failed_total", "5m"), ("job", "integration"))
+    dropped = total(count_within("prometheus_notifications_dropped_total", "5m"), _JOB)
     return Alert(
         name="GenAINotificationsFailing",
         severity="critical",
@@ -135,13 +138,14 @@ def _notifications_failing() -> Alert:
         keep_firing_for=Duration("5m"),
         why="No `for`: a failure is counted when 10 s (critical) or a minute of attempts did not help, and it takes "
         "two. keep_firing_for: a channel that works now and then is one alert.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="Messages about alerts do not get through{{ with $labels.integration }} to {{ . }}{{ end }}: "
         '{{ $value | printf "%.0f" }} failed within 5 minutes',
         description="People are not told of alerts on this channel. Alertmanager goes on trying; the inbox and the "
         "other channels still have everything. Without a channel named here, Prometheus cannot hand alerts to "
         "Alertmanager.",
+        impact="People on call are not told of alerts on this channel: the inbox has to be watched.",
     )
 
 
@@ -151,10 +155,12 @@ def _watchdog() -> Alert:
         severity="info",
         expr="vector(1)",
         why="It always fires: the silence is the alarm.",
-        service=_STACK,
+        service=STACK,
         summary="The way from Prometheus through Alertmanager to the outside works ({{ $value }})",
-        description="Sent every minute to the heartbeat address of stack/channels.yaml and to nobody else. The service "
-        "there raises the alarm when it stops: Prometheus or Alertmanager is dead then, and no other alert would come.",
+        description="Sent again and again to the heartbeat address of stack/channels.yaml, and to nobody else. The "
+        "service there raises the alarm when it stops: Prometheus or Alertmanager is dead then, and no other alert "
+        "would come.",
+        impact="Nobody, as long as this is heard; without it no other alert would come either.",
     )
 
 
@@ -172,11 +178,12 @@ def _queue_filling(thresholds: Thresholds, severity: Severity) -> Alert:
         keep_firing_for=Duration("5m"),
         why="for: a store that restarts is caught up with in less. keep_firing_for: a queue that empties in steps is "
         "one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "signal": "{{ $labels.data_type }}"},
         summary="The Collector's queue of {{ $labels.data_type }} is {{ $value | humanizePercentage }} full",
         description="It takes in more than the store behind it accepts. Nothing is lost until the queue is full; then "
         "applications are made to wait, and drop what they cannot hold.",
+        impact="Users notice nothing; data and the alerts on it come late, and are lost once the queue is full.",
     )
 
 
@@ -184,16 +191,17 @@ def _refused() -> Alert:
     return Alert(
         name="GenAITelemetryRefused",
         severity="warning",
-        expr=_by_signal(f"increase(otelcol_receiver_refused_{kind}[1m])" for kind in _KINDS.values()) + " > 0",
+        expr=_by_signal(count_within(f"otelcol_receiver_refused_{kind}", "1m") for kind in _KINDS.values()) + " > 0",
         for_=Duration("5m"),
         keep_firing_for=Duration("5m"),
         why="for: applications send again what was refused, so a moment costs nothing. keep_firing_for: memory that "
         "goes up and down around the limit is one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "signal": "{{ $labels.signal }}"},
         summary='The Collector refuses {{ $labels.signal }}: {{ $value | printf "%.0f" }} items within a minute',
         description="Its memory is at the limit. Applications keep what is refused and send it again, "
         "but not for ever: what does not fit into their queues is lost.",
+        impact="Users notice nothing; data comes late, and is lost once the applications' own queues are full.",
     )
 
 
@@ -204,7 +212,8 @@ def _lost_and_sent() -> tuple[Recording, ...]:
             expr=_by_signal(_grown(f"otelcol_exporter_send_failed_{kind}", "15m") for kind in _KINDS.values()),
         ),
         Recording(
-            name=_SENT, expr=_by_signal(f"increase(otelcol_exporter_sent_{kind}[15m])" for kind in _KINDS.values())
+            name=_SENT,
+            expr=_by_signal(count_within(f"otelcol_exporter_sent_{kind}", "15m") for kind in _KINDS.values()),
         ),
     )
 
@@ -217,22 +226,25 @@ def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
         expr=f"{_LOST} / ({_LOST} + ({_SENT} or 0 * {_LOST})) > {limit.above:g}\nand {_LOST} >= {least}",
         for_=limit.for_,
         why="for: the window of 15 minutes is most of the patience.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "signal": "{{ $labels.signal }}"},
         summary="{{ $value | humanizePercentage }} of the {{ $labels.signal }} of the last 15 minutes are lost",
         description=f"More than {percent(limit.above)} were refused for good by the store, mostly because they are too "
         "old or too large: nothing sends them again. Figures, logs or traces of this time are incomplete.",
+        impact="Users notice nothing; figures, logs or traces of this time stay incomplete.",
     )
 
 
 def _store_errors(thresholds: Thresholds) -> Alert:
     limit = thresholds.store_errors
-    failed = "sum by (job) (increase(otelcol_exporter_send_failed_spans_total[5m]))"
+    failed, sent = (
+        total(count_within(f"otelcol_exporter_{what}_spans_total", "5m"), _JOB) for what in ("send_failed", "sent")
+    )
     shares = (
         _share('prometheus_http_requests_total{handler="/api/v1/otlp/v1/metrics"', 'code=~"429|5.."'),
         _share('loki_request_duration_seconds_count{method="POST"', 'status_code=~"429|5.."'),
         # Jaeger answers that it is unavailable, so that the Collector tries again, and counts the spans.
-        f"{failed} / ({failed} + sum by (job) (increase(otelcol_exporter_sent_spans_total[5m])))",
+        f"{failed} / ({failed} + {sent})",
         _share('tempo_request_duration_seconds_count{route=~".*Push.*|.*Export.*"', 'status_code=~"error|5.."'),
     )
     return Alert(
@@ -243,18 +255,19 @@ def _store_errors(thresholds: Thresholds) -> Alert:
         keep_firing_for=Duration("5m"),
         why="for: the Collector sends again, so a moment costs nothing. keep_firing_for: errors that come and go are "
         "one alert.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="The {{ $labels.job }} fails to store {{ $value | humanizePercentage }} of what it is sent",
         description="It answers with errors of its own or that it is sent too much. The Collector keeps the data and "
         "sends it again while its queue has room.",
+        impact="Users notice nothing; data and the alerts on it come late.",
     )
 
 
 def _storage_trouble(severity: Severity) -> Alert:
     faults = _LOSING_NOW if severity == "critical" else _UNHEALTHY
     increases = "\n  or ".join(
-        f'label_replace(sum by (job) (increase({fault}[15m])), "fault", "{fault}", "", "")' for fault in faults
+        f'label_replace({total(count_within(fault, "15m"), _JOB)}, "fault", "{fault}", "", "")' for fault in faults
     )
     return Alert(
         name="GenAIStorageTrouble",
@@ -263,7 +276,7 @@ def _storage_trouble(severity: Severity) -> Alert:
         keep_firing_for=Duration("5m"),
         why="No `for`: none of these counters ever grows in a healthy server. keep_firing_for: a fault met now and "
         "then is one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "fault": "{{ $labels.fault }}"},
         summary="The {{ $labels.job }} has trouble with its files: {{ $labels.fault }} grew by "
         '{{ $value | printf "%.0f" }}',
@@ -271,6 +284,9 @@ def _storage_trouble(severity: Severity) -> Alert:
         if severity == "critical"
         else "Something on its disk is damaged or cannot be cleaned up. Old data may be missing from answers, "
         "or files pile up until the disk is full.",
+        impact="Users notice nothing; metrics or logs of now are lost if the server ends."
+        if severity == "critical"
+        else "Users notice nothing; old data may be missing from answers, and the disk may fill up.",
     )
 
 
@@ -292,12 +308,13 @@ def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
         keep_firing_for=Duration("10m"),
         why="for: merging files needs room for a moment. keep_firing_for: deleting old data moves the forecast to and "
         "fro; that is one alert.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="{{ $value | humanizePercentage }} of the stack's disk is free, and it fills up",
         description=f"At the pace of the last {window.replace('1h', 'hour').replace('6h', '6 hours')} it is full "
         f"within {horizon}{f', or less than {percent(disk.critical_below)} is free' if now else ''}. "
         "A full disk stops Prometheus, Loki, the traces and the Collector's queue at once.",
+        impact="Users notice nothing; once the disk is full there are no metrics, logs, traces or alerts any more.",
     )
 
 
@@ -306,7 +323,7 @@ def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
 
 def _rules_failing() -> Alert:
     failed = "\n  or ".join(
-        total(f"increase({metric}[5m])", ("job", "rule_group"))
+        total(count_within(metric, "5m"), ("job", "rule_group"))
         for metric in ("prometheus_rule_evaluation_failures_total", "loki_prometheus_rule_evaluation_failures_total")
     )
     return Alert(
@@ -316,10 +333,11 @@ def _rules_failing() -> Alert:
         for_=Duration("2m"),
         keep_firing_for=Duration("5m"),
         why="for: queries fail while a server starts. keep_firing_for: a rule that fails now and then is one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "group": "{{ $labels.group }}"},
         summary='{{ $value | printf "%.0f" }} evaluations of the rules {{ $labels.group }} failed within 5 minutes',
         description="The alerts of this group cannot fire, nor end, while their rules fail.",
+        impact="Whoever relies on the alerts of this group is not told of anything now.",
     )
 
 
@@ -333,10 +351,11 @@ def _rules_slow() -> Alert:
         keep_firing_for=Duration("5m"),
         why="for: the first evaluations after a start read everything from disk. keep_firing_for: times around the "
         "limit are one alert.",
-        service=_STACK,
+        service=STACK,
         labels={**_SERVER, "group": "{{ $labels.group }}"},
         summary="The rules {{ $labels.group }} take {{ $value | humanizePercentage }} of their interval",
         description="Evaluations are left out: the alerts of this group come late, and its recorded series have gaps.",
+        impact="Whoever relies on the alerts of this group is told late.",
     )
 
 
@@ -347,11 +366,12 @@ def _configuration_rejected() -> Alert:
         expr="prometheus_config_last_reload_successful == 0\nor alertmanager_config_last_reload_successful == 0",
         for_=Duration("1m"),
         why="for: a file may be written in two steps.",
-        service=_STACK,
+        service=STACK,
         labels=_SERVER,
         summary="The {{ $labels.job }} rejects its new configuration",
         description="It goes on with the one before. Changes of rules, targets or channels have no effect, and the "
         "next start will fail.",
+        impact="Nobody yet; what was changed has no effect, and the server will not start again.",
     )
 
 
@@ -367,6 +387,7 @@ def _prices_old(thresholds: Thresholds) -> Alert:
         "ago",
         description=f"More than {days} days. Providers change prices meanwhile: what the calls cost may be wrong, and "
         "new models have no price.",
+        impact="Users notice nothing; sums of money may be wrong.",
     )
 
 
@@ -385,6 +406,7 @@ def _application_silent(thresholds: Thresholds) -> Alert:
         summary="{{ $labels.job }} has sent nothing for {{ $value | humanizeDuration }}",
         description=f"It sent its metrics for more than {silent.within} before. All its instances have ended, or "
         f"cannot reach the Collector. The alert ends when it is heard again, or {silent.within} after it fell silent.",
+        impact="All users of the application if it is down, else nobody; nothing else can tell while it is not heard.",
     )
 
 
@@ -394,7 +416,7 @@ def _application_silent(thresholds: Thresholds) -> Alert:
 def _by_signal(exprs: Iterable[str]) -> str:
     """The sums of one expression a signal, told apart by the label ``signal``."""
     return "(\n  " + "\n  or ".join(
-        f'label_replace(sum by (job) ({expr}), "signal", "{signal}", "", "")'
+        f'label_replace({total(expr, _JOB)}, "signal", "{signal}", "", "")'
         for signal, expr in zip(_KINDS, exprs, strict=True)
     ) + "\n)"  # fmt: skip
 
@@ -405,12 +427,13 @@ def _grown(selector: str, window: str) -> str:
     A series is new when the day before had none: Prometheus may have been away for a while.
     """
     new = f"last_over_time({selector}[{window}]) unless last_over_time({selector}[1d] offset {window})"
-    return f"({new}) or increase({selector}[{window}])"
+    return f"({new}) or {count_within(selector, window)}"
 
 
 def _share(selector: str, failed: str) -> str:
     """The share of requests within 5 minutes that failed; the selector's brace is open."""
-    return f"sum by (job) (increase({selector},{failed}}}[5m])) / sum by (job) (increase({selector}}}[5m]))"
+    bad, every = (total(count_within(which, "5m"), _JOB) for which in (f"{selector},{failed}}}", f"{selector}}}"))
+    return f"{bad} / {every}"
 
 
 def _group_name(expr: str) -> str:

@@ -36,4 +36,7 @@ def _dropped(thresholds: Thresholds, severity: Severity, which: Match) -> Alert:
             if severity == "info"
             else "Within 15 minutes. What dashboards and reports show of the service lacks them."
         ),
+        impact="Nobody; dashboards show less detail."
+        if severity == "info"
+        else "Users notice nothing; what is counted of the service is too little, sums of money among it.",
     )

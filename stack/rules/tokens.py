@@ -53,6 +53,7 @@ def _quota(thresholds: Thresholds, severity: Severity) -> Alert:
         f"{{{{ $labels.{QUOTA_KIND.label} }}}} with {{{{ $labels.{REQUEST_MODEL.label} }}}}",
         description=f"More than {percent(limit.above)} of what the provider allows was used up at the peak of each "
         f"2 minutes, for {limit.for_} without a break. Beyond the limit calls are refused.",
+        impact="Nobody yet; once the limit is reached, the provider refuses calls and users get errors.",
     )
 
 
@@ -75,6 +76,7 @@ def _spike(thresholds: Thresholds) -> Alert:
         description=f"The tokens of 5 minutes are at least {least:,} and more than {percent(limit.above)} of the mean "
         f"of the last hour, for {limit.for_} without a break, and there was no such growth at this time yesterday or a "
         "week ago.",
+        impact="Users notice nothing yet; it costs money, and the provider's rate limit comes nearer.",
     )
 
 
@@ -88,4 +90,5 @@ def _hourly(severity: Severity, limit: Limit) -> Alert:
         why="The hour of the window is the patience. keep_firing_for: use near the threshold is one alert.",
         summary="{{ $labels.job }} used {{ $value | humanize }} tokens within an hour",
         description=f"More than {limit.above:,.0f} tokens, input and output, within the last hour.",
+        impact="Users notice nothing; it costs money, and a part of the provider's rate limit.",
     )

@@ -21,7 +21,7 @@ from genai_observability.signals import (
 
 from stack.rules.errors import UNLESS_PROVIDER_DOWN
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, Match, count_within, firing_any, labels, series, total
+from stack.rules.promql import SERVICE, Match, count_within, firing, firing_any, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 _CALLS = "job:genai_calls_finished:increase5m"
@@ -38,7 +38,12 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
         *(_breaker_open(thresholds, severity) for severity in SEVERITIES),
         *(_queue_deep(thresholds, severity) for severity in SEVERITIES),
     )
-    shifts = (*_shift(thresholds, "model", PROVIDER, REQUEST_MODEL), *_shift(thresholds, "feature", FEATURE))
+    # A change of model is told of on its day. After 8 days the week to compare with knows nothing else.
+    changed = f"unless {on(*labels(REQUEST_MODEL))} last_over_time({firing('GenAIModelChanged')}[8d])"
+    shifts = (
+        *_shift(thresholds, "model", PROVIDER, REQUEST_MODEL, told=changed),
+        *_shift(thresholds, "feature", FEATURE),
+    )
     return (
         Group(name="genai_waste", interval=Duration("15s"), rules=now),
         Group(name="genai_caches", interval=Duration("1m"), rules=_cache_hit_rate(thresholds)),
@@ -63,6 +68,7 @@ def _retry_storm(thresholds: Thresholds, severity: Severity) -> Alert:
         summary='Each model call of {{ $labels.job }} is retried {{ $value | printf "%.1f" }} times',
         description=f"The client library made more than {limit.above:g} further attempts for each call, over 5 "
         "minutes. Calls still succeed, later and with more load on the provider.",
+        impact="Users get their answers late, and the retries keep the provider from recovering.",
     )
 
 
@@ -82,6 +88,7 @@ def _fallback_storm(thresholds: Thresholds, severity: Severity) -> Alert:
         f"{{{{ $labels.{FALLBACK_FROM_MODEL.label} }}}}",
         description=f"More than {percent(limit.above)} of the calls of 5 minutes went to another model than was meant: "
         "at another price and of another quality.",
+        impact="Users get answers of another quality, speed and price; if the second choice fails too, they get none.",
     )
 
 
@@ -98,6 +105,7 @@ def _breaker_open(thresholds: Thresholds, severity: Severity) -> Alert:
         summary=f"The circuit breaker {{{{ $labels.{BREAKER_NAME.label} }}}} of {{{{ $labels.job }}}} is open",
         description="At least one process of the service makes no calls to what the breaker protects, for "
         f"{getattr(thresholds.circuit_breaker_open, severity)} or longer.",
+        impact="Whatever depends on what the breaker protects gets an error or a substitute at once.",
     )
 
 
@@ -114,6 +122,7 @@ def _queue_deep(thresholds: Thresholds, severity: Severity) -> Alert:
         "{{ $labels.job }}",
         description=f"More than {limit.above:g} items, for {limit.for_} without a break: work comes faster than it is "
         "done.",
+        impact="Users get their results later than they should; a queue that only grows ends in lost work.",
     )
 
 
@@ -140,6 +149,7 @@ def _cache_hit_rate(thresholds: Thresholds) -> tuple[Recording | Alert, ...]:
             "{{ $value | humanizePercentage }} of its requests",
             description=f"The hit rate of 30 minutes is more than {percent(limit.above)} below its mean of the day "
             "before: what the cache answered is now paid for, and waited for.",
+            impact="Users wait longer, and what the cache answered is now paid for.",
         )
 
     return (
@@ -150,7 +160,7 @@ def _cache_hit_rate(thresholds: Thresholds) -> tuple[Recording | Alert, ...]:
     )
 
 
-def _shift(thresholds: Thresholds, what: str, *attributes: Attribute) -> tuple[Recording | Alert, ...]:
+def _shift(thresholds: Thresholds, what: str, *attributes: Attribute, told: str = "") -> tuple[Recording | Alert, ...]:
     """A share that grew; the others shrank by as much, which is no news of its own."""
     shift = thresholds.usage_shift
     level, calls = f"job_{what}", f"job_{what}:genai_calls:increase1d"
@@ -168,7 +178,8 @@ def _shift(thresholds: Thresholds, what: str, *attributes: Attribute) -> tuple[R
             severity="info",
             # What is new had no share before. 3 days of a service must be known, whatever it used.
             expr=f"{share} - (avg_over_time({every_day}) or {share} * 0) > {shift.info.above:g}\n"
-            f"and on ({_SERVICE}) max by ({_SERVICE}) (count_over_time({every_day})) >= 3",
+            f"and on ({_SERVICE}) max by ({_SERVICE}) (count_over_time({every_day})) >= 3"
+            + (f"\n{told}" if told else ""),
             for_=shift.info.for_,
             keep_firing_for=Duration("6h"),
             why="for and keep_firing_for: it compares days, and nobody has to hurry.",
@@ -177,5 +188,6 @@ def _shift(thresholds: Thresholds, what: str, *attributes: Attribute) -> tuple[R
             "{{ $labels.job }} than before",
             description=f"Its share in the calls of 24 hours grew by more than {percent(shift.info.above)} of all "
             "calls, against the days of the week before.",
+            impact="Nobody as such; another mix has another price, quality and speed.",
         ),
     )

@@ -13,6 +13,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -26,6 +27,7 @@ from stack.native.configuration import prepare
 from stack.native.servers import servers
 from stack.secret_files import prepare as prepare_secrets
 from stack.settings import Settings
+from stack.thresholds import FILE as THRESHOLDS
 from tests.receivers import Mailbox, http_receiver, mail_server, tls_of
 from tests.stores import settings_at
 
@@ -115,7 +117,7 @@ def test_the_default_severities_are_those_of_the_requirements() -> None:
         ("project: OPS", "project: ops", "jira.project must be the key of a Jira project, such as OPS"),
         ("\nslack:", "\nsms:", "sms is unknown; known here: pagerduty, slack, email, jira, webhook, heartbeat,"),
         ("  project: OPS\n", "", "jira.project is missing"),
-        ("every: 1m", "every: often", 'heartbeat.every must be a duration such as "30s" or "1m", but is \'often\''),
+        ("every: 30s", "every: often", 'heartbeat.every must be a duration such as "30s" or "1m", but is \'often\''),
         (
             "mute_times: {}",
             NIGHTS.replace("[warning]", "[critical]"),
@@ -432,11 +434,13 @@ ANNOTATIONS = {
     "summary": "30% of the model calls of shop <!channel> & co fail",
     "description": "More than 10% ended in an error.",
     "impact": "12 users of <b>search</b> got no answer.",
-    "trace_url": "http://localhost:3000/explore?service=shop&errors",
+    "trace_url": "http://localhost:8093/report?service=shop&from=2026-05-01T09:30:00Z&to=2026-05-01T10:00:00Z",
     "runbook_url": "http://localhost:8093/runbooks/GenAIErrorBurst",
     "dashboard_url": "http://localhost:3000/d/genai-overview",
 }
 
+FINGERPRINT = "0123456789abcdef"
+INCIDENT = f"http://localhost:8093/alerts/{FINGERPRINT}"
 
 STATES = (  # something is so or it is not: there is nothing to measure
     "GenAIStackServerDown",
@@ -455,14 +459,15 @@ def test_the_summary_of_each_alert_has_the_measured_value_in_it() -> None:
                 assert "$value" in rule["annotations"]["summary"], rule["alert"]
 
 
-def notification(tmp_path: Path, *statuses: str) -> Path:
+def notification(tmp_path: Path, *statuses: str, annotations: dict[str, str] | None = None) -> Path:
     alerts = [
         {
             "status": status,
             "labels": LABELS,
-            "annotations": ANNOTATIONS,
+            "annotations": annotations or ANNOTATIONS,
             "startsAt": "2026-05-01T10:00:00Z",
             "endsAt": "2026-05-01T10:12:00Z",
+            "fingerprint": FINGERPRINT,
         }
         for status in statuses
     ]
@@ -470,19 +475,21 @@ def notification(tmp_path: Path, *statuses: str) -> Path:
         "status": "firing" if "firing" in statuses else "resolved",
         "alerts": alerts,
         "commonLabels": LABELS,
-        "commonAnnotations": ANNOTATIONS,
+        "commonAnnotations": annotations or ANNOTATIONS,
     }
     path = tmp_path / "notification.json"
     path.write_text(json.dumps(data))
     return path
 
 
-def rendered(tmp_path: Path, template: str, *statuses: str, kind: str = "text") -> str:
+def rendered(
+    tmp_path: Path, template: str, *statuses: str, kind: str = "text", annotations: dict[str, str] | None = None
+) -> str:
     return amtool(
         "template",
         "render",
         f"--template.glob={TEMPLATES}/*.tmpl",
-        f"--template.data={notification(tmp_path, *statuses)}",
+        f"--template.data={notification(tmp_path, *statuses, annotations=annotations)}",
         f"--template.type={kind}",
         f"--template.text={template}",
     )
@@ -496,13 +503,41 @@ MESSAGES = {
 
 
 @pytest.mark.parametrize("name", MESSAGES)
+def test_an_alert_without_impact_and_traces_is_told_without_them(name: str, tmp_path: Path) -> None:
+    template, kind, summary = MESSAGES[name]
+    lacking = {key: text for key, text in ANNOTATIONS.items() if key not in ("impact", "trace_url")}
+    text = rendered(tmp_path, template, "firing", kind=kind, annotations=lacking)
+    for part in (summary, ANNOTATIONS["description"], ANNOTATIONS["dashboard_url"], INCIDENT):
+        assert part in text
+    assert "Impact" not in text
+    assert "Traces" not in text
+    assert "<no value>" not in text
+
+
+def test_the_address_of_the_inbox_in_messages_is_a_setting(tmp_path: Path) -> None:
+    thresholds = tmp_path / "thresholds.yaml"
+    own = "inbox: https://alerts.example.org/genai/\n"
+    thresholds.write_text(THRESHOLDS.read_text().replace("inbox: http://localhost:8093\n", own))
+    output = tmp_path / "alertmanager.yml"
+    assert main(["--thresholds", str(thresholds), "--output", str(output)]) == 0
+    written = (tmp_path / "templates" / "inbox.tmpl").read_text()
+    assert '{{ define "genai.inbox" }}https://alerts.example.org/genai{{ end }}' in written
+
+
+@pytest.mark.parametrize("name", MESSAGES)
 @pytest.mark.parametrize("status", ["firing", "resolved"])
 def test_a_message_says_what_how_much_since_when_and_where_to_look(name: str, status: str, tmp_path: Path) -> None:
     template, kind, summary = MESSAGES[name]
     text = rendered(tmp_path, template, status, kind=kind)
     assert summary in text
     assert "30%" in text
-    for part in (ANNOTATIONS["description"], ANNOTATIONS["runbook_url"], ANNOTATIONS["dashboard_url"], "shop"):
+    for part in (
+        ANNOTATIONS["description"],
+        ANNOTATIONS["runbook_url"],
+        ANNOTATIONS["dashboard_url"],
+        INCIDENT,
+        "shop",
+    ):
         assert part in text
     assert f"{status}, since 2026-05-01 10:00:00 UTC" in text
     assert ("until 2026-05-01 10:12:00 UTC" in text) == (status == "resolved")
@@ -633,14 +668,17 @@ def test_alerts_arrive_at_the_channels_and_the_inbox_with_their_ends(tmp_path: P
             assert page["payload"]["severity"] == "critical"
             assert page["payload"]["summary"] == f"FIRING critical: {ANNOTATIONS['summary']}"
             assert page["payload"]["source"] == "shop"
-            assert [link["href"] for link in page["links"]] == [
+            incident, *links = [link["href"] for link in page["links"]]
+            assert httpx.get(f"{settings.inbox_url}{urlsplit(incident).path}").headers["location"] == "/incidents/1"
+            assert links == [
                 ANNOTATIONS["runbook_url"],
                 ANNOTATIONS["dashboard_url"],
             ]
             (message,) = wait_for(lambda: receiver.bodies("/slack"), seconds=10)
             (attachment,) = message["attachments"]
             assert "&lt;!channel&gt;" in attachment["title"]
-            assert f"<{ANNOTATIONS['runbook_url']}|Runbook>" in attachment["text"]
+            assert attachment["title_link"] == incident
+            assert f"<{incident}|Incident> <{ANNOTATIONS['runbook_url']}|Runbook>" in attachment["text"]
             (told,) = wait_for(lambda: receiver.bodies("/webhook"), seconds=10)
             assert told["alerts"][0]["labels"]["alertname"] == "GenAIErrorBurst"
             (issue,) = wait_for(lambda: receiver.bodies("/rest/api/2/issue"), seconds=10)

@@ -264,6 +264,9 @@ def test_the_dead_mans_switch_beats_outside_and_nowhere_else(tmp_path: Path) -> 
 # --- Inhibition -------------------------------------------------------------------------------------------------------
 
 OPENAI, ANTHROPIC = {"gen_ai_provider_name": "openai"}, {"gen_ai_provider_name": "anthropic"}
+TOO_DEAR = {"alertname": "GenAIHourlyCostHigh"}
+USER_LIMIT = {"alertname": "GenAIUserLimitExceeded", "severity": "warning"}
+DROPPED = {"alertname": "GenAITelemetryDropped"}
 
 
 @pytest.mark.parametrize(
@@ -295,6 +298,19 @@ OPENAI, ANTHROPIC = {"gen_ai_provider_name": "openai"}, {"gen_ai_provider_name":
             {"alertname": "GenAICollectorQueueFilling", "severity": "critical", "signal": "logs"},
             False,
         ),
+        (TOO_DEAR, {"alertname": "GenAIDailyCostHigh"}, True),
+        (TOO_DEAR, {"alertname": "GenAICostSpike", "window": "1h"}, True),
+        (TOO_DEAR, {"alertname": "GenAIDailyCostHigh", "service": "other"}, False),
+        ({**TOO_DEAR, "severity": "warning"}, {"alertname": "GenAICostSpike", "severity": "warning"}, True),
+        ({**TOO_DEAR, "severity": "warning"}, {"alertname": "GenAICostSpike"}, False),
+        ({"alertname": "GenAICostSpike", "window": "1h"}, {"alertname": "GenAICostSpike", "window": "1d"}, True),
+        ({"alertname": "GenAICostSpike", "window": "1d"}, {"alertname": "GenAICostSpike", "window": "1h"}, False),
+        ({**USER_LIMIT, "limit": "requests"}, {"alertname": "GenAIDuplicateRequests", "severity": "warning"}, True),
+        ({**USER_LIMIT, "limit": "money"}, {"alertname": "GenAIDuplicateRequests", "severity": "warning"}, False),
+        ({**DROPPED, "severity": "warning"}, {**DROPPED, "severity": "info", "kind": "label"}, True),
+        (DROPPED, {**DROPPED, "severity": "info"}, True),
+        (DROPPED, {**DROPPED, "severity": "info", "service": "other"}, False),
+        (DROPPED, {"alertname": "GenAIBudgetExceeded", "severity": "info"}, False),
     ],
 )  # fmt: skip
 def test_the_table_of_what_silences_what(

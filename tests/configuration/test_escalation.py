@@ -1,4 +1,4 @@
-"""Escalations in the real Prometheus and Alertmanager: told on under the alert's name, and silenced with it."""
+"""Escalations in the real Prometheus, Alertmanager and inbox: told on, and silenced with their alert or incident."""
 
 import re
 import shutil
@@ -17,6 +17,7 @@ from stack.rules.__main__ import render
 from stack.settings import Settings
 from stack.slos import Slos
 from stack.thresholds import Duration, Escalation, Thresholds
+from tests.inbox import alert, message
 from tests.stores import settings_at
 
 ALWAYS = """\
@@ -114,3 +115,116 @@ def test_an_unattended_alert_is_told_on_under_its_name_and_a_silenced_one_to_nob
     assert {each["status"]["state"] for each in alerts if each["labels"]["severity"] == "critical"} == {"suppressed"}
     time.sleep(3)  # longer than the wait before the message of a critical alert
     assert not [each for each in received(stack) if each["labels"]["alertname"] == "MailDown"]
+
+
+# --- Acknowledged in the inbox ---------------------------------------------------------------------------------------
+
+LABELS = {"alertname": "ShopDown", "service": "shop", "severity": "critical", "team": "search"}
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Settings]:
+    settings = settings_at(tmp_path / "state")
+    try:
+        up(settings, only={"inbox"})
+        yield settings
+    finally:
+        down(settings)
+
+
+def tell(settings: Settings, **labels: str) -> None:
+    """The inbox of an alert, in Alertmanager's place."""
+    body = message(alert(fingerprint=repr(labels), **{**LABELS, **labels}))
+    httpx.post(f"{settings.inbox_url}/alerts", json=body).raise_for_status()
+
+
+def fire(settings: Settings, **labels: str) -> None:
+    now = datetime.now(UTC)
+    body = {"labels": LABELS | labels, "startsAt": now.isoformat(), "endsAt": (now + timedelta(hours=1)).isoformat()}
+    httpx.post(f"{settings.alertmanager_url}/api/v2/alerts", json=[body]).raise_for_status()
+
+
+def become(settings: Settings, state: str) -> dict[str, Any]:
+    body = {"state": state, "who": "Ann Other"}
+    answer = httpx.post(f"{settings.inbox_url}/api/incidents/1/state", json=body).raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def silenced(settings: Settings) -> dict[str, bool]:
+    """By name of the alert, and of an escalation with a star: whether it is silenced."""
+    alerts = httpx.get(f"{settings.alertmanager_url}/api/v2/alerts").json()
+    return {
+        each["labels"]["alertname"] + "*" * ("escalation" in each["labels"]): bool(each["status"]["silencedBy"])
+        for each in alerts
+        if each["status"]["state"] != "unprocessed"
+    }
+
+
+def test_an_acknowledged_incident_is_not_escalated_until_it_is_resolved(pair: Settings) -> None:
+    up(pair, only={"alertmanager"})
+    fire(pair)
+    wait_for(lambda: httpx.get(f"{pair.inbox_url}/api/incidents").json(), seconds=20)
+    found = become(pair, "acknowledged")
+    assert re.fullmatch(r"The escalation is silenced until \S+ \S+ UTC\.", found["escalation"])
+    assert found["escalation"] in httpx.get(f"{pair.inbox_url}/incidents/1/clocks").text
+
+    # Escalations of this alert, and of one that joins the incident later; and one of another service.
+    fire(pair, escalation="1")
+    tell(pair, alertname="ShopSlow")
+    fire(pair, alertname="ShopSlow", escalation="2")
+    fire(pair, alertname="MailDown", service="mail", escalation="1")
+    expected = {"ShopDown": False, "ShopDown*": True, "ShopSlow*": True, "MailDown*": False}
+    wait_for(lambda: silenced(pair) == expected, seconds=20)
+    for silence in httpx.get(f"{pair.alertmanager_url}/api/v2/silences").json():
+        assert silence["createdBy"] == "Ann Other"
+        assert silence["comment"] == "Incident 1 of the inbox: acknowledged by Ann Other."
+        lasting = datetime.fromisoformat(silence["endsAt"]) - datetime.now(UTC)
+        assert timedelta(hours=23) < lasting <= timedelta(hours=24)
+
+    assert become(pair, "resolved")["escalation"] == ""
+    wait_for(lambda: not any(silenced(pair).values()), seconds=20)
+
+
+def test_without_alertmanager_an_acknowledgement_holds_and_is_passed_on_once_that_is_back(pair: Settings) -> None:
+    tell(pair)
+    found = become(pair, "acknowledged")
+    assert (found["state"], found["acknowledged_by"]) == ("acknowledged", "Ann Other")
+    goes_on = "The escalation goes on. Alertmanager cannot be reached, or refuses the silence."
+    assert found["escalation"] == goes_on
+    assert goes_on in httpx.get(f"{pair.inbox_url}/incidents/1/clocks").text
+
+    up(pair, only={"alertmanager"})
+    fire(pair, escalation="1")
+    httpx.get(f"{pair.inbox_url}/metrics").raise_for_status()  # as Prometheus does every 10 s
+    wait_for(lambda: silenced(pair) == {"ShopDown*": True}, seconds=20)
+    assert "is silenced until" in httpx.get(f"{pair.inbox_url}/api/incidents/1").json()["escalation"]
+
+
+def test_a_silence_that_somebody_ends_stays_ended_and_one_that_is_lost_is_put_again(pair: Settings) -> None:
+    def silences() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = httpx.get(f"{pair.alertmanager_url}/api/v2/silences").json()
+        return found
+
+    up(pair, only={"alertmanager"})
+    tell(pair)
+    become(pair, "acknowledged")
+    down(pair)
+    shutil.rmtree(pair.state / "data" / "alertmanager")
+    up(pair, only={"alertmanager", "inbox"})
+    assert silences() == []
+    httpx.get(f"{pair.inbox_url}/metrics").raise_for_status()
+    (again,) = wait_for(silences, seconds=20)
+
+    httpx.delete(f"{pair.alertmanager_url}/api/v2/silence/{again['id']}").raise_for_status()
+    httpx.get(f"{pair.inbox_url}/metrics").raise_for_status()
+    ended = "The escalation goes on: its silence was ended in Alertmanager."
+    wait_for(lambda: httpx.get(f"{pair.inbox_url}/api/incidents/1").json()["escalation"] == ended, seconds=20)
+    assert [each["id"] for each in silences()] == [again["id"]]
+
+
+def test_an_incident_without_a_critical_alert_has_no_escalation_to_silence(pair: Settings) -> None:
+    up(pair, only={"alertmanager"})
+    tell(pair, severity="warning")
+    assert become(pair, "acknowledged")["escalation"] == ""
+    assert httpx.get(f"{pair.alertmanager_url}/api/v2/silences").json() == []

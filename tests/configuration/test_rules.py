@@ -24,6 +24,7 @@ PROMETHEUS = SETTINGS.root / "prometheus"
 RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yaml"))
 LOKI_RULE_FILES = sorted((SETTINGS.root / "loki" / "rules" / "fake").glob("*.yaml"))
 TEST_FILES = sorted((PROMETHEUS / "rule_tests").glob("*.yaml"))
+INBOX = Thresholds.load().links.inbox
 RUNBOOKS = SETTINGS.root / "docs" / "runbooks"
 
 # Written by Prometheus itself, not by applications.
@@ -32,6 +33,7 @@ SERVER_METRICS |= {name for names in METRICS_OF_SERVERS.values() for name in nam
 SERVER_LABELS = {
     "alertname", "alertstate", "job", "instance", "le", "deployment_environment_name", "data_type", "signal", "fault",
     "rule_group", "group", "integration", "code", "handler", "method", "route", "status_code",
+    "step",
 }  # fmt: skip
 # Given by the rules themselves.
 RULE_LABELS = {"severity", "service", "team", "slo", "escalation", "of", "measure", "ago"}
@@ -147,16 +149,18 @@ def test_a_limit_for_users_reaches_the_rules_of_loki() -> None:
     assert "The limit is $12.5 a day." in text
 
 
-def test_the_addresses_of_runbooks_and_dashboard_are_settings() -> None:
+def test_the_addresses_of_runbooks_dashboard_and_inbox_are_settings() -> None:
     default = Thresholds.load()
     links = replace(
         default.links,
+        inbox=WebAddress("https://alerts.example.org/"),
         runbooks=WebAddress("https://wiki.example.org/runbooks/"),
         dashboard=WebAddress("https://grafana.example.org/d/x"),
     )
     text = render(replace(default, links=links))["errors.yaml"]
     assert "runbook_url: https://wiki.example.org/runbooks/GenAIErrorBurst\n" in text
     assert "dashboard_url: https://grafana.example.org/d/x\n" in text
+    assert "trace_url: https://alerts.example.org/report?service=" in text
 
 
 # --- Names -----------------------------------------------------------------------------------------------------------
@@ -284,8 +288,21 @@ def test_every_alert_says_what_is_wrong_whose_it_is_and_where_to_look(alert: dic
     annotations = alert["annotations"]
     assert len(re.sub(r"{{.*?}}", "", annotations["summary"])) < 120
     assert len(annotations["description"]) > 40
+    # One sentence, which is all that someone woken up reads.
+    assert re.fullmatch(r"[A-Z][^.]{19,119}\.", re.sub(r"{{.*?}}", "X", annotations["impact"]))
     assert annotations["runbook_url"].endswith(f"/{alert['alert']}")
     assert annotations["dashboard_url"].startswith("http")
+    assert annotations.get("trace_url", INBOX).startswith(INBOX)
+
+
+def test_an_alert_about_calls_that_can_be_found_links_to_their_traces() -> None:
+    with_traces = {rule["alert"] for _, rule in ALERTS if "trace_url" in rule["annotations"]}
+    assert with_traces == {
+        "GenAIProviderDown", "GenAIErrorBurst", "GenAINoSuccess", "GenAIErrorRatioHigh", "GenAIRateLimited",
+        "GenAILatencyHigh", "GenAILatencyBurst", "GenAILatencyUnusual", "GenAIErrorsUnusual", "GenAISLOBurn",
+        "GenAIHourlyCostHigh", "GenAIDailyCostHigh", "GenAICostSpike", "GenAICostUnusual",
+        "GenAIExpensiveRequest", "GenAIRunawayLoop",
+    }  # fmt: skip
 
 
 @alert_names

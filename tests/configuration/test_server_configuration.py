@@ -103,3 +103,11 @@ def test_a_rule_file_that_was_removed_is_removed_from_the_copy(tmp_path: Path) -
     stale.write_text("groups: []\n")
     prepare(settings, next(server for server in servers(settings) if server.name == "prometheus"))
     assert not stale.exists()
+
+
+def test_an_alert_outlives_prometheus_by_two_minutes_natively_and_in_containers() -> None:
+    # docs/channels.md says how long it takes until a dead Prometheus is noticed: four times this, and three beats.
+    flag = "--rules.alert.resend-delay=30s"
+    assert flag in SERVERS["prometheus"].command
+    assert flag in _load("compose.yaml")["services"]["prometheus"]["command"]
+    assert _load("stack/channels.yaml")["heartbeat"]["every"] == "30s"

@@ -107,7 +107,7 @@ def test_every_key_is_explained_above_it() -> None:
             "owner must be a name of letters, digits, blanks, dots, dashes and underscores",
         ),
         ("owner: platform", "owner: '{{ $value }}'", "but is '{{ $value }}'"),
-        ("http://localhost:8093", "javascript:x", "links.runbooks must be an http or https address"),
+        ("http://localhost:8093", "javascript:x", "links.inbox must be an http or https address"),
         ("first: 15m", "first: 1h", "escalation.second must be longer than the first, and that longer than 0s"),
         ("first: 15m", "first: 0s", "escalation.second must be longer than the first, and that longer than 0s"),
         ("warning: {above: 50, for: 0s}", "warning: 50", "hourly_cost.warning must have keys below it"),

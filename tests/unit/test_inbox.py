@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import sqlite3
@@ -23,6 +24,7 @@ from stack.inbox.pages import Links
 from stack.inbox.runbooks import Runbooks
 from stack.inbox.store import KEPT_NOTIFICATIONS
 from stack.incidents import IncidentRules
+from stack.rules.model import worst_calls
 from tests.inbox import alert, message, running
 from tests.serving import free_port
 
@@ -48,7 +50,8 @@ def client(file: Path, runbooks: Path) -> TestClient:
 
 
 def inbox(file: Path, runbooks: Path, *, kept: int = KEPT_NOTIFICATIONS) -> TestClient:
-    nobody = Links(prometheus="http://127.0.0.1:1", loki="http://127.0.0.1:1", trace="")
+    away = "http://127.0.0.1:1"
+    nobody = Links(prometheus=away, loki=away, alertmanager=away, trace="http://traces/TRACE_ID")
     return TestClient(create_app(Database(file), Runbooks(runbooks), IncidentRules.load(), nobody, kept=kept))
 
 
@@ -113,6 +116,23 @@ def test_the_page_shows_an_alert_with_its_links_and_labels(client: TestClient) -
     assert 'href="http://localhost:8093/runbooks/GenAIErrorBurst"' in page
     assert 'href="http://localhost:3000/d/genai-overview"' in page
     assert 'href="http://localhost:3000/explore"' in page
+
+
+def test_the_link_to_a_trace_leads_to_wherever_traces_are_kept(client: TestClient) -> None:
+    answer = client.get(f"/traces/{0xDA:032x}", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"http://traces/{0xDA:032x}")
+    assert client.get("/traces/..%2Fadmin").status_code == 404
+    assert client.get("/traces/javascript:alert(1)").status_code == 404
+
+
+def test_the_link_to_the_calls_of_an_alert_leads_to_their_report(client: TestClient) -> None:
+    path = worst_calls(service="shop+%26+co")
+    at = re.sub(r"\{\{ \(\(toTime .*? \}\}", "2026-05-01T09:00:00Z", path)
+    page = client.get(re.sub(r"\{\{ .*? \}\}", "2026-05-01T09:30:00Z", at))
+    assert page.status_code == 200
+    assert "shop &amp; co" in page.text
+    assert "2026-05-01 09:00:00 UTC" in page.text
+    assert "2026-05-01 09:30:00 UTC" in page.text
 
 
 def test_the_page_shows_critical_before_warning_before_resolved(client: TestClient) -> None:

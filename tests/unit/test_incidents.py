@@ -419,10 +419,14 @@ def test_the_clocks_count_and_turn_red_when_a_step_is_late(tmp_path: Path) -> No
             r'<li class="late">mitigate\s+<b>\d s late</b>', client.get(f"/incidents/{number}/clocks").text
         )
         assert 'class="late">mitigate' in client.get("/").text
-        assert metrics(client)['inbox_incidents_late{step="mitigate"}'] == 1
-        assert metrics(client)['inbox_incidents_late{step="acknowledge"}'] == 0
+        assert metrics(client)['inbox_incidents_late{step="mitigate",severity="SEV2"}'] == 1
+        assert metrics(client)['inbox_incidents_late{step="mitigate",severity="SEV4"}'] == 0
+        assert metrics(client)['inbox_incidents_late{step="acknowledge",severity="SEV2"}'] == 0
         late = {clock["step"]: (clock["done"], clock["late"]) for clock in incident(client, number)["clocks"]}
         assert late == {"acknowledge": (True, False), "mitigate": (False, True), "resolve": (False, False)}
+        # Nothing fires any more: there is no reason to hurry.
+        client.post("/alerts", json=message(alert("f", "resolved", service="s-f"))).raise_for_status()
+        assert metrics(client)['inbox_incidents_late{step="mitigate",severity="SEV2"}'] == 0
 
 
 def test_a_post_mortem_is_due_a_day_after_the_end_of_a_grave_incident_and_of_no_other(
