@@ -4,7 +4,7 @@ import random
 import socket
 from typing import Final
 
-_CHOICE: Final = range(20_000, 32_000)
+_CHOICE: Final = range(10_000, 32_000)
 """Below the ports that the system gives to outgoing connections: one of those may be gone a moment later."""
 
 
@@ -21,6 +21,12 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """As many different ports, for servers to be started soon; by chance, as others look for some at the same time."""
-    candidates = random.sample(_CHOICE, len(_CHOICE))
-    return [port for port, _ in zip(filter(is_free, candidates), range(count), strict=False)]
+    """As many free ports in a row, for servers to be started soon.
+
+    Where is left to chance: others may be looking for some at the same time, and rows seldom meet.
+    """
+    while True:
+        first = random.choice(_CHOICE)  # noqa: S311 -- not a secret
+        ports = list(range(first, first + count))
+        if all(map(is_free, ports)):
+            return ports

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from rich.console import Console
@@ -17,7 +18,7 @@ from rich.progress import Progress
 
 from stack.replay import incidents, report, traffic
 from stack.replay.engine import Firing, ReplayError, replay
-from stack.replay.rules import without_unused_recordings
+from stack.replay.rules import needed
 from stack.settings import Settings, SettingsError
 
 _MONTHS: Final = {"quiet": report.quiet, "incidents": report.eventful}
@@ -38,10 +39,10 @@ def main(arguments: list[str] | None = None) -> int:
         settings = Settings.load()
         files = sorted((settings.root / "prometheus" / "rules").glob("*.yaml"))
         with (
-            without_unused_recordings(files) as rules,
+            TemporaryDirectory() as folder,
             Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
         ):
-            program = settings.binaries / "replay"
+            program, rules = settings.binaries / "replay", needed(files, Path(folder))
             firings = _side_by_side(months, lambda month: _replayed(program, rules, options, month, progress))
     except KeyboardInterrupt:
         return 130

@@ -1,10 +1,8 @@
-"""The rules that alerts need: of the recordings, many are for dashboards only, and cost half the time of a replay."""
+"""Alerts, and of the recordings those that alerts are made of: the others only cost time."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import yaml
@@ -12,27 +10,36 @@ import yaml
 _NAME: Final = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")
 
 
-@contextmanager
-def without_unused_recordings(files: Iterable[Path]) -> Iterator[Sequence[Path]]:
-    """The same files of rules, as long as the block lasts, without the recordings that no alert is made of."""
+def names_in(text: str) -> set[str]:
+    """Whatever could be the name of a rule in queries."""
+    return set(_NAME.findall(text))
+
+
+def needed(files: Iterable[Path], folder: Path, *, also: Collection[str] = ()) -> list[Path]:
+    """Copies of files of rules, in the folder, without the recordings that no alert needs and that are not named."""
     documents = {file.name: yaml.safe_load(file.read_text(encoding="utf-8")) for file in files}
     groups = [group for document in documents.values() for group in document["groups"]]
-    wanted = _wanted([rule for group in groups for rule in group["rules"]])
+    rules = [rule for group in groups for rule in group["rules"]]
+    alerts = [rule for rule in rules if "alert" in rule]
+    wanted = _with_their_parts(set(also) | _uses(alerts), rules)
     for group in groups:
         group["rules"] = [rule for rule in group["rules"] if "alert" in rule or rule["record"] in wanted]
-    with TemporaryDirectory() as folder:
-        kept = [Path(folder) / name for name in documents]
-        for path, document in zip(kept, documents.values(), strict=True):
-            path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
-        yield kept
+    copies = [folder / name for name in documents]
+    for copy, document in zip(copies, documents.values(), strict=True):
+        copy.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+    return copies
 
 
-def _wanted(rules: Sequence[dict[str, Any]]) -> set[str]:
-    """Names of the recordings that alerts use, and of those that these use in turn."""
+def _with_their_parts(names: set[str], rules: Sequence[dict[str, Any]]) -> set[str]:
+    """The names, and those of the recordings that these are made of, and so on."""
     wanted: set[str] = set()
-    reached = [rule for rule in rules if "alert" in rule]
-    while reached:
-        names = {name for rule in reached for name in _NAME.findall(rule["expr"])} - wanted
+    while names:
         wanted |= names
-        reached = [rule for rule in rules if rule.get("record") in names]
+        names = _uses([rule for rule in rules if rule.get("record") in names]) - wanted
     return wanted
+
+
+def _uses(rules: Sequence[dict[str, Any]]) -> set[str]:
+    """What the rules name: in their queries, and in those of an alert's texts."""
+    texts = [text for rule in rules for text in (rule["expr"], *rule.get("annotations", {}).values())]
+    return {name for text in texts for name in names_in(text)}

@@ -13,6 +13,7 @@ from stack.replay import report, traffic
 from stack.replay.engine import Firing, ReplayError
 from stack.replay.engine import replay as run
 from stack.replay.incidents import INCIDENTS, Incident
+from stack.replay.rules import needed
 from stack.replay.traffic import START, STEP, Change
 from stack.settings import Settings
 
@@ -109,3 +110,24 @@ def test_an_alert_is_told_once_until_it_ends_and_again_when_it_turns_critical() 
     assert told_of(("warning", 1, 2), ("warning", 3, None), ("warning", 4, 5)) == [1, 3]
     assert told_of(("warning", 1, 6), ("critical", 2, 3), ("critical", 4, 5), ("warning", 5, 9)) == [1, 2]
     assert told_of(("critical", 1, 3), ("warning", 2, 5), ("critical", 6, 7)) == [1, 6]
+
+
+def test_only_the_rules_are_replayed_that_alerts_are_made_of(tmp_path: Path) -> None:
+    (tmp_path / "kept").mkdir()
+    rules = [
+        {"record": "a:b", "expr": "up"},
+        {"record": "a:c", "expr": "a:b > 1"},
+        {"record": "a:told", "expr": "up"},
+        {"record": "a:unused", "expr": "a:c"},
+        {"alert": "Down", "expr": "a:c", "annotations": {"summary": '{{ query "a:told" }}'}},
+    ]
+    path = tmp_path / "rules.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
+
+    def kept(*also: str) -> list[str]:
+        (copy,) = needed([path], tmp_path / "kept", also=also)
+        (group,) = yaml.safe_load(copy.read_text())["groups"]
+        return [rule.get("record") or rule["alert"] for rule in group["rules"]]
+
+    assert kept() == ["a:b", "a:c", "a:told", "Down"]
+    assert kept("a:unused") == ["a:b", "a:c", "a:told", "a:unused", "Down"]

@@ -81,9 +81,12 @@ def incident(client: httpx.Client, began: datetime, fingerprint: str = "report")
 
 
 @pytest.fixture(scope="module")
-def inbox(stack: Settings) -> Iterator[httpx.Client]:
-    """The inbox of the stack."""
-    with httpx.Client(base_url=stack.inbox_url, trust_env=False, timeout=40) as client:
+def inbox(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """An inbox beside the stack's own, which other tests' alerts go to: they would join the incidents."""
+    jaeger = stack.variables()["JAEGER_PORT"]
+    urls = {"PROMETHEUS_URL": stack.prometheus_url, "LOKI_URL": stack.loki_url, "JAEGER_PORT": jaeger}
+    with running(tmp_path_factory.mktemp("inbox"), **urls) as (client, _):
+        client.timeout = httpx.Timeout(40)
         yield client
 
 
@@ -254,18 +257,17 @@ def test_reports_that_wait_for_a_store_do_not_delay_the_messages_of_alertmanager
 # --- Metrics ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_share_that_was_acknowledged_in_time_is_asked_as_the_guide_says(
-    stack: Settings, inbox: httpx.Client, called: datetime
-) -> None:
+def test_the_share_that_was_acknowledged_in_time_is_asked_as_the_guide_says(stack: Settings) -> None:
     (query,) = queries(ROOT / "docs" / "incidents.md", "promql")
     prometheus = Prometheus(stack.prometheus_url)
     count = "inbox_incident_time_to_acknowledge_seconds_count"
     assert eventually(lambda: prometheus.query(count))  # scraped once before something happens
     sent = alert("timed", service="timed", alertname="Timed") | {"startsAt": datetime.now(UTC).isoformat()}
-    assert inbox.post("/alerts", json=message(sent)).status_code == 204
-    number = inbox.get("/alerts/timed").headers["location"].rpartition("/")[2]
-    state = {"state": "acknowledged", "who": "Ann"}
-    inbox.post(f"/api/incidents/{number}/state", json=state).raise_for_status()
+    with httpx.Client(base_url=stack.inbox_url, trust_env=False) as inbox:
+        assert inbox.post("/alerts", json=message(sent)).status_code == 204
+        number = inbox.get("/alerts/timed").headers["location"].rpartition("/")[2]
+        state = {"state": "acknowledged", "who": "Ann"}
+        inbox.post(f"/api/incidents/{number}/state", json=state).raise_for_status()
     assert eventually(lambda: [each.value for each in prometheus.query(query) if each.value == pytest.approx(1)])
 
 
