@@ -14,6 +14,7 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(tryfirst=True)  # before the groups are read
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker runs all tests of a file, which share servers; and all of the demonstration, which then runs once."""
     demonstrated = {item.path for item in items if "demonstration" in getattr(item, "fixturenames", ())}
