@@ -35,7 +35,7 @@ test: setup-dev ## Run every check and test, on the real servers
 	@$(RUN) -m stack.native build
 	@$(RUN) tests/system_packages.py
 	@$(MAKE) --no-print-directory check
-	@$(RUN) -m pytest -n 3 --dist loadgroup --no-loadscope-reorder
+	@$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 generate: setup ## Write rules, dashboards, alert routes and the pages of reference anew from what they are made of
 	@$(RUN) -m stack.alerting

@@ -2,8 +2,10 @@
 
 import signal
 from collections.abc import Iterator
+from typing import Any, Final
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.provider import running_provider
 
@@ -14,13 +16,20 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)  # before the groups are read
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs all tests of a file, which share servers; and all of the demonstration, which then runs once."""
-    demonstrated = {item.path for item in items if "demonstration" in getattr(item, "fixturenames", ())}
-    for item in items:
-        group = "demonstration" if item.path in demonstrated else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+class _Files(LoadFileScheduling):  # type: ignore[misc]  # untyped
+    """All tests of a file run on one worker; and all of the demonstration's, which then runs once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "demonstration" if file in _DEMONSTRATED else file
+
+
+_DEMONSTRATED: Final = [f"tests/end_to_end/test_{name}.py" for name in ("dashboards", "demo", "server_metrics")]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Decides which worker runs which tests."""
+    return _Files(config, log)
 
 
 @pytest.fixture(scope="session")
