@@ -60,7 +60,7 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 bench: setup-dev ## Measure what instrumentation adds to a model call; BENCH="--variants none,ours" for less
 	@$(RUN) -m instrumentation.benchmarks $(BENCH)
 
-drill: setup ## Break a demo in every way there is an alert for: who knows when (half an hour); DRILL="--only error-burst" for less
+drill: setup ## Break a demo in every way there is an alert for: who knows when (forty minutes); DRILL="--only error-burst" for less
 	@$(RUN) -m stack.native build
 	@$(RUN) -m demo.drill $(DRILL)
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import genai_observability
 import openai
 
 EMBEDDING_MODEL: Final = "text-embedding-3-small"
+_QUESTIONS_KEPT: Final = 200
 _DOCUMENTS: Final = Path(__file__).parent / "documents"
 
 
@@ -32,13 +34,18 @@ def read_passages(documents: Path = _DOCUMENTS) -> list[Passage]:
 
 
 class Library:
-    """The documents. Their embeddings are computed once, when the first question is asked."""
+    """The documents. Their embeddings are computed once, when the first question is asked.
+
+    Those of the last questions are kept, as customers ask much the same.
+    """
 
     def __init__(self, client: openai.AsyncOpenAI, passages: Sequence[Passage]) -> None:
         self.passages = passages
         self._client = client
         self._vectors: list[list[float]] = []
         self._indexing = asyncio.Lock()
+        self._asked: dict[str, list[float]] = {}
+        self._cache = genai_observability.cache("question-embeddings")
 
     @property
     def text(self) -> str:
@@ -50,9 +57,20 @@ class Library:
         async with self._indexing:
             if not self._vectors:
                 self._vectors = await self._embed([passage.text for passage in self.passages])
-        [asked] = await self._embed([question])
+        asked = await self._embedded(question)
         order = sorted(range(len(self.passages)), key=lambda index: _cosine(asked, self._vectors[index]), reverse=True)
         return [self.passages[index] for index in order[:most]]
+
+    async def _embedded(self, question: str) -> list[float]:
+        if known := self._asked.get(question):
+            self._cache.hit()
+            return known
+        self._cache.miss()
+        [vector] = await self._embed([question])
+        if len(self._asked) >= _QUESTIONS_KEPT:
+            self._asked.pop(next(iter(self._asked)), None)
+        self._asked[question] = vector
+        return vector
 
     async def _embed(self, texts: Sequence[str]) -> list[list[float]]:
         answer = await self._client.embeddings.create(model=EMBEDDING_MODEL, input=list(texts))

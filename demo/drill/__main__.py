@@ -60,8 +60,9 @@ def main() -> int:
         step.wide.print(_listed(DRILLS.values()))
         return 0
     drills = [DRILLS[name] for name in options.only or DRILLS]
+    pasts = [(drill.service, drill.past) for drill in drills if drill.past]
     try:
-        with standing(Settings.load(), thresholds=options.thresholds, report=step) as stack:
+        with standing(Settings.load(), thresholds=options.thresholds, pasts=pasts, report=step) as stack:
             if options.thresholds:
                 step(f"the thresholds are those of {options.thresholds}, not those in use")
             outcomes = _carry_out(stack, drills, options, step)

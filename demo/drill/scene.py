@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, Final
 import yaml
 
 from demo import services
+from demo.drill.past import Past, remember
 from demo.drill.receivers import Receivers, listening
 from demo.traffic import EVERYDAY, Traffic, Visit, set_faults, visits
 from stack.native import StackError, down, process, up
@@ -59,8 +60,12 @@ class Stack:
 
 
 @contextmanager
-def standing(settings: Settings, *, thresholds: Path | None, report: Report) -> Iterator[Stack]:
+def standing(
+    settings: Settings, *, thresholds: Path | None, pasts: Iterable[tuple[str, Past]] = (), report: Report
+) -> Iterator[Stack]:
     """A stack with data and ports of its own, beside whatever else runs; its data is kept until the next drill.
+
+    ``pasts`` is what it knows of services from before.
 
     Raises:
         StackError: it does not start, or its configuration is refused.
@@ -73,6 +78,7 @@ def standing(settings: Settings, *, thresholds: Path | None, report: Report) -> 
         _end_earlier(own)
         shutil.rmtree(own.state, ignore_errors=True)
         own = replace(own, root=_configured(own, receivers, thresholds))
+        remember(pasts, promtool=own.binaries / "promtool", data=own.state / "data" / "prometheus")
         ending.callback(down, own)
         up(own, only=SERVERS)
         report(f"a stack of the drill's own is up: Prometheus {own.prometheus_url}, inbox {own.inbox_url}")

@@ -26,7 +26,8 @@ from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 _CALLS = "job:genai_calls_finished:increase5m"
 _CACHE = "job_cache:genai_cache_requests:increase30m"
-_HIT_RATE = "job_cache:genai_cache_hits:ratio30m"
+HIT_RATE = "job_cache:genai_cache_hits:ratio30m"
+"""Series of the share of a cache's requests that it answered within half an hour."""
 _SERVICE = ", ".join(SERVICE)
 
 
@@ -133,7 +134,7 @@ def _cache_hit_rate(thresholds: Thresholds) -> tuple[Recording | Alert, ...]:
     asked = series(CACHE_REQUESTS, Match(CACHE_RESULT, "=~", "hit|miss"))
     hits = series(CACHE_REQUESTS, Match(CACHE_RESULT, "=", "hit"))
     # The half hour before is left out, and 6 hours must have been busy enough to know what is usual.
-    day = f"{_HIT_RATE}[1d] offset 30m"
+    day = f"{HIT_RATE}[1d] offset 30m"
     usual = f"(avg_over_time({day}) >= {drop.min_usual:g} and count_over_time({day}) >= 360)"
 
     def alert(severity: Severity) -> Alert:
@@ -141,7 +142,7 @@ def _cache_hit_rate(thresholds: Thresholds) -> tuple[Recording | Alert, ...]:
         return Alert(
             name="GenAICacheHitRateDrop",
             severity=severity,
-            expr=f"{_HIT_RATE} < {1 - limit.above:g} * {usual}",
+            expr=f"{HIT_RATE} < {1 - limit.above:g} * {usual}",
             for_=limit.for_,
             keep_firing_for=Duration("15m"),
             why="for: 30 minutes of a window change slowly. keep_firing_for: a rate near the limit is one alert.",
@@ -154,7 +155,7 @@ def _cache_hit_rate(thresholds: Thresholds) -> tuple[Recording | Alert, ...]:
 
     return (
         Recording(name=_CACHE, expr=f"{total(count_within(asked, '30m'), by)} >= {drop.min_requests}"),
-        Recording(name=_HIT_RATE, expr=f"({total(count_within(hits, '30m'), by)} or {_CACHE} * 0) / {_CACHE}"),
+        Recording(name=HIT_RATE, expr=f"({total(count_within(hits, '30m'), by)} or {_CACHE} * 0) / {_CACHE}"),
         alert("info"),
         alert("warning"),
     )

@@ -77,6 +77,13 @@ def test_a_question_is_answered_from_the_documents_that_fit_it(application: Appl
     assert application.answers("text-embedding-3-small") == 2  # the documents, once, and the question
 
 
+def test_a_question_that_was_asked_before_is_not_embedded_again(application: Application) -> None:
+    for question in ("Do you ship to Norway?", "Do you ship to Iceland?", "Do you ship to Norway?"):
+        assert application.http.post("/ask", json={"question": question}).status_code == 200
+    assert application.answers("gpt-4o-mini-2024-07-18") == 3
+    assert application.answers("text-embedding-3-small") == 3  # the documents, once, and two questions
+
+
 def test_a_streamed_answer_arrives_in_pieces_with_one_response_id(application: Application) -> None:
     answer = application.http.post("/ask/stream", json={"question": "Do you ship to Norway?"})
     pieces = [json.loads(line) for line in answer.text.splitlines()]

@@ -15,6 +15,7 @@ import yaml
 
 from demo.drill.bounds import ALLOWANCE, Patience, Rules
 from demo.drill.faults import OneRequest, UnpricedModel
+from demo.drill.past import Past, remember
 from demo.drill.receivers import Receivers, listening
 from demo.drill.run import Outcome
 from demo.drill.scene import Service, Stack, channels_of_drill, standing
@@ -180,3 +181,17 @@ def test_an_option_that_cannot_be_used_is_refused(arguments: tuple[str, ...]) ->
     assert done.returncode == 2
     assert arguments[0] in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_prometheus_of_the_drill_knows_the_hours_before_it(tmp_path: Path) -> None:
+    promtool, data = Settings.load().binaries / "promtool", tmp_path / "data"
+    remember([("drill-shop", Past("job_cache:hits", 0.8, {"cache": "answers"}))], promtool=promtool, data=data)
+    (data / "wal").mkdir()  # as a Prometheus that has run
+    dumped = subprocess.run([promtool, "tsdb", "dump", data], capture_output=True, text=True, check=True).stdout
+    samples = [line for line in dumped.splitlines() if 'job="drill-shop"' in line and 'cache="answers"' in line]
+    times = [datetime.fromtimestamp(int(line.split()[-1]) / 1000, UTC) for line in samples]
+    assert len(times) > 6 * 60
+    assert timedelta(minutes=25) < datetime.now(UTC) - max(times) < timedelta(minutes=35)
+    assert all(" 0.8 " in line for line in samples)
+    with pytest.raises(StackError, match="make up"):
+        remember([("drill-shop", Past("x", 1.0))], promtool=tmp_path / "promtool", data=data)
