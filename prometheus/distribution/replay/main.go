@@ -98,9 +98,10 @@ func run(start string, step time.Duration, files []string, input io.Reader, outp
 // load reads the files of rules; alerts need no history of their own to begin with.
 func load(database *tsdb.DB, files []string) ([]*rules.Group, error) {
 	quiet := slog.New(slog.DiscardHandler)
+	// No query is ever too slow here: the machine may sleep for a while.
 	grammar := parser.NewParser(parser.Options{EnableExtendedRangeSelectors: true})
 	engine := promql.NewEngine(promql.EngineOpts{
-		Logger: quiet, MaxSamples: 50_000_000, Timeout: 2 * time.Minute, EnableAtModifier: true, EnableNegativeOffset: true,
+		Logger: quiet, MaxSamples: 50_000_000, Timeout: 24 * time.Hour, EnableAtModifier: true, EnableNegativeOffset: true,
 		Parser: grammar,
 	})
 	manager := rules.NewManager(&rules.ManagerOptions{
