@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from genai_observability._calls.call_spans import CallSpan, CallTracer
 from opentelemetry.sdk.trace import ReadableSpan, SpanLimits, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace import Span as SDKSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler, TraceIdRatioBased
 from opentelemetry.trace import (
     Link,
@@ -166,3 +167,17 @@ def test_spans_that_are_no_calls_or_have_limits_or_watchers_are_the_sdks_own() -
     assert (ended.spans[0].attributes or {})["gen_ai.request.model"] == "gpt"
     sdk: Any = TracerProvider(shutdown_on_exit=False).get_tracer("test")
     assert not isinstance(CallTracer(sdk, lambda: False).start_span("chat", attributes=CALL), CallSpan)
+
+
+def test_with_another_sdk_its_own_spans_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_more(span: Any, *args: Any, **kwargs: Any) -> None:
+        initialised(span, *args, **kwargs)
+        span._new_in_this_version = True
+
+    initialised = SDKSpan.__init__
+    monkeypatch.setattr(SDKSpan, "__init__", with_more)
+    _, (tracer, ended) = both()
+    span = tracer.start_span("chat", attributes=CALL)
+    span.end()
+    assert not isinstance(span, CallSpan)
+    assert len(ended.spans) == 1

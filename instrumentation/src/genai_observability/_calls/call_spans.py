@@ -13,11 +13,19 @@ from typing import Any, Final
 
 from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import EventBase
 from opentelemetry.sdk.trace import Span as SDKSpan
 from opentelemetry.sdk.trace import Tracer as SDKTracer
 from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import Link, Span, SpanContext, SpanKind, TraceFlags, Tracer, get_current_span
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    Span,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    Tracer,
+    get_current_span,
+)
 from opentelemetry.trace.status import Status
 from opentelemetry.util.types import Attributes
 
@@ -26,6 +34,8 @@ from genai_observability._calls.spans import MODEL_OPERATIONS
 
 _UNSET: Final = Status()
 _PLAIN: Final = frozenset((str, int, float, bool))
+_NOT_NEEDED: Final = {"_sampler", "_trace_config", "_record_end_metrics"}
+"""Fields of the SDK's spans that are for its own beginning and end."""
 _SAMPLED: Final = int(TraceFlags.SAMPLED)
 _RANDOM: Final = int(TraceFlags.RANDOM_TRACE_ID)
 
@@ -41,7 +51,7 @@ class CallTracer(Tracer):
     def __init__(self, tracer: SDKTracer, alone: Callable[[], bool]) -> None:
         self._tracer = tracer
         self._alone = alone
-        self._unbounded = tracer._span_limits.max_span_attribute_length is None  # noqa: SLF001 - it has no public way
+        self._ordinary = _is_ordinary(tracer)
 
     def start_span(
         self,
@@ -56,8 +66,8 @@ class CallTracer(Tracer):
     ) -> Span:
         """A light span for a model call, as the sampler decides; any other as the SDK makes it."""
         is_call = attributes is not None and attributes.get(signals.OPERATION.name) in MODEL_OPERATIONS
-        ordinary = not links and record_exception and set_status_on_exception and self._unbounded
-        if is_call and ordinary and self._alone():
+        ordinary = self._ordinary and not links and record_exception and set_status_on_exception
+        if is_call and ordinary and self._alone() and self._tracer._is_enabled():  # noqa: SLF001
             span = self._light_span(name, context, kind, attributes, start_time)
             if span is not None:
                 return span
@@ -90,6 +100,23 @@ class CallTracer(Tracer):
         span = CallSpan(name, own, parent, kind, result.attributes, tracer, start_time or time_ns())
         tracer.span_processor.on_start(span, context)
         return span
+
+
+class _SDKsOwn(SDKSpan):
+    """A span as the SDK makes it: its own class refuses to be instantiated."""
+
+
+def _is_ordinary(tracer: Any) -> bool:
+    """Whether the SDK is the one that this was written for, and its spans are neither bounded in length nor counted."""
+    try:
+        span: Any = _SDKsOwn("", INVALID_SPAN_CONTEXT, resource=tracer.resource)
+        light: Any = CallSpan("", INVALID_SPAN_CONTEXT, None, SpanKind.CLIENT, {}, tracer, 0)
+        same = vars(span).keys() - vars(light).keys() == _NOT_NEEDED and vars(light).keys() <= vars(span).keys()
+        bounded = tracer._span_limits.max_span_attribute_length is not None  # noqa: SLF001 - there is no public way
+        counted = type(tracer._tracer_metrics).__name__ != "NoOpTracerMetrics"  # noqa: SLF001
+        return same and not bounded and not counted and tracer._is_enabled() is True  # noqa: SLF001
+    except Exception:  # another version of the SDK
+        return False
 
 
 class CallSpan(SDKSpan):
@@ -136,7 +163,7 @@ class CallSpan(SDKSpan):
         """Set an attribute, or warn that the span has ended."""
         self.set_attributes({key: value})
 
-    def _add_event(self, event: EventBase) -> None:
+    def _add_event(self, event: Any) -> None:
         self._events = self._events or self._new_events()  # type: ignore[no-untyped-call]
         super()._add_event(event)
 
