@@ -14,7 +14,7 @@ import httpx
 from demo.drill.bounds import Patience, Rules
 from demo.drill.receivers import Told
 from demo.drill.scene import Report, Service, Stack, serving
-from demo.drill.table import Drill
+from demo.drill.table import ORDINARY, Drill
 
 WARM_UP: Final = 75.0
 """Seconds of healthy traffic before a fault: the shortest windows, of a minute, have to be full of it."""
@@ -245,5 +245,5 @@ def _is_expected(told: Told, drill: Drill) -> bool:
 
 
 def is_right(told: Told, drill: Drill) -> bool:
-    """Whether the fault of the drill should raise the alert."""
-    return _is_expected(told, drill) or told.name in drill.also
+    """Whether the fault of the drill should raise the alert, or its traffic does."""
+    return _is_expected(told, drill) or told.name in drill.also or (told.name, told.severity) in ORDINARY

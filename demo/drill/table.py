@@ -17,6 +17,9 @@ from stack.rules.waste import HIT_RATE
 MINUTE: Final = 60.0
 """Total failures have to be known within this."""
 
+ORDINARY: Final = frozenset({("GenAIHourlyTokensHigh", "info")})
+"""Alerts, with their severity, that the traffic of a drill raises without any fault: it comes to a million tokens."""
+
 _NUMBERS: Final = count()
 
 STACK: Final = "observability-stack"

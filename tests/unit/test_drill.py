@@ -16,8 +16,8 @@ import yaml
 from demo.drill.bounds import ALLOWANCE, Patience, Rules
 from demo.drill.faults import OneRequest, UnpricedModel
 from demo.drill.past import Past, remember
-from demo.drill.receivers import Receivers, listening
-from demo.drill.run import Outcome
+from demo.drill.receivers import Receivers, Told, listening
+from demo.drill.run import Outcome, is_right
 from demo.drill.scene import Service, Stack, channels_of_drill, standing
 from demo.drill.table import DRILLS, Drill
 from demo.provider.faults import Fault as ProviderFault
@@ -195,3 +195,13 @@ def test_a_prometheus_of_the_drill_knows_the_hours_before_it(tmp_path: Path) -> 
     assert all(" 0.8 " in line for line in samples)
     with pytest.raises(StackError, match="make up"):
         remember([("drill-shop", Past("x", 1.0))], promtool=tmp_path / "promtool", data=data)
+
+
+def test_what_the_traffic_itself_raises_is_right_in_every_drill_and_a_warning_of_it_is_not() -> None:
+    def told(severity: str) -> Told:
+        labels = {"service": "drill-error-burst"}
+        name = "GenAIHourlyTokensHigh"
+        return Told(datetime.now(UTC), receiver="webhook", name=name, severity=severity, firing=True, labels=labels)
+
+    assert is_right(told("info"), DRILLS["error-burst"])
+    assert not is_right(told("warning"), DRILLS["error-burst"])
