@@ -107,8 +107,8 @@ def _burst(thresholds: Thresholds) -> Alert:
         f'unless {on(*_PROVIDERS)} ALERTS{{alertname="{_PROVIDER_DOWN}"}}',
         for_=limit.for_,
         keep_firing_for=Duration("1m"),
-        why="for: an outage of the provider shows with the next export. keep_firing_for: a fault that comes and goes is "
-        "one.",
+        why="for: an outage of the provider shows with the next export. keep_firing_for: a fault that comes and "
+        "goes is one.",
         summary="{{ $value | humanizePercentage }} of the model calls of {{ $labels.job }} to "
         f"{{{{ $labels.{PROVIDER.label} }}}} fail",
         description=f"Of the calls of the last minute, more than {percent(limit.above)} and at least {least} ended "

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from genai_observability.signals import PRICES_AGE
 
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, count_within, series, total
+from stack.rules.promql import SERVICE, count_within, firing, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 SERVERS = ("collector", "prometheus", "loki", "alertmanager", "inbox")
@@ -130,11 +130,15 @@ def _viewer_down(thresholds: Thresholds) -> Alert:
 def _notifications_failing() -> Alert:
     failed = total(count_within("alertmanager_notifications_failed_total", "5m"), ("job", "integration"))
     dropped = total(count_within("prometheus_notifications_dropped_total", "5m"), _JOB)
+    # The inbox is a webhook, too. What failed while it was down is counted for 5 minutes more.
+    inbox_down = firing("GenAIStackServerDown", 'server="inbox"')
+    inbox = f"last_over_time({inbox_down}[6m])"
     return Alert(
         name="GenAINotificationsFailing",
         severity="critical",
-        # While Alertmanager is away, that has an alert of its own.
-        expr=f'{failed} >= 2\nor {dropped} >= 2 and on () min_over_time(up{{job="alertmanager"}}[5m]) == 1',
+        # While the inbox or Alertmanager is away, that has an alert of its own.
+        expr=f'{failed} >= 2\nunless on (integration) label_replace({inbox}, "integration", "webhook", "", "")\n'
+        f'or {dropped} >= 2 and on () min_over_time(up{{job="alertmanager"}}[5m]) == 1',
         keep_firing_for=Duration("5m"),
         why="No `for`: a failure is counted when 10 s (critical) or a minute of attempts did not help, and it takes "
         "two. keep_firing_for: a channel that works now and then is one alert.",
