@@ -39,7 +39,7 @@ SERVER_LABELS = {
     "step",
 }  # fmt: skip
 # Given by the rules themselves.
-RULE_LABELS = {"severity", "service", "team", "slo", "escalation", "of", "measure", "ago"}
+RULE_LABELS = {"severity", "service", "server", "team", "slo", "escalation", "of", "measure", "ago"}
 RULE_LABELS |= {latency.TRAFFIC, latency.MEASURE, errors.CALLS}
 PROMQL_WORDS = {
     "abs", "absent", "and", "avg", "avg_over_time", "bool", "by", "clamp_min", "count", "count_over_time",
