@@ -22,6 +22,8 @@ from typing import Any, Final
 import httpx2
 import openai
 
+from stack.native.ports import free_ports
+
 VARIANTS: Final = ("none", "upstream", "no metrics", "ours")
 _WAIT: Final = 0.05
 _CHUNKS: Final = 200
@@ -46,7 +48,9 @@ def main() -> None:
         instrument(variant)
         print(json.dumps({"calls_per_second": WORK[what]()}))
         return
-    provider = multiprocessing.get_context("spawn").Process(target=provide, args=(port := free_port(),), daemon=True)
+    provider = multiprocessing.get_context("spawn").Process(
+        target=provide, args=(port := free_ports(1)[0],), daemon=True
+    )
     provider.start()
     os.environ["BENCHMARK_PROVIDER"] = f"http://127.0.0.1:{port}"
     try:
@@ -147,14 +151,6 @@ WORK: Final[dict[str, Callable[[], float]]] = {
 
 def _base() -> str:
     return os.environ["BENCHMARK_PROVIDER"] + "/v1"
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nothing listens on."""
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def provide(port: int) -> None:

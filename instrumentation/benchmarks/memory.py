@@ -30,8 +30,10 @@ import httpx2
 import openai
 import psutil
 
-from instrumentation.benchmarks.load import VARIANTS, free_port, instrument, provide
+from instrumentation.benchmarks.load import instrument, provide
+from stack.native.ports import free_ports
 
+_VARIANTS: Final = ("none", "upstream", "ours")
 _CALLS: Final = 100_000
 _OUTAGE: Final = 360_000
 _CHUNKS: Final = 8
@@ -65,11 +67,12 @@ def main() -> None:
         for size in sizes(variant, int(calls)):
             print(json.dumps(asdict(size)), flush=True)
         return
-    collector = multiprocessing.get_context("spawn").Process(target=provide, args=(port := free_port(),), daemon=True)
+    port, nobody = free_ports(2)
+    collector = multiprocessing.get_context("spawn").Process(target=provide, args=(port,), daemon=True)
     collector.start()
     try:
-        _show("with a Collector that takes everything", VARIANTS, arguments.calls, port)
-        _show("with no Collector", VARIANTS[1:], arguments.outage, free_port())
+        _show("with a Collector that takes everything", _VARIANTS, arguments.calls, port)
+        _show("with no Collector", _VARIANTS[1:], arguments.outage, nobody)
     finally:
         collector.terminate()
 

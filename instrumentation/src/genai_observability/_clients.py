@@ -72,8 +72,8 @@ OWN_SCOPE: Final = "genai_observability.clients"
 SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {OWN_SCOPE}
 """The instrumentation scopes of all wrappers."""
 
-Watch = Callable[[ModuleType, TracerProvider], Callable[[], None]]
-"""Has a module of this package watch its client, with this tracer provider; returns what ends that."""
+Watch = Callable[[ModuleType], Callable[[], None]]
+"""Has a module of this package watch its client; returns what ends that."""
 
 
 def wrap_clients(tracers: TracerProvider, watch: Watch) -> Callable[[], None]:
@@ -98,7 +98,7 @@ def _wrap(client: Client, tracers: TracerProvider, watch: Watch) -> Iterator[Cal
             "Calls of %s are not seen: its wrapper is missing. Install it with: %s.", client.library, client.missing
         )
         return
-    yield watch(importlib.import_module(client.watch), tracers)
+    yield watch(importlib.import_module(client.watch))
     instrumentor = getattr(importlib.import_module(wrapper.module), wrapper.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider

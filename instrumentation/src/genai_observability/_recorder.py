@@ -126,9 +126,9 @@ class Recorder:
         )
         self._unwrap = wrap_clients(
             self._tracers,
-            lambda module, tracers: module.watch(
+            lambda module: module.watch(
                 self._open_calls,
-                tracers,
+                self._tracers,
                 fetched=self._batches.fetched,
                 alone=self._providers.spans_are_unseen,
                 attribution_to_provider=options.attribution_to_provider,

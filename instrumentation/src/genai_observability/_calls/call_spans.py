@@ -151,17 +151,17 @@ class CallSpan(SDKSpan):
         self._end_time = None
         self._attributes: dict[str, Any] = _cleaned(attributes or {})
 
+    def set_attribute(self, key: str, value: Any) -> None:
+        """Set an attribute, or warn that the span has ended."""
+        self.set_attributes({key: value})
+
     def set_attributes(self, attributes: Mapping[str, Any]) -> None:
         """Likewise, for several."""
         with self._lock:
             if self._end_time is None:
-                self._attributes = {**self._attributes, **_cleaned(attributes)}
+                self._attributes.update(_cleaned(attributes))
                 return
         super().set_attributes(attributes)  # warns
-
-    def set_attribute(self, key: str, value: Any) -> None:
-        """Set an attribute, or warn that the span has ended."""
-        self.set_attributes({key: value})
 
     def _add_event(self, event: Any) -> None:
         self._events = self._events or self._new_events()  # type: ignore[no-untyped-call]
