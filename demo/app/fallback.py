@@ -10,7 +10,7 @@ import openai
 _REFUSALS: Final = 5
 """So many in a row open the circuit."""
 _REST_SECONDS: Final = 10.0
-"""For so long the first model is then left alone; after that, one call finds out whether it answers again."""
+"""For so long the first model is then left alone; the next call finds out whether it answers again."""
 
 _Answer = TypeVar("_Answer")
 
@@ -41,7 +41,7 @@ class Fallback:
             self._refused()
             return await self._ask_other(call, reason="rate_limited")
         if self._refusals:
-            self._refusals = 0
+            self._refusals, self._open_until = 0, 0.0  # a call that began before the circuit opened closes it, too
             genai_observability.circuit_breaker(self._model, state="closed")
         return answer
 
