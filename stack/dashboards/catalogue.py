@@ -7,6 +7,10 @@ from stack.dashboards import overview
 from stack.dashboards.sdk import Dashboard, JSONEncoder
 from stack.thresholds import Thresholds
 
+_PAGES = {
+    "overview": overview.dashboard,
+}
+
 
 def dashboards(thresholds: Thresholds | None = None) -> dict[str, dict[str, Any]]:
     """The JSON of every dashboard, by the name of its file.
@@ -15,7 +19,7 @@ def dashboards(thresholds: Thresholds | None = None) -> dict[str, dict[str, Any]
         ThresholdsError: no thresholds are given and the file of thresholds has a fault.
     """
     limits = thresholds or Thresholds.load()
-    return {"overview.json": _as_json(overview.dashboard(limits))}
+    return {f"{name}.json": _as_json(build(limits)) for name, build in _PAGES.items()}
 
 
 def _as_json(dashboard: Dashboard) -> dict[str, Any]:

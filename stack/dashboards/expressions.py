@@ -1,9 +1,24 @@
-"""Pieces of PromQL and LogQL in which every name comes from the catalogue and every variable of the page is obeyed."""
+"""Pieces of PromQL and LogQL in which every name comes from the catalogue and every variable of the page is obeyed.
+
+Windows that follow the page's time range are read from the series themselves up to a day, which is exact to the last
+call, and from their growth as `stack.rules.history` records it beyond, which is fast. `RECENT` decides.
+"""
 
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from genai_observability.signals import CALL_EVENT, EVENT_NAME, FEATURE, REQUEST_MODEL, TEAM, Attribute, Metric
+from genai_observability.signals import (
+    CALL_EVENT,
+    EVENT_NAME,
+    FEATURE,
+    PROVIDER,
+    REQUEST_MODEL,
+    TEAM,
+    Attribute,
+    Metric,
+)
+
+from stack.rules import history
 
 RATE: Final = "$__rate_interval"
 """The shortest window that surely holds enough samples, chosen by Grafana from the time range."""
@@ -12,8 +27,25 @@ RANGE: Final = "$__range"
 STEP: Final = "$__interval"
 """From one point of a graph to the next."""
 
-FILTERS: Final = {"feature": FEATURE, "team": TEAM, "model": REQUEST_MODEL}
-"""The variables of every page besides `service`, and what each narrows down. What a call lacks is matched by All."""
+ENVIRONMENT: Final = Attribute(
+    name="deployment.environment.name", type="string", bounded=True, meaning="Where the application runs"
+)
+FILTERS: Final = {"feature": FEATURE, "team": TEAM, "provider": PROVIDER, "model": REQUEST_MODEL}
+"""The variables of a page besides service and environment, and what each narrows down. All matches what lacks it."""
+
+VARIABLES: Final = ("environment", "service", *FILTERS)
+"""All that a reader can choose on a page, from left to right."""
+
+SERVICE: Final = 'job=~"$service", deployment_environment_name=~"$environment"'
+"""The conditions on the service, which every series of an application has."""
+
+RECENT: Final = "recent"
+"""A variable that nobody sees: it matches every service where the page shows a day or less, and else none."""
+MOST_RECENT_SECONDS: Final = 90_000
+"""A day, and the hour that is between two switches of the clock."""
+
+Part = Literal["", "bucket", "sum", "count"]
+_FOLLOW: Final = (RATE, RANGE, STEP)
 
 
 def where(attribute: Attribute, operator: Literal["=", "!=", "=~", "!~"], value: str) -> str:
@@ -21,30 +53,39 @@ def where(attribute: Attribute, operator: Literal["=", "!=", "=~", "!~"], value:
     return f'{attribute.label}{operator}"{value}"'
 
 
-def series(metric: Metric, *conditions: str, part: str = "") -> str:
-    """The selected series of a metric; ``part`` (bucket, sum or count) is for a histogram.
+def series(metric: Metric, *conditions: str, part: Part = "") -> str:
+    """The selected series of a metric; ``part`` is for a histogram.
 
     Raises:
-        ValueError: the metric lacks a label that the page selects by, or the part does not fit it.
+        ValueError: the part does not fit the metric.
     """
-    if bool(part) is not (metric.kind == "histogram"):
-        raise ValueError(f"{metric.name} is a {metric.kind}: {part!r} is no part of it")
-    if missing := [attribute.name for attribute in FILTERS.values() if attribute not in metric.labels]:
-        raise ValueError(f"{metric.name} has no label {missing[0]}")
-    name = f"{metric.prometheus}_{part}" if part else metric.prometheus
-    matchers = ", ".join(['job=~"$service"', *_page(), *conditions])
-    return f"{name}{{{matchers}}}"
+    return _selected(_name(metric, part), _filters(metric), conditions)
 
 
-def rate(selector: str, window: str = RATE) -> str:
+def rate(metric: Metric, *conditions: str, part: Part = "", window: str = RATE) -> str:
     """Growth a second. ``anchored`` sees the first event of a series, which plain ``rate`` misses."""
-    return f"rate({selector}[{window}] anchored)"
+    recent = f"rate({_recent(metric, conditions, part)}[{window}] anchored)"
+    # Where the page shows more than a day, a step is whole minutes, as the recorded windows are.
+    past = f"sum_over_time({_past(metric, conditions, part)}[{STEP}]) / ($__interval_ms / 1000)"
+    return f"({recent} or {past})"
 
 
-def increase(selector: str, window: str = RANGE, *, ago: str = "") -> str:
-    """Exact growth within a window, as counts and money need it; ``ago`` looks at an earlier window."""
+def increase(metric: Metric, *conditions: str, part: Part = "", window: str = RANGE, ago: str = "") -> str:
+    """Exact growth within a window, as counts and money need it; ``ago`` looks at an earlier window.
+
+    A window of its own, such as 1d, is for a day or less; for more there is ``recorded``.
+    """
     offset = f" offset {ago}" if ago else ""
-    return f"increase({selector}[{window}] anchored{offset})"
+    if window not in _FOLLOW:
+        return f"increase({series(metric, *conditions, part=part)}[{window}] anchored{offset})"
+    recent = f"increase({_recent(metric, conditions, part)}[{window}] anchored{offset})"
+    return f"({recent} or sum_over_time({_past(metric, conditions, part)}[{window}]{offset}))"
+
+
+def recorded(metric: Metric, *conditions: str, part: Part = "", window: str, ago: str = "") -> str:
+    """Growth within a window of many days, to the minute; what grew in the last two minutes is not in it yet."""
+    offset = f" offset {ago}" if ago else ""
+    return f"sum_over_time({_recorded(metric, conditions, part)}[{window}]{offset})"
 
 
 def total(expr: str, *by: Attribute) -> str:
@@ -65,16 +106,22 @@ def share(part: str, whole: str) -> str:
     return f"(sum({part}) or vector(0)) / (sum({whole}) > 0)"
 
 
-def quantile(level: float, metric: Metric, *conditions: str, by: tuple[Attribute, ...] = ()) -> str:
-    """A quantile of a histogram, to within a bucket; the comparison drops the NaN of a time without traffic."""
+def quantile(level: float, metric: Metric, *conditions: str, by: tuple[Attribute, ...] = (), window: str = RATE) -> str:
+    """A quantile of a histogram, to within a bucket; the comparison drops the NaN of a time without traffic.
+
+    ``window`` is for the growth of the buckets: ``RATE`` for a graph, ``RANGE`` for one value of the whole time.
+    """
     grouping = ", ".join(["le", *(attribute.label for attribute in by)])
-    buckets = rate(series(metric, *conditions, part="bucket"))
-    return f"histogram_quantile({level}, sum by ({grouping}) ({buckets})) > 0"
+    grown = rate if window == RATE else increase
+    buckets = grown(metric, *conditions, part="bucket", window=window)
+    return f"histogram_quantile({level}, sum by ({grouping}) ({buckets})) >= 0"
 
 
-def request_log(*conditions: str) -> str:
-    """The selected records of the request log."""
-    return " | ".join(['{service_name=~"$service"}', where(EVENT_NAME, "=", CALL_EVENT), *_page(), *conditions])
+def request_log(*conditions: str, event: str = CALL_EVENT) -> str:
+    """The selected records of a log, by default of the request log."""
+    filters = (where(attribute, "=~", f"${variable}") for variable, attribute in FILTERS.items())
+    chosen = '{service_name=~"$service", deployment_environment_name=~"$environment"}'
+    return " | ".join([chosen, where(EVENT_NAME, "=", event), *filters, *conditions])
 
 
 def call_rows(records: str, *fields: str) -> str:
@@ -83,5 +130,34 @@ def call_rows(records: str, *fields: str) -> str:
     return f"{records} | {moment} | keep {', '.join(fields)}"
 
 
-def _page() -> Iterator[str]:
-    return (where(attribute, "=~", f"${variable}") for variable, attribute in FILTERS.items())
+def _recent(metric: Metric, conditions: tuple[str, ...], part: Part) -> str:
+    return series(metric, *conditions, f'job=~"${RECENT}"', part=part)
+
+
+def _past(metric: Metric, conditions: tuple[str, ...], part: Part) -> str:
+    return _recorded(metric, (*conditions, f'job!~"${RECENT}"'), part)
+
+
+def _recorded(metric: Metric, conditions: tuple[str, ...], part: Part) -> str:
+    dropped = set(metric.labels) - set(history.labels_of(metric, part))
+    for label in dropped:
+        if any(condition.startswith(label.label) for condition in conditions):
+            raise ValueError(f"{metric.name} is recorded without {label.name}")
+    return _selected(history.name(metric, part), _filters(metric), conditions)
+
+
+def _selected(name: str, filters: Iterator[str], conditions: tuple[str, ...]) -> str:
+    return f"{name}{{{', '.join([SERVICE, *filters, *conditions])}}}"
+
+
+def _name(metric: Metric, part: Part) -> str:
+    if bool(part) is not (metric.kind == "histogram"):
+        raise ValueError(f"{metric.name} is a {metric.kind}: {part!r} is no part of it")
+    return f"{metric.prometheus}_{part}" if part else metric.prometheus
+
+
+def _filters(metric: Metric) -> Iterator[str]:
+    """Those of the page's choices that the metric knows."""
+    return (
+        where(attribute, "=~", f"${variable}") for variable, attribute in FILTERS.items() if attribute in metric.labels
+    )

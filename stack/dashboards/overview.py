@@ -1,6 +1,5 @@
 """The overview: is it all right now, what is wrong, what does it cost, which calls were it."""
 
-from collections.abc import Sequence
 from typing import Final
 
 from genai_observability.signals import (
@@ -11,40 +10,47 @@ from genai_observability.signals import (
     CALL_TOKENS,
     CALL_TOKENS_DETAIL,
     CALLS_UNPRICED,
-    COST,
-    DURATION,
-    ERROR_MESSAGE,
     ERROR_TYPE,
     EVALUATION_NAME,
     EVALUATIONS,
     FEATURE,
-    INPUT_TOKENS,
     OPERATION,
     OUTCOME,
-    OUTPUT_TOKENS,
     REQUEST_MODEL,
     TEAM,
     TOKEN_TYPE,
     UNPRICED,
     USER_HASH,
-    Attribute,
 )
 
+from stack.dashboards.calls import (
+    FAILED,
+    FIRING,
+    NO_CALLS,
+    OUTCOME_COLOURS,
+    RATE_LIMITED,
+    SUCCEEDED,
+    UNSUCCESSFUL,
+    dearest_calls,
+    failed_calls,
+    legend,
+    share_by,
+    share_of,
+    slowest_calls,
+)
 from stack.dashboards.expressions import (
     RANGE,
     RATE,
     STEP,
-    call_rows,
     increase,
     quantile,
     rate,
     request_log,
-    series,
-    share,
     top,
     total,
     where,
 )
+from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
 from stack.dashboards.style import (
     BLUE,
@@ -52,7 +58,6 @@ from stack.dashboards.style import (
     COUNT,
     DOLLARS,
     GREEN,
-    GREY,
     ORANGE,
     PURPLE,
     RED,
@@ -62,61 +67,17 @@ from stack.dashboards.style import (
     TOKENS_PER_SECOND,
     Column,
     Limits,
-    Lines,
     Logs,
     Metrics,
-    Row,
     course,
     figure,
-    page,
     parts,
     ranking,
     rows,
 )
 from stack.thresholds import Thresholds
 
-_FINISHED: Final = where(OUTCOME, "!=", "cancelled")
-_FAILED: Final = where(OUTCOME, "=~", "error|timeout")
-_RATE_LIMITED: Final = where(OUTCOME, "=", "rate_limited")
-_SUCCEEDED: Final = where(OUTCOME, "=", "success")
-_UNSUCCESSFUL: Final = where(OUTCOME, "=~", "error|timeout|rate_limited")
-
-_OUTCOME_COLOURS: Final = {
-    "success": GREEN,
-    "error": RED,
-    "timeout": ORANGE,
-    "rate_limited": PURPLE,
-    "cancelled": GREY,
-}
-
-_FIRING: Final = 'ALERTS{alertstate="firing",alertname!="GenAIWatchdog"}'
-"""Prometheus' own series of its alerts, without the dead man's switch, which always fires."""
-
-_NO_CALLS: Final = "No calls in this time range"
-
 _QUALITY: Final = Limits(warning=0.7, critical=0.5, low_is_bad=True)
-
-_TIME: Final = Column("time", "Time (UTC)")
-_WHO: Final = (_TIME, Column(FEATURE.label, "Feature"), Column(REQUEST_MODEL.label, "Model"))
-_TRACE: Final = Column("trace_id", "Trace", links_to_trace=True)
-_OUTCOME: Final = Column(OUTCOME.label, "Outcome")
-
-_FAILED_CALLS: Final = (
-    *_WHO,
-    Column(TEAM.label, "Team"),
-    _OUTCOME,
-    Column(ERROR_TYPE.label, "Error"),
-    Column(ERROR_MESSAGE.label, "Message"),
-    _TRACE,
-)
-_SLOWEST_CALLS: Final = (Column(DURATION.label, "Duration", SECONDS), *_WHO, _OUTCOME, _TRACE)
-_DEAREST_CALLS: Final = (
-    Column(COST.label, "Cost", DOLLARS),
-    *_WHO,
-    Column(INPUT_TOKENS.label, "Tokens in", COUNT),
-    Column(OUTPUT_TOKENS.label, "Tokens out", COUNT),
-    _TRACE,
-)
 
 
 def dashboard(thresholds: Thresholds) -> Dashboard:
@@ -133,7 +94,7 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
             Row("What is wrong?", _trouble(thresholds)),
             Row("Who and what costs?", _cost()),
             Row("How good are the answers?", _quality()),
-            Row("Which calls?", _calls()),
+            Row("Which calls?", [slowest_calls(), dearest_calls()]),
         ],
     )
 
@@ -149,30 +110,30 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             description="Model calls a second, every outcome included. A sudden drop to nothing is as bad as errors: "
             "the application may not reach its provider, or its users not the application.",
             unit=CALLS_PER_SECOND,
-            empty=_NO_CALLS,
+            empty=NO_CALLS,
         ),
         figure(
-            Metrics(_share_of(_FAILED)),
+            Metrics(share_of(FAILED)),
             title="Failed",
             description="Share of calls that ended in an error or a timeout, of those that were not cancelled. "
             "Orange and red from the thresholds of the alerts on. Next: Failures by type, then Failed calls below.",
             unit=SHARE,
-            empty=_NO_CALLS,
+            empty=NO_CALLS,
             limits=failures,
             decimals=1,
         ),
         figure(
-            Metrics(_share_of(_RATE_LIMITED)),
+            Metrics(share_of(RATE_LIMITED)),
             title="Rate limited",
             description="Share of calls that the provider refused because of its rate limit. "
             "Next: spread the load, ask for a higher limit, or move a feature to another model.",
             unit=SHARE,
-            empty=_NO_CALLS,
+            empty=NO_CALLS,
             limits=refusals,
             decimals=1,
         ),
         figure(
-            Metrics(f"max({quantile(0.95, CALL_DURATION, _SUCCEEDED, by=(OPERATION,))})"),
+            Metrics(f"max({quantile(0.95, CALL_DURATION, SUCCEEDED, by=(OPERATION,))})"),
             title="Latency p95",
             description="95 % of the successful calls are answered within this time, for the slowest kind of "
             "operation, so that quick embeddings do not hide slow chats.",
@@ -190,8 +151,8 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             decimals=2,
         ),
         figure(
-            Metrics(f"{total(increase(series(CALL_COST), '1d'))} or vector(0)", "last 24 h", instant=True),
-            Metrics(f"{total(increase(series(CALL_COST), '1d', ago='1d'))} or vector(0)", "day before", instant=True),
+            Metrics(f"{total(increase(CALL_COST, window='1d'))} or vector(0)", "last 24 h", instant=True),
+            Metrics(f"{total(increase(CALL_COST, window='1d', ago='1d'))} or vector(0)", "day before", instant=True),
             title="Cost today",
             description="Money spent on priced calls in the last 24 hours, and in the 24 hours before them, whatever "
             "the time range of the page. Calls without a known price are missing: see Calls without a price.",
@@ -207,7 +168,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             empty="No calls with a user",
         ),
         figure(
-            Metrics(f"count({_FIRING}) or vector(0)", instant=True),
+            Metrics(f"count({FIRING}) or vector(0)", instant=True),
             title="Firing alerts",
             description="Alerts that are firing now, on the applications and on the stack itself. "
             "Next: the table of alerts below.",
@@ -219,21 +180,20 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 
 def _traffic(thresholds: Thresholds) -> list[Builder[Panel]]:
-    successful = series(CALL_DURATION, _SUCCEEDED, part="bucket")
     return [
         course(
-            Metrics(total(rate(series(CALL_DURATION, part="count")), OUTCOME), _legend(OUTCOME)),
+            Metrics(total(rate(CALL_DURATION, part="count"), OUTCOME), legend(OUTCOME)),
             title="Calls by outcome",
             description="Model calls a second. Everything that is not green did not give the user an answer; grey "
             "was cancelled by the application or the user.",
             unit=CALLS_PER_SECOND,
-            empty=_NO_CALLS,
+            empty=NO_CALLS,
             stacked=True,
-            colours=_OUTCOME_COLOURS,
+            colours=OUTCOME_COLOURS,
         ),
         course(
             *(
-                Metrics(f"histogram_quantile({level}, sum by (le) ({rate(successful)})) > 0", name, exemplars=True)
+                Metrics(quantile(level, CALL_DURATION, SUCCEEDED), name, exemplars=True)
                 for level, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
             ),
             title="Latency",
@@ -258,8 +218,8 @@ def _traffic(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 
 def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
-    failed = increase(series(CALL_DURATION, _UNSUCCESSFUL, part="count"))
-    by_feature = _share_by(FEATURE, _UNSUCCESSFUL)
+    failed = increase(CALL_DURATION, UNSUCCESSFUL, part="count")
+    by_feature = share_by(FEATURE, UNSUCCESSFUL)
     return [
         rows(
             Metrics(_alerts()),
@@ -278,9 +238,7 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
             height=8,
         ),
         ranking(
-            Metrics(
-                top(total(failed, OUTCOME, ERROR_TYPE)), f"{_legend(OUTCOME)} · {_legend(ERROR_TYPE)}", instant=True
-            ),
+            Metrics(top(total(failed, OUTCOME, ERROR_TYPE)), legend(OUTCOME, ERROR_TYPE), instant=True),
             title="Failures by type",
             description="Number of calls without an answer, by outcome and class of the error. One type at one model "
             "points at the provider; one feature alone at the application.",
@@ -289,31 +247,22 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
             colour=RED,
         ),
         course(
-            Metrics(by_feature, _legend(FEATURE)),
+            Metrics(by_feature, legend(FEATURE)),
             title="Failed and refused, by feature",
             description="Share of each feature's calls that ended in an error, a timeout or a refusal. All features "
             "together: provider or network. One alone: its last change.",
             unit=SHARE,
-            empty=_NO_CALLS,
+            empty=NO_CALLS,
             limits=Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above),
         ),
-        rows(
-            _lines(request_log(_UNSUCCESSFUL), _FAILED_CALLS, newest=10),
-            title="Failed calls",
-            description="The latest calls without an answer, from the request log; the trace id opens the trace.",
-            empty="Nothing failed in this time range",
-            columns=_FAILED_CALLS,
-            sort_by=_TIME.title,
-            width=24,
-        ),
+        failed_calls(),
     ]
 
 
 def _cost() -> list[Builder[Panel]]:
-    tokens = series(CALL_TOKENS, part="sum")
     return [
         course(
-            Metrics(total(increase(series(CALL_COST), STEP), REQUEST_MODEL), _legend(REQUEST_MODEL)),
+            Metrics(total(increase(CALL_COST, window=STEP), REQUEST_MODEL), legend(REQUEST_MODEL)),
             title="Cost by model, over time",
             description="Money spent in the time that each bar stands for. The sum of all bars is the cost of the "
             "time range.",
@@ -324,7 +273,7 @@ def _cost() -> list[Builder[Panel]]:
             bars=True,
         ),
         course(
-            Metrics(total(rate(tokens), TOKEN_TYPE), _legend(TOKEN_TYPE)),
+            Metrics(total(rate(CALL_TOKENS, part="sum"), TOKEN_TYPE), legend(TOKEN_TYPE)),
             title="Tokens, in and out",
             description="Tokens a second. Input grows with prompts and retrieved documents, output with answers; a "
             "token of output usually costs several times one of input.",
@@ -336,7 +285,7 @@ def _cost() -> list[Builder[Panel]]:
         ),
         *(
             ranking(
-                Metrics(top(total(increase(series(CALL_COST)), attribute)), _legend(attribute), instant=True),
+                Metrics(top(total(increase(CALL_COST), attribute)), legend(attribute), instant=True),
                 title=f"Cost by {name}",
                 description=f"Money spent on priced calls in the time range, by {name}. {advice}",
                 unit=DOLLARS,
@@ -350,15 +299,15 @@ def _cost() -> list[Builder[Panel]]:
         ),
         parts(
             Metrics(
-                top(total(increase(series(CALL_DURATION, part="count")), REQUEST_MODEL)),
-                _legend(REQUEST_MODEL),
+                top(total(increase(CALL_DURATION, part="count"), REQUEST_MODEL)),
+                legend(REQUEST_MODEL),
                 instant=True,
             ),
             title="Calls by model",
             description="Which models the calls of the time range went to. A shift nobody planned changes cost, speed "
             "and quality at once.",
             unit=COUNT,
-            empty=_NO_CALLS,
+            empty=NO_CALLS,
         ),
         figure(
             Metrics(_tokens("input"), "input", instant=True),
@@ -375,8 +324,8 @@ def _cost() -> list[Builder[Panel]]:
         ),
         ranking(
             Metrics(
-                top(total(increase(series(CALLS_UNPRICED)), REQUEST_MODEL, UNPRICED)),
-                f"{_legend(REQUEST_MODEL)} · {_legend(UNPRICED)}",
+                top(total(increase(CALLS_UNPRICED), REQUEST_MODEL, UNPRICED)),
+                legend(REQUEST_MODEL, UNPRICED),
                 instant=True,
             ),
             title="Calls without a price",
@@ -391,12 +340,12 @@ def _cost() -> list[Builder[Panel]]:
 
 def _quality() -> list[Builder[Panel]]:
     def mean(window: str) -> str:
-        scores = (increase(series(EVALUATIONS, part=part), window) for part in ("sum", "count"))
+        scores = (increase(EVALUATIONS, part=part, window=window) for part in ("sum", "count"))
         return " / ".join(f"sum by ({EVALUATION_NAME.label}) ({score})" for score in scores)
 
     return [
         ranking(
-            Metrics(mean(RANGE), _legend(EVALUATION_NAME), instant=True),
+            Metrics(mean(RANGE), legend(EVALUATION_NAME), instant=True),
             title="Scores",
             description="Mean of every score and of the users' feedback in the time range, from 0 (bad) to 1 (good). "
             "Below 0.7 look at examples, below 0.5 act.",
@@ -406,14 +355,14 @@ def _quality() -> list[Builder[Panel]]:
             largest=1,
         ),
         course(
-            Metrics(mean(RATE) + " >= 0", _legend(EVALUATION_NAME)),
+            Metrics(mean(RATE) + " >= 0", legend(EVALUATION_NAME)),
             title="Scores over time",
             description="Mean score at each time. A step right after a new prompt or model version was caused by it.",
             unit=SCORE,
             empty="No scores in this time range",
         ),
         course(
-            Metrics(quantile(0.5, CALL_OUTPUT_RATE, by=(REQUEST_MODEL,)), _legend(REQUEST_MODEL)),
+            Metrics(quantile(0.5, CALL_OUTPUT_RATE, by=(REQUEST_MODEL,)), legend(REQUEST_MODEL)),
             title="Output speed",
             description="Output tokens a second of the median call, by model. People read about 5 to 10 a second.",
             unit=TOKENS_PER_SECOND,
@@ -422,47 +371,8 @@ def _quality() -> list[Builder[Panel]]:
     ]
 
 
-def _calls() -> list[Builder[Panel]]:
-    # Loki gives the newest lines, in no other order, and a metric query with a series a call takes gigabytes.
-    latest = 1000
-    return [
-        rows(
-            _lines(request_log(), _SLOWEST_CALLS, newest=latest),
-            title="Slowest calls",
-            description="The slowest of the latest 1,000 calls of the time range, from the request log; the trace "
-            "shows where the time went.",
-            empty=_NO_CALLS,
-            columns=_SLOWEST_CALLS,
-            sort_by="Duration",
-        ),
-        rows(
-            _lines(request_log(where(COST, "!=", "")), _DEAREST_CALLS, newest=latest),
-            title="Dearest calls",
-            description="The dearest of the latest 1,000 priced calls of the time range, from the request log: "
-            "usually long prompts, or long answers of a large model.",
-            empty="No priced calls in this time range",
-            columns=_DEAREST_CALLS,
-            sort_by="Cost",
-        ),
-    ]
-
-
 def _calls_per_second() -> str:
-    return total(rate(series(CALL_DURATION, part="count")))
-
-
-def _share_of(condition: str) -> str:
-    return share(
-        rate(series(CALL_DURATION, condition, part="count")),
-        rate(series(CALL_DURATION, _FINISHED, part="count")),
-    )
-
-
-def _share_by(attribute: Attribute, condition: str) -> str:
-    """0 for the groups in which nothing failed, so that their lines are there."""
-    part = total(rate(series(CALL_DURATION, condition, part="count")), attribute)
-    whole = total(rate(series(CALL_DURATION, _FINISHED, part="count")), attribute)
-    return f"({part} or 0 * {whole}) / ({whole} > 0)"
+    return total(rate(CALL_DURATION, part="count"))
 
 
 def _users() -> str:
@@ -473,20 +383,12 @@ def _users() -> str:
 def _alerts() -> str:
     """1 for what fires, 0 for what fired within the time range. ALERTS are Prometheus' and, by the inbox, Loki's."""
     by = "by (alertname, severity, service)"
-    return f"max {by} ({_FIRING}) or 0 * max {by} (max_over_time({_FIRING}[{RANGE}]))"
-
-
-def _lines(records: str, columns: Sequence[Column], *, newest: int) -> Lines:
-    return Lines(call_rows(records, *(column.field for column in columns)), newest)
+    return f"max {by} ({FIRING}) or 0 * max {by} (max_over_time({FIRING}[{RANGE}]))"
 
 
 def _tokens(kind: str) -> str:
-    return total(increase(series(CALL_TOKENS, where(TOKEN_TYPE, "=", kind), part="sum")))
+    return total(increase(CALL_TOKENS, where(TOKEN_TYPE, "=", kind), part="sum"))
 
 
 def _detail(kind: str) -> str:
-    return f"{total(increase(series(CALL_TOKENS_DETAIL, where(TOKEN_TYPE, '=', kind))))} or vector(0)"
-
-
-def _legend(attribute: Attribute) -> str:
-    return f"{{{{{attribute.label}}}}}"
+    return f"{total(increase(CALL_TOKENS_DETAIL, where(TOKEN_TYPE, '=', kind)))} or vector(0)"

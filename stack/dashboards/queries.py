@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Literal
 
+from stack.dashboards.expressions import MOST_RECENT_SECONDS, RECENT
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -36,6 +38,8 @@ class PanelQuery:
     legend: str
     step: timedelta
     newest: int | None
+    length: timedelta
+    """The time range of the panel: its own, or that of the page."""
 
 
 def queries(dashboard: dict[str, Any], window: Window) -> list[PanelQuery]:
@@ -50,8 +54,10 @@ def panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def panel_queries(dashboard: dict[str, Any], panel: dict[str, Any], window: Window) -> list[PanelQuery]:
     """The queries of one panel."""
-    step = max(window.step, _duration(panel.get("interval")))
-    replacements = _replacements(dashboard, window, step)
+    length = _duration(panel.get("timeFrom")) or window.length
+    most = panel.get("maxDataPoints") or _MOST_POINTS
+    step = max(window.step, _duration(panel.get("interval")), _rounded(length / most))
+    replacements = _replacements(dashboard, window, length, step)
     return [
         PanelQuery(
             panel=panel["title"],
@@ -63,6 +69,7 @@ def panel_queries(dashboard: dict[str, Any], panel: dict[str, Any], window: Wind
             legend=target.get("legendFormat", ""),
             step=step,
             newest=target.get("maxLines"),
+            length=length,
         )
         for target in panel["targets"]
     ]
@@ -72,13 +79,19 @@ def panel_queries(dashboard: dict[str, Any], panel: dict[str, Any], window: Wind
 _SAMPLES_EVERY = timedelta(seconds=15)
 
 
-def _replacements(dashboard: dict[str, Any], window: Window, step: timedelta) -> dict[str, str]:
-    all_values = {item["name"]: item["allValue"] for item in dashboard["templating"]["list"]}
+_MOST_POINTS = 1000
+"""Of a panel that does not say itself: about what Grafana shows on a large screen."""
+
+
+def _replacements(dashboard: dict[str, Any], window: Window, length: timedelta, step: timedelta) -> dict[str, str]:
+    all_values = {item["name"]: item.get("allValue", "") for item in dashboard["templating"]["list"]}
     return {
         **all_values,
+        RECENT: ".+" if window.length.total_seconds() <= MOST_RECENT_SECONDS else "-",
         **window.variables,
-        "__range": _seconds(window.length),
+        "__range": _seconds(length),
         "__interval": _seconds(step),
+        "__interval_ms": str(round(step.total_seconds() * 1000)),
         # Grafana's own definition: https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables/
         "__rate_interval": _seconds(max(step + _SAMPLES_EVERY, 4 * _SAMPLES_EVERY)),
     }
@@ -89,12 +102,23 @@ def _filled(expr: str, replacements: dict[str, str]) -> str:
     return re.sub(r"\$(\w+)", lambda match: replacements[match[1]], expr)
 
 
+def _rounded(step: timedelta) -> timedelta:
+    """To one of the steps that Grafana chooses; the longer ones are all whole minutes."""
+    return next((each for each in _STEPS if each >= step), timedelta(days=1))
+
+
+_STEPS = tuple(
+    timedelta(seconds=each)
+    for each in (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600, 43200)
+)
+
+
 def _seconds(time: timedelta) -> str:
     return f"{max(1, round(time.total_seconds()))}s"
 
 
 def _duration(text: str | None) -> timedelta:
-    """The panel's shortest step, which the house style writes in whole minutes or seconds."""
+    """A time as the house style writes it, in one unit."""
     if not text:
         return timedelta()
-    return timedelta(seconds=int(text[:-1]) * {"s": 1, "m": 60}[text[-1]])
+    return timedelta(seconds=int(text[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[text[-1]])

@@ -8,13 +8,24 @@ import warnings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    from grafana_foundation_sdk.builders import bargauge, common, dashboard, loki, piechart, prometheus, stat, table
+    from grafana_foundation_sdk.builders import (
+        bargauge,
+        common,
+        dashboard,
+        heatmap,
+        loki,
+        piechart,
+        prometheus,
+        stat,
+        table,
+    )
     from grafana_foundation_sdk.builders import timeseries as timeseries_panel
     from grafana_foundation_sdk.cog.builder import Builder
     from grafana_foundation_sdk.cog.encoder import JSONEncoder
     from grafana_foundation_sdk.cog.variants import Dataquery
     from grafana_foundation_sdk.models import common as values
     from grafana_foundation_sdk.models import dashboard as model
+    from grafana_foundation_sdk.models import heatmap as heatmap_values
     from grafana_foundation_sdk.models import piechart as pie_values
     from grafana_foundation_sdk.models import prometheus as prometheus_values
     from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
@@ -28,6 +39,8 @@ __all__ = [
     "bargauge",
     "common",
     "dashboard",
+    "heatmap",
+    "heatmap_values",
     "loki",
     "model",
     "pie_values",

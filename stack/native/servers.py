@@ -64,7 +64,13 @@ def servers(settings: Settings) -> list[Server]:
             url=settings.prometheus_url,
             health_url=f"{settings.prometheus_url}/-/ready",
             configuration="prometheus.yml",
-            check=(f"{binary}/promtool", "check", "config", f"{configuration}/prometheus/prometheus.yml"),
+            check=(
+                f"{binary}/promtool",
+                "--enable-feature=promql-extended-range-selectors",
+                "check",
+                "config",
+                f"{configuration}/prometheus/prometheus.yml",
+            ),
         ),
         Server(
             name="loki",

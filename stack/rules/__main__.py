@@ -17,6 +17,7 @@ from stack.rules import (
     drift,
     errors,
     escalation,
+    history,
     latency,
     quality,
     requests,
@@ -48,6 +49,7 @@ _SUBJECTS = {
     "changes": changes.groups,
     "quality": quality.groups,
     "escalation": escalation.groups,
+    "history": history.groups,
 }
 _LOKI_SUBJECTS = {"requests": requests.groups}
 """What needs single calls or users, which are no labels of metrics, is asked of the request log by Loki's ruler."""

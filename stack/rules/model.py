@@ -68,18 +68,21 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Rules that are evaluated one after the other, every ``interval``."""
+    """Rules that are evaluated one after the other, every ``interval``, for the moment ``behind`` the present."""
 
     name: str
     interval: Duration
     rules: tuple[Recording | Alert, ...]
+    behind: Duration = _NONE
 
 
 def rules_file(groups: tuple[Group, ...], thresholds: Thresholds) -> str:
     """The text of a rules file, the same for the same input."""
     lines = [GENERATED, "groups:"]
     for group in groups:
-        lines += [f"  - name: {group.name}", f"    interval: {group.interval}", "    rules:"]
+        lines += [f"  - name: {group.name}", f"    interval: {group.interval}"]
+        lines += [f"    query_offset: {group.behind}"] if group.behind != _NONE else []
+        lines.append("    rules:")
         for rule in group.rules:
             if isinstance(rule, Alert):
                 lines.append(f"      # {rule.why}")

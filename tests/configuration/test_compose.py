@@ -373,7 +373,13 @@ def test_the_mounted_files_are_accepted_by_the_native_server_of_that_version(
     etc = {name: _mounted(services, name, tmp_path / name) / "etc" for name in SERVERS - {"inbox"}}
     loki = services["loki"]
     checks = [
-        _check(binaries / "promtool", "check", "config", etc["prometheus"] / "prometheus/prometheus.yml"),
+        _check(
+            binaries / "promtool",
+            "--enable-feature=promql-extended-range-selectors",
+            "check",
+            "config",
+            etc["prometheus"] / "prometheus/prometheus.yml",
+        ),
         _check(binaries / "amtool", "check-config", etc["alertmanager"] / "alertmanager/alertmanager.yml"),
         _check(binaries / "otelcol", "validate", f"--config={etc['collector']}/otelcol/config.yaml"),
         _check(

@@ -352,11 +352,11 @@ def is_silenced(settings: Settings, labels: dict[str, str]) -> bool:
 def test_a_dear_hour_in_one_environment_silences_the_alert_on_the_budget_of_all(
     hour: str, day: str, silenced: bool, running_alertmanager: Settings
 ) -> None:
-    service = {"service": f"budget-{hour}-{day}"}
-    budget = {"alertname": "GenAIDailyCostHigh", "limit": "budget"} | service
-    post(running_alertmanager, hour, **TOO_DEAR, **service, deployment_environment_name="live")
-    post(running_alertmanager, day, **budget)
-    assert is_silenced(running_alertmanager, budget | {"severity": day}) is silenced
+    service, budget = f"budget-{hour}-{day}", {"alertname": "GenAIDailyCostHigh", "limit": "budget"}
+    dear = TOO_DEAR["alertname"]
+    post(running_alertmanager, hour, alertname=dear, service=service, deployment_environment_name="live")
+    post(running_alertmanager, day, alertname=budget["alertname"], limit=budget["limit"], service=service)
+    assert is_silenced(running_alertmanager, budget | {"service": service, "severity": day}) is silenced
 
 
 @pytest.fixture(scope="module")

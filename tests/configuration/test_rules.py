@@ -42,6 +42,7 @@ SERVER_LABELS = {
 RULE_LABELS = {"severity", "service", "server", "team", "slo", "escalation", "of", "measure", "ago"}
 RULE_LABELS |= {latency.TRAFFIC, latency.MEASURE, errors.CALLS}
 PROMQL_WORDS = {
+    "anchored",
     "abs", "absent", "and", "avg", "avg_over_time", "bool", "by", "clamp_min", "count", "count_over_time",
     "day_of_month", "days_in_month", "end", "group_left", "histogram_fraction", "histogram_quantile", "ignoring",
     "increase", "label_replace", "last_over_time", "max", "max_over_time", "min_over_time", "offset", "on", "or",
@@ -74,7 +75,7 @@ promtool_alerts = pytest.mark.parametrize(
 
 
 def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [SETTINGS.binaries / "promtool", *arguments]
+    command = [SETTINGS.binaries / "promtool", "--enable-feature=promql-extended-range-selectors", *arguments]
     environment = os.environ | {"GOGC": "400"}  # more memory, less time
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
@@ -223,7 +224,7 @@ def test_every_outcome_that_a_rule_asks_for_exists() -> None:
 
 def test_recorded_names_read_level_metric_operation() -> None:
     level = r"(job(_[a-z]+)?|provider(_[a-z]+)?|slo)"
-    assert all(re.fullmatch(level + r":genai_[a-z_]+:[a-z0-9_]+", name) for name in RECORDED)
+    assert all(re.fullmatch(rf"{level}:genai_[a-z_]+:[a-z0-9_]+|history:[a-z_]+:increase1m", name) for name in RECORDED)
 
 
 def test_a_label_that_a_metric_lacks_is_refused() -> None:

@@ -87,13 +87,17 @@ def test_queries_name_metrics_and_labels_of_the_catalogue_only(page: Panel) -> N
 
 
 @each_page
-def test_every_query_obeys_the_choices_of_the_page(page: Panel) -> None:
-    chosen = {"service": "shop", "feature": "search", "team": "growth", "model": "small"}
+def test_every_query_obeys_the_choices_of_the_page_or_its_panel_says_which_not(page: Panel) -> None:
+    names = [item["name"] for item in page["templating"]["list"] if not item.get("hide")]
+    chosen = {name: f"chosen-{name}" for name in names}
+    descriptions = {panel["id"]: panel["description"] for panel in panels(page)}
     for query in queries(page, Window(timedelta(hours=1), variables=chosen)):
-        if "ALERTS" not in query.expr:
-            selectors = re.findall(r"{[^}]*}(?: \| [^\[]*)?", query.expr)
-            assert selectors
-            assert all(f'=~"{value}"' in selector for selector in selectors for value in chosen.values()), query.panel
+        selectors = re.findall(r"{[^}]*}(?: \| [^\[]*)?", query.expr)
+        assert selectors
+        _, _, exceptions = descriptions[query.panel_id].partition(" Shows all, whatever is chosen as ")
+        for name, value in chosen.items():
+            obeyed = all(f'=~"{value}' in selector for selector in selectors)
+            assert obeyed or re.search(rf"\b{name}\b", exceptions), (query.panel, name)
 
 
 @each_page
@@ -112,8 +116,8 @@ def test_every_query_is_accepted_by_its_store(page: Panel, stores: Settings) -> 
 
 def test_all_matches_what_lacks_the_label_but_no_log_stream_without_a_service() -> None:
     page = _PAGES["overview.json"]
-    choices = {item["name"]: item["allValue"] for item in page["templating"]["list"]}
-    assert choices == {"service": ".+", "feature": ".*", "team": ".*", "model": ".*"}
+    choices = {item["name"]: item["allValue"] for item in page["templating"]["list"] if not item.get("hide")}
+    assert choices == {name: ".+" if name == "service" else ".*" for name in expressions.VARIABLES}
 
 
 def test_a_variable_that_the_page_lacks_is_an_error() -> None:
@@ -133,9 +137,23 @@ def test_windows_are_filled_in_as_grafana_does() -> None:
     assert not query.instant
 
 
-def test_a_metric_without_a_label_of_the_page_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"genai_observability.dropped has no label app.feature"):
-        expressions.series(signals.DROPPED)
+def test_a_choice_that_a_metric_does_not_know_is_left_out() -> None:
+    assert "$provider" in expressions.series(signals.CALL_COST)
+    assert "$provider" not in expressions.series(signals.CACHE_REQUESTS)
+
+
+def test_a_quantile_by_what_is_not_recorded_is_refused() -> None:
+    tenant = expressions.where(signals.TENANT, "=", "shop-ch")
+    with pytest.raises(ValueError, match=r"duration is recorded without app.tenant"):
+        expressions.quantile(0.5, signals.CALL_DURATION, tenant)
+
+
+def test_more_than_a_day_is_read_from_the_recorded_growth_and_a_day_from_the_calls_themselves() -> None:
+    for length, raw, recorded in ((timedelta(days=1), ".+", ".+"), (timedelta(days=2), "-", "-")):
+        for query in queries(_PAGES["overview.json"], Window(length)):
+            if query.panel == "Cost by team":
+                assert f'job=~"{raw}"' in query.expr
+                assert f'job!~"{recorded}"' in query.expr
 
 
 def test_a_histogram_is_asked_for_by_one_of_its_parts() -> None:
