@@ -190,7 +190,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
                 Column("Value", "State", colours={"1": ("firing", RED), "0": ("resolved", GREEN)}),
                 Column("alertname", "Alert"),
                 Column("severity", "Severity"),
-                Column("job", "Service"),
+                Column("service", "Service"),
             ],
             sort_by="State",
             width=8,
@@ -397,8 +397,8 @@ def _users() -> str:
 
 
 def _alerts() -> str:
-    """1 for what fires, 0 for what fired within the time range. ALERTS is Prometheus' own series of its alerts."""
-    by = "by (alertname, severity, job)"
+    """1 for what fires, 0 for what fired within the time range. ALERTS are Prometheus' and, by the inbox, Loki's."""
+    by = "by (alertname, severity, service)"
     return f"max {by} ({FIRING}) or 0 * max {by} (max_over_time({FIRING}[{RANGE}]))"
 
 

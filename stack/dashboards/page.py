@@ -165,10 +165,10 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
 def _alerts(condition: str) -> dashboard.AnnotationQuery:
     return _marked(
         "Alerts",
-        f'max by (alertname, severity, job) (ALERTS{{{condition}alertstate="firing", alertname!="GenAIWatchdog"}})',
+        f'max by (alertname, severity, service) (ALERTS{{{condition}alertstate="firing", alertname!="GenAIWatchdog"}})',
         colour=RED,
         title="{{alertname}}",
-        text="{{severity}} {{job}}",
+        text="{{severity}} {{service}}",
     )
 
 
