@@ -113,28 +113,18 @@ def _conversation() -> list[Builder[Panel]]:
             description="Different conversations with a call in the time range; 1 if one is chosen.",
             unit=COUNT,
             empty=_NO_TALK,
-            width=4,
+            width=5,
             decimals=0,
         ),
         figure(
             Logs(f"avg({calls})"),
             title="Calls a conversation",
             description="Mean number of model calls of a conversation in the time range. A growing one: users have to "
-            "ask again, or an agent takes more turns.",
+            "ask again, or an agent takes more turns. The longest ones are listed below.",
             unit=COUNT,
             empty=_NO_TALK,
-            width=4,
+            width=5,
             decimals=1,
-        ),
-        figure(
-            Logs(f"max({calls})"),
-            title="Longest conversation",
-            description="Most model calls of one conversation in the time range. Hundreds: an agent goes round in "
-            "circles, or an id is used for several conversations.",
-            unit=COUNT,
-            empty=_NO_TALK,
-            width=4,
-            decimals=0,
         ),
         figure(
             Logs(f"avg({cost})"),
@@ -143,7 +133,7 @@ def _conversation() -> list[Builder[Panel]]:
             "dearer is each further call, as all that was said is sent again.",
             unit=DOLLARS,
             empty="No priced calls of a conversation",
-            width=4,
+            width=5,
         ),
         figure(
             Metrics(total(increase(STEP_DURATION, _AGENT, part="count")), instant=True),
@@ -151,7 +141,7 @@ def _conversation() -> list[Builder[Panel]]:
             description="Runs of agents in the time range. Which ones, and how they end: the last row of this page.",
             unit=COUNT,
             empty="No agent ran in this time range",
-            width=4,
+            width=5,
             decimals=0,
         ),
         figure(
@@ -187,7 +177,6 @@ def _conversation() -> list[Builder[Panel]]:
         rows(
             Logs(_latest()),
             Logs(f"{calls} and on ({CONVERSATION.label}) {_latest()}"),
-            Logs(f"{cost} and on ({CONVERSATION.label}) {_latest()}"),
             title="Latest conversations",
             description="Those with the latest calls. A click on one shows its calls above.",
             empty="No calls with a conversation in this time range",
@@ -195,7 +184,6 @@ def _conversation() -> list[Builder[Panel]]:
                 TALK,
                 Column("Value #A", "Last call", MOMENT),
                 Column("Value #B", "Calls", COUNT),
-                Column("Value #C", "Cost", DOLLARS),
             ],
             sort_by="Last call",
             width=24,
@@ -213,8 +201,8 @@ def _conversations() -> list[Builder[Panel]]:
             Logs(longest),
             Logs(f"{cost} {on} {longest}"),
             title="Longest conversations",
-            description="Those with most calls in the time range. Read one of them: it shows whether the user gets on, or "
-            "asks the same again.",
+            description="Those with most calls in the time range. Read one of them: does the user get on, or ask the "
+            "same question again? The second needs a better prompt.",
             empty="No calls with a conversation in this time range",
             columns=[TALK, Column("Value #A", "Calls", COUNT), Column("Value #B", "Cost", DOLLARS)],
             sort_by="Calls",
