@@ -476,8 +476,8 @@ def _limits(limits: ScoreLimits | RiskLimits) -> Limits:
 
 
 def _own_limits(quality: Quality) -> dict[str, Limits]:
-    named: dict[str, ScoreLimits | RiskLimits] = {**quality.scores, **quality.risks}
-    return {name: _limits(limits) for name, limits in named.items()}
+    scores: dict[str, Limits] = {name: _limits(limits) for name, limits in quality.scores.items()}
+    return scores | {name: _limits(limits) for name, limits in quality.risks.items()}
 
 
 def _risks(quality: Quality) -> str:
