@@ -325,8 +325,9 @@ def _changes(thresholds: Thresholds) -> list[Builder[Panel]]:
             Metrics(f"abs({_drift('z[5m]')})"),
             title="Drift from the usual",
             description="Scores and lengths of answers (output tokens a call) of the last hour, against the median of "
-            "two weeks. Beyond 2 standard deviations for three hours is the alert on drift, beyond 3 one on a drop "
-            "of a score. Next: what was deployed, and which model answers.",
+            f"two weeks. Beyond {thresholds.drift.z:g} standard deviations for three hours is the alert on drift, "
+            f"beyond {thresholds.quality.drop.z:g} one on a drop of a score. Next: what was deployed, and which model "
+            "answers.",
             empty="Nothing is learned yet: it takes two days of scores or calls",
             columns=[
                 Column("measure", "Measure", colours={"quality": ("score", BLUE), LENGTH: ("length", BLUE)}),
