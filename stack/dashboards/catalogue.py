@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
-from stack.dashboards import overview
+from stack.dashboards import agents, overview, quality, rag, security
 from stack.dashboards.sdk import Dashboard, JSONEncoder
 from stack.thresholds import Thresholds
 
 _PAGES = {
     "overview": overview.dashboard,
+    "quality": quality.dashboard,
+    "rag": rag.dashboard,
+    "security": security.dashboard,
+    "agents": agents.dashboard,
 }
 
 
