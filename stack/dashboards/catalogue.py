@@ -3,12 +3,16 @@
 import json
 from typing import Any
 
-from stack.dashboards import overview
+from stack.dashboards import errors, health, latency, overview, slo
 from stack.dashboards.sdk import Dashboard, JSONEncoder
 from stack.thresholds import Thresholds
 
 _PAGES = {
     "overview": overview.dashboard,
+    "latency": latency.dashboard,
+    "errors": errors.dashboard,
+    "slo": slo.dashboard,
+    "health": health.dashboard,
 }
 
 

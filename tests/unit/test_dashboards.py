@@ -17,6 +17,7 @@ from stack.dashboards.__main__ import main
 from stack.dashboards.queries import panels
 from stack.settings import Settings
 from stack.thresholds import Thresholds
+from tests.server_metrics import METRICS_OF_SERVERS
 from tests.stores import running
 
 Panel = dict[str, Any]
@@ -84,6 +85,18 @@ def test_queries_name_metrics_and_labels_of_the_catalogue_only(page: Panel) -> N
         without_texts = re.sub(r'"[^"]*"|`[^`]*`', "", query.expr)
         named = set(re.findall(r"\b(?:gen_ai|genai_observability|app|user|error|event)_\w+", without_texts))
         assert named <= known, query.panel
+
+
+def test_the_page_of_the_stack_names_metrics_that_its_servers_have() -> None:
+    known = {name for names in METRICS_OF_SERVERS.values() for name in names}
+    servers = r"(?:otelcol|prometheus|loki|jaeger|tempo|tempodb|alertmanager|inbox|process)_\w+"
+    named = {
+        name
+        for query in queries(_PAGES["health.json"], _WINDOW)
+        for name in re.findall(rf"\b{servers}", re.sub(r'"[^"]*"', "", query.expr))
+    }
+    assert "otelcol_exporter_queue_size" in named
+    assert named <= known
 
 
 @each_page
@@ -193,4 +206,4 @@ def test_a_changed_file_and_one_without_a_module_are_named(tmp_path: Path, capsy
     assert f"{tmp_path}/overview.json is not up to date: run `make generate`." in complaint
     assert f"{tmp_path}/forgotten.json is not up to date: run `make generate`." in complaint
     assert main(["--directory", str(tmp_path)]) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["overview.json"]
+    assert {path.name for path in tmp_path.iterdir()} == set(_PAGES)
