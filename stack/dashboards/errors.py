@@ -189,9 +189,15 @@ def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 
 def _faults(thresholds: Thresholds) -> list[Builder[Panel]]:
-    def counted(*conditions: str) -> str:
-        return f"sum({increase(CALL_DURATION, *conditions, part='count', window=STEP)})"
+    def counted(fault: str, *conditions: str) -> str:
+        grown = increase(CALL_DURATION, *conditions, part="count", window=STEP)
+        return f'label_replace(sum({grown}), "fault", "{fault}", "", "")'
 
+    faults = (
+        counted("provider", FAILED, AT_PROVIDER),
+        counted("rate limit", RATE_LIMITED),
+        counted("request", FAILED, NOT_AT_PROVIDER),
+    )
     failed = increase(CALL_DURATION, UNSUCCESSFUL, part="count")
     unanswered = where(OUTCOME, "!=", "success")
     return [
@@ -207,9 +213,7 @@ def _faults(thresholds: Thresholds) -> list[Builder[Panel]]:
             colour=RED,
         ),
         course(
-            Metrics(counted(FAILED, AT_PROVIDER), "provider"),
-            Metrics(counted(RATE_LIMITED), "rate limit"),
-            Metrics(counted(FAILED, NOT_AT_PROVIDER), "request"),
+            Metrics("\nor ".join(faults), "{{fault}}"),
             title="Whose fault",
             description="Calls without an answer, in the time that each bar stands for. provider: server errors, "
             "timeouts and broken connections; wait, or use another one. rate limit: more was asked than was bought. "

@@ -338,7 +338,7 @@ def _resources(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 def _alerting() -> list[Builder[Panel]]:
     failed = " or ".join(
-        f'sum by (job) (increase({metric}{{job=~"prometheus|loki"}}[{STEP}]))'
+        f"sum by (job) ({_counted(metric, 'prometheus|loki')})"
         for metric in (
             "prometheus_rule_evaluation_failures_total",
             "loki_prometheus_rule_evaluation_failures_total",
@@ -366,20 +366,18 @@ def _alerting() -> list[Builder[Panel]]:
             stacked=True,
         ),
         course(
-            *(
-                Metrics(
-                    f"sum by (integration) ({_growth(f'alertmanager_notifications{which}_total', STEP)}) > 0",
-                    f"{{{{integration}}}} {name}",
-                )
-                for name, which in (("sent", ""), ("failed", "_failed"))
+            Metrics(
+                f"sum by (integration) ({_counted('alertmanager_notifications_total', 'alertmanager')}) > 0",
+                "{{integration}}",
             ),
+            Metrics(f"sum({_counted('alertmanager_notifications_failed_total', 'alertmanager')})", "failed"),
             title="Messages by channel",
             description="Messages about alerts in the time that each bar stands for, by channel; webhook is the inbox "
             "and whatever else takes them as JSON. Failed ones are sent again until they succeed.",
             unit=COUNT,
             empty="No message was sent in this time range",
             bars=True,
-            stacked=True,
+            colours={"failed": RED},
         ),
     ]
 
@@ -437,8 +435,10 @@ def _queue() -> str:
 
 
 def _lost() -> str:
-    selected = '{job="collector"}'
-    return f"{LOST}{selected} / ({LOST}{selected} + ({SENT}{selected} or 0 * {LOST}{selected}) > 0)"
+    """The share of what is lost; neither counter is there before its first event."""
+    lost, sent = (f'{name}{{job="collector"}}' for name in (LOST, SENT))
+    all_lost = f"({lost} or 0 * {sent})"
+    return f"{all_lost} / ({all_lost} + ({sent} or 0 * {lost}) > 0)"
 
 
 def _rule_time() -> str:
@@ -454,6 +454,10 @@ def _named(expr: str) -> str:
 
 def _growth(metric: str, window: str) -> str:
     return f'increase({metric}{{job="alertmanager"}}[{window}])'
+
+
+def _counted(metric: str, jobs: str) -> str:
+    return f'increase({metric}{{job=~"{jobs}"}}[{STEP}] anchored)'
 
 
 def _collected(metric: str) -> str:

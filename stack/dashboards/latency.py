@@ -103,7 +103,7 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
             Row("What do users wait for?", [*_figures(thresholds), *_courses(thresholds)]),
             Row("Where is it slow?", _where(thresholds)),
             Row("Is that usual?", _usual(thresholds)),
-            Row("How do streams go?", _streams()),
+            Row("How do streams go?", _streams(thresholds)),
             Row("Which calls?", [slowest_calls(), _slow_starts()]),
             Row("How did it develop?", _trends(thresholds)),
         ],
@@ -183,7 +183,7 @@ def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
             "of day and week, of the operation that is furthest above it. Orange from where an alert may come, if "
             "the spread of other days does not explain it. Next: Is that usual? below.",
             unit=SCORE,
-            empty="Not learned yet",
+            empty="Learning: it takes days",
             limits=Limits(warning=thresholds.unusual.latency.times),
             decimals=1,
         ),
@@ -272,19 +272,6 @@ def _where(thresholds: Thresholds) -> list[Builder[Panel]]:
                 (PROVIDER, "provider", "All models of one provider: it is the provider; see its status page."),
             )
         ),
-        *(
-            course(
-                Metrics(quantile(0.95, CALL_TIME_TO_FIRST_TOKEN, by=(attribute,)), legend(attribute), exemplars=True),
-                title=f"First token p95 by {name}",
-                description=f"How long the streamed answers of each {name} take to begin, at the p95. "
-                "The dashed lines are the thresholds of the alerts.",
-                unit=SECONDS,
-                empty=_NO_STREAMS,
-                width=12,
-                limits=Limits.of(thresholds.latency.first_token),
-            )
-            for attribute, name in ((REQUEST_MODEL, "model"), (FEATURE, "feature"))
-        ),
     ]
 
 
@@ -295,12 +282,22 @@ def _usual(thresholds: Thresholds) -> list[Builder[Panel]]:
         f"last_over_time({_measure(operations, kind)}[{window}])"
         for kind, window in (("most_usual", "20m"), ("spread", "90m"))
     )
-    name = f"{{{{job}}}} · {legend(OPERATION)}"
+    too_much = f"{most} * clamp_min(1 + {unusual.z:g} * {spread}, {unusual.latency.times:g})"
+    lines_of = {
+        "now": _measure(operations, "now"),
+        "usual": f"last_over_time({_measure(operations, 'usual')}[20m])",
+        "too much": too_much,
+    }
+    by_operation = f"max by (job, {OPERATION.label})"
     return [
         course(
-            Metrics(_measure(operations, "now"), f"{name} now"),
-            Metrics(f"last_over_time({_measure(operations, 'usual')}[20m])", f"{name} usual"),
-            Metrics(f"{most} * clamp_min(1 + {unusual.z:g} * {spread}, {unusual.latency.times:g})", f"{name} too much"),
+            Metrics(
+                "\nor ".join(
+                    f'label_replace({by_operation} ({expr}), "line", "{line}", "", "")'
+                    for line, expr in lines_of.items()
+                ),
+                f"{{{{job}}}} · {legend(OPERATION)}, {{{{line}}}}",
+            ),
             title="p95 against the usual",
             description="The p95 of a quarter of an hour; what is usual at this time of day, the median of the last 7 "
             "days; and from where on an alert calls it too much. It is drawn for operations with at least "
@@ -338,9 +335,22 @@ def _usual(thresholds: Thresholds) -> list[Builder[Panel]]:
     ]
 
 
-def _streams() -> list[Builder[Panel]]:
+def _streams(thresholds: Thresholds) -> list[Builder[Panel]]:
     ended = where(STREAM_END, "!=", "")
     return [
+        course(
+            Metrics(
+                quantile(0.95, CALL_TIME_TO_FIRST_TOKEN, *_awaited(thresholds), by=(REQUEST_MODEL,)),
+                legend(REQUEST_MODEL),
+                exemplars=True,
+            ),
+            title="First token p95 by model",
+            description="How long the streamed answers of each model take to begin, at the p95. The dashed lines are "
+            "the thresholds of the alerts.",
+            unit=SECONDS,
+            empty=_NO_STREAMS,
+            limits=Limits.of(thresholds.latency.first_token),
+        ),
         course(
             Metrics(quantile(0.5, CALL_OUTPUT_RATE, by=(REQUEST_MODEL,)), legend(REQUEST_MODEL), exemplars=True),
             title="Output speed by model",
@@ -357,20 +367,6 @@ def _streams() -> list[Builder[Panel]]:
             "the application.",
             unit=COUNT,
             empty=_NO_STREAMS,
-        ),
-        ranking(
-            Logs(
-                f"topk(7, sum by ({FEATURE.label}, {STREAM_END.label}) "
-                f"(count_over_time({request_log(_LOST_STREAM)} [{RANGE}])))",
-                legend(FEATURE, STREAM_END),
-            ),
-            title="Streams not completed, by feature",
-            description="Where answers did not reach their end. Abandoned ones of one feature: its answers are too "
-            "slow or too long. Broken ones of all: the way to the provider.",
-            unit=COUNT,
-            empty="Every stream was complete",
-            colour=ORANGE,
-            link=Link("Errors of this feature", to="genai-errors", choosing={"feature": FEATURE}),
         ),
         rows(
             lines(request_log(_LOST_STREAM), _LOST_STREAMS, newest=10),

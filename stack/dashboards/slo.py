@@ -4,7 +4,7 @@ from typing import Final
 
 from genai_observability.signals import FEATURE, OPERATION
 
-from stack.dashboards.expressions import SERVICE
+from stack.dashboards.expressions import ENVIRONMENT, SERVICE
 from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
 from stack.dashboards.style import (
@@ -27,7 +27,7 @@ from stack.thresholds import SEVERITIES, Thresholds
 
 _EMPTY: Final = "Nothing has happened yet that an objective of stack/slos.yaml is about"
 _SPEED: Final = "suffix: ×"
-_ONE: Final = f"job, slo, {FEATURE.label}, {OPERATION.label}"
+_ONE: Final = f"job, {ENVIRONMENT.label}, slo, {FEATURE.label}, {OPERATION.label}"
 """What an objective is held for: a service, or one of its features or operations."""
 _NAME: Final = f"{{{{slo}}}} · {{{{job}}}} {{{{{FEATURE.label}}}}}{{{{{OPERATION.label}}}}}"
 _BUDGET: Final = Limits(warning=0.25, critical=0, low_is_bad=True)
@@ -120,6 +120,7 @@ def _objectives() -> Builder[Panel]:
         columns=[
             Column("slo", "Objective"),
             Column("job", "Service"),
+            Column(ENVIRONMENT.label, "Environment"),
             Column(FEATURE.label, "Feature"),
             Column(OPERATION.label, "Operation"),
             Column("Value #A", "State", colours=_STATES),
