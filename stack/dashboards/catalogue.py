@@ -3,16 +3,20 @@
 import json
 from typing import Any
 
-from stack.dashboards import agents, overview, quality, rag, security
+from stack.dashboards import agents, errors, health, latency, overview, quality, rag, security, slo
 from stack.dashboards.sdk import Dashboard, JSONEncoder
 from stack.thresholds import Thresholds
 
 _PAGES = {
     "overview": overview.dashboard,
+    "latency": latency.dashboard,
+    "errors": errors.dashboard,
     "quality": quality.dashboard,
     "rag": rag.dashboard,
     "security": security.dashboard,
     "agents": agents.dashboard,
+    "slo": slo.dashboard,
+    "health": health.dashboard,
 }
 
 
