@@ -3,12 +3,15 @@
 import json
 from typing import Any
 
-from stack.dashboards import overview
+from stack.dashboards import cost, overview, tokens, users
 from stack.dashboards.sdk import Dashboard, JSONEncoder
 from stack.thresholds import Thresholds
 
 _PAGES = {
     "overview": overview.dashboard,
+    "cost": cost.dashboard,
+    "tokens": tokens.dashboard,
+    "users": users.dashboard,
 }
 
 

@@ -1,7 +1,7 @@
 """What every page has in common: its choices, what is marked in its graphs, its way to the other pages."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,8 +40,12 @@ def page(
     source: str,
     rows: Sequence[Row],
     variables: Sequence[str] = VARIABLES,
+    texts: Mapping[str, str] | None = None,
 ) -> Dashboard:
-    """A dashboard. ``source`` is the module that makes it: the file says that it is generated, and from what."""
+    """A dashboard. ``source`` is the module that makes it: the file says that it is generated, and from what.
+
+    ``texts`` are variables that a reader types, each with what it means: nothing, at first.
+    """
     builder = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -53,7 +57,13 @@ def page(
         .refresh("30s")
         .readonly()
         .link(_menu())
-        .variables([*(_variable(name) for name in variables), _recent()])
+        .variables(
+            [
+                *(_variable(name) for name in variables),
+                *(_text(name, meaning) for name, meaning in (texts or {}).items()),
+                _recent(),
+            ]
+        )
     )
     for annotation in _annotations() if "service" in variables else [_alerts("")]:
         builder.annotation(annotation)
@@ -113,6 +123,16 @@ def _choice(name: str, query: str, *, all_value: str = ".*") -> dashboard.QueryV
         .current(model.VariableOption(text="All", value="$__all"))
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
+    )
+
+
+def _text(name: str, meaning: str) -> dashboard.TextBoxVariable:
+    return (
+        dashboard.TextBoxVariable(name)
+        .label(name.capitalize())
+        .description(meaning)
+        .default_value("")
+        .current(model.VariableOption(text="", value=""))
     )
 
 
