@@ -268,7 +268,7 @@ def _prices() -> list[Builder[Panel]]:
         ),
         ranking(
             Logs(
-                f"topk(7, quantile_over_time(0.95, {price} [{RANGE}]) by ({FEATURE.label}))",
+                top(f"quantile_over_time(0.95, {price} [{RANGE}]) by ({FEATURE.label})"),
                 legend(FEATURE),
             ),
             title="Price of a call p95, by feature",

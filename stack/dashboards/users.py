@@ -19,7 +19,7 @@ from genai_observability.signals import (
 )
 
 from stack.dashboards.calls import ENDED, TRACE, UNSUCCESSFUL, WHO, active_users, legend, lines
-from stack.dashboards.expressions import RANGE, request_log, where
+from stack.dashboards.expressions import RANGE, request_log, top, where
 from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
 from stack.dashboards.style import (
@@ -144,7 +144,7 @@ def _top() -> list[Builder[Panel]]:
 
 def _most(amount: str, *, title: str, description: str, empty: str, colour: str = BLUE) -> Builder[Panel]:
     return ranking(
-        Logs(f"topk(7, {_by_user(amount)})", legend(USER_HASH)),
+        Logs(top(_by_user(amount)), legend(USER_HASH)),
         title=title,
         description=description,
         unit=COUNT,
@@ -165,7 +165,7 @@ def _tiers() -> list[Builder[Panel]]:
             empty=_NOBODY,
         ),
         ranking(
-            Logs(f"sum by ({USER_TIER.label}) ({_cost()})", legend(USER_TIER)),
+            Logs(f"sort_desc(sum by ({USER_TIER.label}) ({_cost()}))", legend(USER_TIER)),
             title="Cost by tier",
             description="Money of the calls of each plan's users in the time range. Held against what the plan earns, "
             "it says whether it pays.",
@@ -178,7 +178,7 @@ def _tiers() -> list[Builder[Panel]]:
 
 def _most_tokens() -> Builder[Panel]:
     return ranking(
-        Logs(f"topk(7, {_by_user(_tokens())})", legend(USER_HASH)),
+        Logs(top(_by_user(_tokens())), legend(USER_HASH)),
         title="Most tokens",
         description="The users with most tokens, in and out, in the time range. Many tokens at little cost: a cheap "
         "model, or mostly cached input.",
