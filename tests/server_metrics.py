@@ -7,6 +7,8 @@ _KINDS = ("spans", "metric_points", "log_records")
 ON_FAILURE: Final = {
     *(f"otelcol_exporter_send_failed_{kind}" for kind in _KINDS),
     "loki_prometheus_rule_evaluation_failures_total",
+    "loki_prometheus_rule_group_interval_seconds",
+    "loki_prometheus_rule_group_last_duration_seconds",
 }
 """They appear with the first failure, or with the first rule of Loki."""
 
@@ -41,6 +43,8 @@ METRICS_OF_SERVERS: Final = {
         "loki_ingester_chunks_flush_failures_total",
         "loki_ingester_wal_disk_full_failures_total",
         "loki_prometheus_rule_evaluation_failures_total",
+        "loki_prometheus_rule_group_interval_seconds",
+        "loki_prometheus_rule_group_last_duration_seconds",
         "loki_request_duration_seconds_count",
     },
     "jaeger": {"otelcol_exporter_send_failed_spans_total", "otelcol_exporter_sent_spans_total"},

@@ -132,14 +132,24 @@ def shares(part: str, whole: str) -> str:
     return f"({part} or 0 * {whole}) / ({whole} > 0)"
 
 
-def quantile(level: float, metric: Metric, *conditions: str, by: tuple[Attribute, ...] = (), window: str = RATE) -> str:
+def quantile(
+    level: float,
+    metric: Metric,
+    *conditions: str,
+    by: tuple[Attribute, ...] = (),
+    window: str = RATE,
+    ago: str = "",
+) -> str:
     """A quantile of a histogram, to within a bucket; the comparison drops the NaN of a time without traffic.
 
-    ``window`` is for the growth of the buckets: ``RATE`` for a graph, ``RANGE`` for one value of the whole time.
+    ``window`` is for the growth of the buckets: ``RATE`` for a graph, ``RANGE`` for one value of the whole time, which
+    can be that of an earlier one.
     """
     grouping = ", ".join(["le", *(attribute.label for attribute in by)])
-    grown = rate if window == RATE else increase
-    buckets = grown(metric, *conditions, part="bucket", window=window)
+    if window == RATE:
+        buckets = rate(metric, *conditions, part="bucket")
+    else:
+        buckets = increase(metric, *conditions, part="bucket", window=window, ago=ago)
     return f"histogram_quantile({level}, sum by ({grouping}) ({buckets})) >= 0"
 
 

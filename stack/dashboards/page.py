@@ -157,7 +157,7 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
     before = f"target_info{{{SERVICE}}} offset 5m"
     gained = '{__name__=~"job_(answering|prompt):genai_share:gained", ' + SERVICE + "}"
     return [
-        _alerts('job=~"$service|", '),
+        _alerts('service=~"$service|observability-stack", '),
         _marked(
             "Deploys",
             f"{versions}\nunless {versions.replace('})', '} offset 5m)')}\nand on (job) {before}",
@@ -185,10 +185,10 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
 def _alerts(condition: str) -> dashboard.AnnotationQuery:
     return _marked(
         "Alerts",
-        f'max by (alertname, severity, job) (ALERTS{{{condition}alertstate="firing", alertname!="GenAIWatchdog"}})',
+        f'max by (alertname, severity, service) (ALERTS{{{condition}alertstate="firing", alertname!="GenAIWatchdog"}})',
         colour=RED,
         title="{{alertname}}",
-        text="{{severity}} {{job}}",
+        text="{{severity}} {{service}}",
     )
 
 

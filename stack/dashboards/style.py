@@ -98,7 +98,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Opens another page, by its uid, in the same time range and with the same choices.
+    """Opens another page, by its uid or a variable with it, in the same time range and with the same choices.
 
     ``choosing`` narrows it down to what was clicked: for a variable of the page, the label that has the value.
     """

@@ -346,11 +346,15 @@ def _rules_failing() -> Alert:
 
 
 def _rules_slow() -> Alert:
-    last, interval = "prometheus_rule_group_last_duration_seconds", "prometheus_rule_group_interval_seconds"
+    shares = "\n  or ".join(
+        f"{ruler}_rule_group_last_duration_seconds / {ruler}_rule_group_interval_seconds"
+        for ruler in ("prometheus", "loki_prometheus")
+    )
+    share = f"max by (job, rule_group) (\n  {shares}\n  )"
     return Alert(
         name="GenAIRulesSlow",
         severity="warning",
-        expr=f"{_group_name(f'{last} / {interval}')} > 1",
+        expr=f"{_group_name(share)} > 1",
         for_=Duration("2m"),
         keep_firing_for=Duration("5m"),
         why="for: the first evaluations after a start read everything from disk. keep_firing_for: times around the "

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from genai_observability import signals
 
@@ -15,6 +16,7 @@ from stack.clients import Loki, Prometheus
 from stack.dashboards import Window, dashboards, expressions, queries
 from stack.dashboards.__main__ import main
 from stack.dashboards.queries import panels
+from stack.dashboards.style import GREEN, ORANGE, RED
 from stack.settings import Settings
 from stack.thresholds import Thresholds
 from tests.stores import running
@@ -33,6 +35,35 @@ each_panel = pytest.mark.parametrize("panel", [each for _, each in _PANELS], ids
 def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     with running(Path(tmp_path_factory.mktemp("stores"))) as settings:
         yield settings
+
+
+@pytest.fixture(scope="module")
+def talks(stores: Settings) -> None:
+    """Four calls: of two conversations, in two sessions, and one of neither."""
+    now = int(datetime.now(UTC).timestamp())
+    calls = [("1", "c-1", "s-1"), ("2", "c-1", "s-2"), ("3", "c-2", "s-2"), ("4", "", "")]
+    records = [
+        {
+            "timeUnixNano": f"{now - 60 + int(tokens)}000000000",
+            "body": {"stringValue": "a call"},
+            "attributes": _attributes(
+                {
+                    signals.EVENT_NAME: signals.CALL_EVENT,
+                    signals.INPUT_TOKENS: tokens,
+                    signals.CONVERSATION: conversation,
+                    signals.SESSION: session,
+                }
+            ),
+        }
+        for tokens, conversation, session in calls
+    ]
+    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
+    logs = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": records}]}]}
+    httpx.post(f"{stores.loki_url}/otlp/v1/logs", json=logs).raise_for_status()
+
+
+def _attributes(values: dict[signals.Attribute, str]) -> list[Panel]:
+    return [{"key": key.name, "value": {"stringValue": value}} for key, value in values.items() if value]
 
 
 @each_panel
@@ -142,6 +173,37 @@ def test_windows_are_filled_in_as_grafana_does() -> None:
 def test_a_choice_that_a_metric_does_not_know_is_left_out() -> None:
     assert "$provider" in expressions.series(signals.CALL_COST)
     assert "$provider" not in expressions.series(signals.CACHE_REQUESTS)
+
+
+def test_a_choice_that_the_records_of_an_event_lack_is_left_out() -> None:
+    assert "$provider" in expressions.request_log()
+    assert "$provider" not in expressions.request_log(event=signals.EVALUATION_EVENT)
+
+
+@pytest.mark.parametrize(
+    ("typed", "times"),
+    [("", ["1", "2", "3"]), ("c-1", ["1", "2"]), ("s-2", ["2", "3"]), ("c-", [])],
+)
+def test_a_typed_conversation_or_session_shows_its_calls_alone(
+    typed: str, times: list[str], talks: None, stores: Settings
+) -> None:
+    window = Window(timedelta(minutes=30), variables={"conversation": typed})
+    [query] = [
+        query for query in queries(_PAGES["agents.json"], window) if query.panel.startswith("Calls of the conversation")
+    ]
+    now = datetime.now(UTC)
+    entries = Loki(stores.loki_url).entries(query.expr, start=now - query.length, end=now, limit=query.newest)
+    assert sorted(entry.labels[signals.INPUT_TOKENS.label] for entry in entries) == times
+
+
+def test_a_score_is_coloured_by_the_limits_of_its_own_evaluation() -> None:
+    [scores] = [panel for panel in panels(_PAGES["quality.json"]) if panel["title"] == "Score by evaluation"]
+    steps = {
+        override["matcher"]["options"]: [step["color"] for step in override["properties"][0]["value"]["steps"]]
+        for override in scores["fieldConfig"]["overrides"]
+    }
+    assert steps["similarity"] == [ORANGE, GREEN], "it has a warning alone"
+    assert steps["toxicity"] == [GREEN, ORANGE, RED], "of a risk, 1 is bad"
 
 
 def test_a_quantile_by_what_is_not_recorded_is_refused() -> None:
