@@ -24,4 +24,11 @@ def dashboards(thresholds: Thresholds | None = None) -> dict[str, dict[str, Any]
 
 def _as_json(dashboard: Dashboard) -> dict[str, Any]:
     result: dict[str, Any] = json.loads(json.dumps(dashboard, cls=JSONEncoder))
+    # The SDK writes defaults that the schema of Grafana's current version does not know.
+    for variable in result["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name, None)
+    for panel in result["panels"]:
+        if panel["type"] == "table":
+            panel["options"].pop("footer", None)
     return result
