@@ -52,6 +52,30 @@ def empty_panels(html: str) -> list[str]:
     return [title.strip() for title in found.titles]
 
 
+class BrowserError(Exception):
+    """The page could not be opened."""
+
+
+def rendered(page: Path | str, *, width: int = 1400, height: int = 1000, fragment: str = "") -> str:
+    """The page's HTML once its scripts have run."""
+    return _run(page, "--dump-dom", width=width, height=height, fragment=fragment)
+
+
+def screenshot(page: Path | str, picture: Path, *, width: int = 1400, height: int = 1000, fragment: str = "") -> None:
+    """A picture of the page, as PNG."""
+    picture.parent.mkdir(parents=True, exist_ok=True)
+    _run(page, f"--screenshot={picture.absolute()}", width=width, height=height, fragment=fragment)
+    if not picture.is_file():
+        raise BrowserError(f"Chromium made no picture of {page}.")
+
+
+def empty_panels(html: str) -> list[str]:
+    """The titles of the panels that say that they have nothing to show."""
+    found = _EmptyPanels()
+    found.feed(html)
+    return [title.strip() for title in found.titles]
+
+
 def undrawn_charts(html: str) -> int:
     """How many charts the page has that its script did not draw."""
     charts = len(re.findall(r"<div[^>]*\bdata-chart=", html))
