@@ -3,10 +3,10 @@
 import base64
 import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
@@ -52,36 +52,6 @@ def empty_panels(html: str) -> list[str]:
     return [title.strip() for title in found.titles]
 
 
-class BrowserError(Exception):
-    """The page could not be opened."""
-
-
-def rendered(page: Path | str, *, width: int = 1400, height: int = 1000, fragment: str = "") -> str:
-    """The page's HTML once its scripts have run."""
-    return _run(page, "--dump-dom", width=width, height=height, fragment=fragment)
-
-
-def screenshot(page: Path | str, picture: Path, *, width: int = 1400, height: int = 1000, fragment: str = "") -> None:
-    """A picture of the page, as PNG."""
-    picture.parent.mkdir(parents=True, exist_ok=True)
-    _run(page, f"--screenshot={picture.absolute()}", width=width, height=height, fragment=fragment)
-    if not picture.is_file():
-        raise BrowserError(f"Chromium made no picture of {page}.")
-
-
-def empty_panels(html: str) -> list[str]:
-    """The titles of the panels that say that they have nothing to show."""
-    found = _EmptyPanels()
-    found.feed(html)
-    return [title.strip() for title in found.titles]
-
-
-def undrawn_charts(html: str) -> int:
-    """How many charts the page has that its script did not draw."""
-    charts = len(re.findall(r"<div[^>]*\bdata-chart=", html))
-    return charts - len(re.findall(r'<div class="chart js-plotly-plot"', html))
-
-
 class Browser:
     """One Chromium for many pages, by its DevTools protocol: https://chromedevtools.github.io/devtools-protocol/."""
 
@@ -100,12 +70,10 @@ class Browser:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
         address = page.absolute().as_uri() + (f"#{fragment}" if fragment else "")
-        loader = self._on_page("Page.navigate", url=address).get("loaderId")
-        self._on_page("Page.setLifecycleEventsEnabled", enabled=True)
-        while self.run("document.readyState + ' ' + location.protocol") != "complete file:":
-            pass
-        if loader is None:
-            raise BrowserError(f"Chromium did not load {page}.")
+        if said := self._on_page("Page.navigate", url=address).get("errorText"):
+            raise BrowserError(f"Chromium did not load {page}: {said}")
+        while self.run("document.readyState") != "complete":
+            time.sleep(0.05)
 
     def run(self, script: str) -> Any:
         """The value of an expression on the page."""
