@@ -59,4 +59,4 @@ def test_a_fault_is_named_with_its_dashboard_and_panel(tmp_path: Path) -> None:
     assert colour.startswith(f"overview.json, {first['title']}: ")
     assert "rainbow" in colour
     assert unit.startswith(f"overview.json, {second['title']}: ")
-    assert "'units'" in unit
+    assert '"units"' in unit
