@@ -88,7 +88,8 @@ def of_stores(settings: Settings, start: datetime, end: datetime) -> list[Accoun
     calls = f'{{service_name="{SERVICE}"}} | {signals.EVENT_NAME.label}="{signals.CALL_EVENT}"'
     lines = Loki(settings.loki_url).entries(calls, start=start, end=end, limit=None)
     spans = Jaeger(settings.jaeger_url).spans(SERVICE, start=start, end=end)
-    called = [span for span in spans if signals.OPERATION.name in span.attributes]
+    genai = [span for span in spans if signals.OPERATION.name in span.attributes]
+    called = [span for span in genai if signals.STEP_CALLS.name not in span.attributes]  # steps only hold calls
     return [
         _of_prometheus(Prometheus(settings.prometheus_url), start, end),
         _of_calls("Loki", [line.labels for line in lines], {line.labels.get("trace_id") for line in lines}, _label),

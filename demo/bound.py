@@ -6,6 +6,7 @@ from typing import Final
 
 from demo.app.assistant import (
     ANSWER_MODEL,
+    FALLBACK_MODEL,
     MOST_SEARCHES,
     MOST_TOKENS,
     RESEARCH_MODEL,
@@ -31,10 +32,11 @@ def upper_bound(visits: Iterable[Visit], passages: Sequence[Passage]) -> Decimal
     sizes = sorted((len(passage.text.encode()) for passage in passages), reverse=True)
     documents, found = sum(sizes), sum(sizes[:3])
     search = _call(EMBEDDING_MODEL, _OVERHEAD)
+    fallback = _call(FALLBACK_MODEL, found + _OVERHEAD)
     costs = {
-        "/ask": search + _call(ANSWER_MODEL, found + _OVERHEAD),
-        "/ask/stream": search + _call(STREAM_MODEL, found + _OVERHEAD),
-        "/summarise": _call(SUMMARY_MODEL, documents + _OVERHEAD),
+        "/ask": search + _call(ANSWER_MODEL, found + _OVERHEAD) + fallback,
+        "/ask/stream": search + _call(STREAM_MODEL, found + _OVERHEAD) + fallback,
+        "/summarise": search + _call(SUMMARY_MODEL, documents + _OVERHEAD),
         # Its second call repeats what the first one answered, a token of at most 8 bytes, and adds what was found.
         "/research": MOST_SEARCHES * search
         + _call(RESEARCH_MODEL, _OVERHEAD)

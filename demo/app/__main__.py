@@ -10,6 +10,7 @@ import sys
 
 import genai_observability
 import uvicorn
+from genai_observability import Budget
 
 from demo.app.clients import Clients, ConfigurationError
 from demo.app.routes import create_app
@@ -29,7 +30,11 @@ def main() -> int:
 
     # Only because the stack's ports can be moved: otherwise the default, localhost:4318, is right.
     os.environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", settings.otlp_http_url)
-    handle = genai_observability.instrument(service_name="demo")
+    handle = genai_observability.instrument(
+        service_name="demo",
+        security=True,  # counts signs of attacks and leaks; nothing of what is asked and answered leaves the process
+        budgets=[Budget(by="team", per="hour", usd=20.00, on_exceeded="warn")],
+    )
 
     uvicorn.run(
         create_app(clients, on_shutdown=handle.shutdown),

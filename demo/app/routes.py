@@ -5,8 +5,9 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+import anyio
 import genai_observability
 import openai
 from starlette.applications import Starlette
@@ -17,30 +18,38 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from demo.app.assistant import Answer, Assistant
+from demo.app.assistant import PROMPTS, Answer, Assistant
 from demo.app.clients import Clients
 from demo.app.library import Library, read_passages
 from demo.app.tracing import RequestSpans
 
 _PAGE = Path(__file__).parent / "page.html"
+_SORTING_PLACES: Final = 2
+"""The shop's own model takes so many messages at a time; more of them wait."""
+_RATINGS: Final = ("up", "down", "stars", "report", "copy", "regenerate")
+
 _log = logging.getLogger(__name__)
 
 
 def create_app(clients: Clients, *, on_shutdown: Callable[[], object] = lambda: None) -> Starlette:
     """The application; ``on_shutdown`` is called once the last request has been answered."""
     assistant = Assistant(clients.asynchronous, clients.plain, Library(clients.asynchronous, read_passages()))
+    places = anyio.CapacityLimiter(_SORTING_PLACES)
+    genai_observability.queue_depth("sorting", lambda: places.statistics().tasks_waiting)
 
     async def ask(request: Request) -> Response:
         body = await _read(request)
         question = _text(body, "question")
-        with _attributed(request, body, prompt="answer", version="4"):
-            return JSONResponse(_shown(await assistant.answer(question)))
+        version = _answer_version(body)
+        with _attributed(request, body, prompt="answer", version=version):
+            return JSONResponse(_shown(await assistant.answer(question, prompt=PROMPTS[version])))
 
     async def ask_stream(request: Request) -> Response:
         body = await _read(request)
         question = _text(body, "question")
-        with _attributed(request, body, prompt="answer", version="4"):
-            pieces = await assistant.stream(question)
+        version = _answer_version(body)
+        with _attributed(request, body, prompt="answer", version=version):
+            pieces = await assistant.stream(question, prompt=PROMPTS[version])
         lines = (json.dumps(_shown(piece)) + "\n" async for piece in pieces)
         return StreamingResponse(lines, media_type="application/x-ndjson")
 
@@ -60,7 +69,7 @@ def create_app(clients: Clients, *, on_shutdown: Callable[[], object] = lambda: 
         body = await _read(request)
         message = _text(body, "message")
         with _attributed(request, body, prompt="sort", version="1"):
-            return JSONResponse(_shown(await run_in_threadpool(assistant.sort, message)))
+            return JSONResponse(_shown(await anyio.to_thread.run_sync(assistant.sort, message, limiter=places)))
 
     async def calls(_: Request) -> Response:
         return JSONResponse({"calls": clients.count.calls})
@@ -91,10 +100,12 @@ def create_app(clients: Clients, *, on_shutdown: Callable[[], object] = lambda: 
 
 async def _feedback(request: Request) -> Response:
     body = await _read(request)
-    rating = body.get("rating")
-    if rating not in ("up", "down"):
-        raise HTTPException(400, "rating must be up or down")
-    genai_observability.feedback(rating, response_id=_text(body, "response_id"))
+    rating, stars, category = (body.get(name) for name in ("rating", "stars", "category"))
+    if rating not in _RATINGS:
+        raise HTTPException(400, f"rating must be one of {', '.join(_RATINGS)}")
+    if (rating == "stars") != (stars in (1, 2, 3, 4, 5)):
+        raise HTTPException(400, "stars must be 1 to 5, and go with the rating stars alone")
+    genai_observability.feedback(rating, stars=stars, category=category, response_id=_text(body, "response_id"))
     return Response(status_code=204)
 
 
@@ -104,6 +115,11 @@ async def _page(_: Request) -> Response:
 
 async def _health(_: Request) -> Response:
     return JSONResponse({"status": "ok"})
+
+
+def _answer_version(body: Mapping[str, Any]) -> str:
+    """A rollout: the new prompt is for the users of variant B, the others keep the old one."""
+    return "5" if body.get("variant") == "B" else "4"
 
 
 def _attributed(

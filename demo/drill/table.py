@@ -76,6 +76,7 @@ def _repeats(visit: Visit) -> Visit:
 
 
 _MANY_TOKENS: Final = (
+    "GenAIBudgetExceeded",
     "GenAIDailyCostHigh",
     "GenAIExpensiveRequest",
     "GenAIHourlyCostHigh",
@@ -152,7 +153,7 @@ _DRILLS: Final = (
         fault=Provider({"rate_limit": 0.5}),
         alert="GenAIRateLimited",
         severity="critical",
-        also=("GenAISLOBurn",),
+        also=("GenAICircuitBreakerOpen", "GenAIFallbackStorm", "GenAISLOBurn"),
     ),
     Drill(
         name="retry-storm",
@@ -223,8 +224,6 @@ _DRILLS: Final = (
         alert="GenAIPromptInjectionBurst",
         severity="critical",
         window=10 * MINUTE,
-        also=("GenAISystemPromptLeak",),
-        environment={"GENAI_OBSERVABILITY_SECURITY": "true"},
     ),
     *_KILLS,
 )

@@ -121,6 +121,10 @@ inhibit_rules:
   - source_matchers: [alertname="GenAIHourlyCostHigh", severity="critical"]
     target_matchers: ['alertname=~"{dear}"', severity="critical"]
     equal: [service, deployment_environment_name]
+  # A budget is for all environments of a service together, so the alert on it names none.
+  - source_matchers: [alertname="GenAIHourlyCostHigh"]
+    target_matchers: [alertname="GenAIDailyCostHigh", limit="budget"]
+    equal: [service, severity]
   - source_matchers: [alertname="GenAICostSpike", window="1h"]
     target_matchers: [alertname="GenAICostSpike", window="1d"]
     equal: [service, deployment_environment_name]

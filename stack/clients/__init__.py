@@ -4,9 +4,9 @@ Each reads, none writes. Times given must know their time zone; times returned a
 """
 
 from stack.clients._http import StoreError
-from stack.clients._results import Sample, Series
+from stack.clients._results import Alert, Sample, Series
 from stack.clients.jaeger import Jaeger, Span
 from stack.clients.loki import Entry, Loki
-from stack.clients.prometheus import Alert, Prometheus
+from stack.clients.prometheus import Prometheus
 
 __all__ = ["Alert", "Entry", "Jaeger", "Loki", "Prometheus", "Sample", "Series", "Span", "StoreError"]

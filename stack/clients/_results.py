@@ -1,8 +1,8 @@
-"""The two shapes of a numeric answer, which Prometheus and Loki share."""
+"""The shapes of answers that Prometheus and Loki share: two of numbers, and alerts."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,18 @@ class Series:
     points: list[tuple[datetime, float]]
 
 
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert whose expression is true: pending while its ``for`` has not passed, then firing."""
+
+    name: str
+    state: Literal["pending", "firing"]
+    since: datetime
+    value: float
+    labels: dict[str, str]
+    annotations: dict[str, str]
+
+
 def samples(data: dict[str, Any]) -> list[Sample]:
     """The samples of an instant answer; a scalar is one sample without labels."""
     if data["resultType"] == "scalar":
@@ -31,6 +43,22 @@ def samples(data: dict[str, Any]) -> list[Sample]:
 def series(data: dict[str, Any]) -> list[Series]:
     """The series of a range answer."""
     return [Series(item["metric"], [_point(*point) for point in item.get("values", ())]) for item in data["result"]]
+
+
+def alerts(data: dict[str, Any]) -> list[Alert]:
+    """The alerts of an answer."""
+    return [_alert(item) for item in data["alerts"]]
+
+
+def _alert(item: dict[str, Any]) -> Alert:
+    return Alert(
+        name=item["labels"]["alertname"],
+        state=item["state"],
+        since=datetime.fromisoformat(item["activeAt"]),
+        value=float(item["value"]),
+        labels=item["labels"],
+        annotations=item["annotations"],
+    )
 
 
 def _point(seconds: float, value: str) -> tuple[datetime, float]:

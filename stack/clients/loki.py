@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 from stack.clients._http import TIMEOUT_S, Http, StoreError
-from stack.clients._results import Sample, Series, samples, series
+from stack.clients._results import Alert, Sample, Series, alerts, samples, series
 
 _PAGE = 5000
 """Loki's own limit of lines an answer (``max_entries_limit_per_query``)."""
@@ -45,6 +45,14 @@ class Loki:
         """
         window = {"start": _nanoseconds(start), "end": _nanoseconds(end), "step": step.total_seconds()}
         return series(self._data("/loki/api/v1/query_range", logql, **window))
+
+    def alerts(self) -> list[Alert]:
+        """Every alert of its ruler that is pending or firing now.
+
+        Raises:
+            StoreError: Loki is not reachable, or has no ruler.
+        """
+        return alerts(self._data("/prometheus/api/v1/alerts", "ALERTS"))
 
     def entries(self, logql: str, *, start: datetime, end: datetime, limit: int | None = 1000) -> list[Entry]:
         """The lines of a log query from ``start`` up to ``end``, newest first; all of them where ``limit`` is None.

@@ -1,23 +1,10 @@
 """Client of Prometheus' query API (https://prometheus.io/docs/prometheus/latest/querying/api/)."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
 from stack.clients._http import TIMEOUT_S, Http
-from stack.clients._results import Sample, Series, samples, series
-
-
-@dataclass(frozen=True, slots=True)
-class Alert:
-    """An alert whose expression is true: pending while its ``for`` has not passed, then firing."""
-
-    name: str
-    state: Literal["pending", "firing"]
-    since: datetime
-    value: float
-    labels: dict[str, str]
-    annotations: dict[str, str]
+from stack.clients._results import Alert, Sample, Series, alerts, samples, series
 
 
 class Prometheus:
@@ -50,7 +37,7 @@ class Prometheus:
         Raises:
             StoreError: Prometheus is not reachable.
         """
-        return [_alert(item) for item in self._data("/api/v1/alerts", "ALERTS")["alerts"]]
+        return alerts(self._data("/api/v1/alerts", "ALERTS"))
 
     def _data(self, path: str, query: str, **params: float) -> dict[str, Any]:
         answer = self._http.json(self._http.get(path, query=query, **params))
@@ -58,14 +45,3 @@ class Prometheus:
             raise self._http.refused(query, answer["error"])
         data: dict[str, Any] = answer["data"]
         return data
-
-
-def _alert(item: dict[str, Any]) -> Alert:
-    return Alert(
-        name=item["labels"]["alertname"],
-        state=item["state"],
-        since=datetime.fromisoformat(item["activeAt"]),
-        value=float(item["value"]),
-        labels=item["labels"],
-        annotations=item["annotations"],
-    )

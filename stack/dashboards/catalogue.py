@@ -1,14 +1,23 @@
 """Which dashboards there are."""
 
 import json
+import re
 from typing import Any
 
-from stack.dashboards import overview
+from stack.dashboards import agents, errors, health, latency, overview, quality, rag, security, slo
 from stack.dashboards.sdk import Dashboard, JSONEncoder
 from stack.thresholds import Thresholds
 
 _PAGES = {
     "overview": overview.dashboard,
+    "latency": latency.dashboard,
+    "errors": errors.dashboard,
+    "quality": quality.dashboard,
+    "rag": rag.dashboard,
+    "security": security.dashboard,
+    "agents": agents.dashboard,
+    "slo": slo.dashboard,
+    "health": health.dashboard,
 }
 
 
@@ -23,7 +32,14 @@ def dashboards(thresholds: Thresholds | None = None) -> dict[str, dict[str, Any]
 
 
 def _as_json(dashboard: Dashboard) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(json.dumps(dashboard, cls=JSONEncoder))
+    variables = {variable.name for variable in (dashboard.templating and dashboard.templating.list_val) or ()}
+    # A link hands on the choices that the page has; Grafana would leave the name of another one as it stands.
+    text = re.sub(
+        r"&\${(\w+):queryparam}",
+        lambda choice: choice[0] if choice[1] in variables else "",
+        json.dumps(dashboard, cls=JSONEncoder),
+    )
+    result: dict[str, Any] = json.loads(text)
     # The SDK writes defaults that the schema of Grafana's current version does not know.
     for variable in result["templating"]["list"]:
         for name in ("auto", "auto_count", "auto_min"):

@@ -9,10 +9,17 @@ from typing import Final, Literal
 
 from genai_observability.signals import (
     CALL_EVENT,
+    CALL_FIELDS,
+    EVALUATION_EVENT,
+    EVALUATION_FIELDS,
     EVENT_NAME,
     FEATURE,
+    FLAG_EVENT,
+    FLAG_FIELDS,
     PROVIDER,
     REQUEST_MODEL,
+    SECURITY_EVENT,
+    SECURITY_FIELDS,
     TEAM,
     Attribute,
     Metric,
@@ -44,6 +51,15 @@ RECENT: Final = "recent"
 MOST_RECENT_SECONDS: Final = 90_000
 """A day, and the hour that is between two switches of the clock."""
 
+_FIELDS: Final = {
+    CALL_EVENT: CALL_FIELDS,
+    EVALUATION_EVENT: EVALUATION_FIELDS,
+    SECURITY_EVENT: SECURITY_FIELDS,
+    FLAG_EVENT: FLAG_FIELDS,
+}
+"""What the records of each event carry: a choice that one lacks does not narrow it down."""
+
+
 Part = Literal["", "bucket", "sum", "count"]
 _FOLLOW: Final = (RATE, RANGE, STEP)
 
@@ -59,7 +75,12 @@ def series(metric: Metric, *conditions: str, part: Part = "") -> str:
     Raises:
         ValueError: the part does not fit the metric.
     """
-    return _selected(_name(metric, part), _filters(metric), conditions)
+    return _selected(_name(metric, part), metric.labels, conditions)
+
+
+def ruled(name: str, *conditions: str, labels: tuple[Attribute, ...] = ()) -> str:
+    """The selected series of a recording rule, which keeps these labels besides those of the service."""
+    return _selected(name, labels, conditions)
 
 
 def rate(metric: Metric, *conditions: str, part: Part = "", window: str = RATE) -> str:
@@ -106,22 +127,36 @@ def share(part: str, whole: str) -> str:
     return f"(sum({part}) or vector(0)) / (sum({whole}) > 0)"
 
 
-def quantile(level: float, metric: Metric, *conditions: str, by: tuple[Attribute, ...] = (), window: str = RATE) -> str:
+def shares(part: str, whole: str) -> str:
+    """The same of each group, where both are totals by the same attributes."""
+    return f"({part} or 0 * {whole}) / ({whole} > 0)"
+
+
+def quantile(
+    level: float,
+    metric: Metric,
+    *conditions: str,
+    by: tuple[Attribute, ...] = (),
+    window: str = RATE,
+    ago: str = "",
+) -> str:
     """A quantile of a histogram, to within a bucket; the comparison drops the NaN of a time without traffic.
 
-    ``window`` is for the growth of the buckets: ``RATE`` for a graph, ``RANGE`` for one value of the whole time.
+    ``window`` is for the growth of the buckets: ``RATE`` for a graph, ``RANGE`` for one value of the whole time, which
+    can be that of an earlier one.
     """
     grouping = ", ".join(["le", *(attribute.label for attribute in by)])
-    grown = rate if window == RATE else increase
-    buckets = grown(metric, *conditions, part="bucket", window=window)
+    if window == RATE:
+        buckets = rate(metric, *conditions, part="bucket")
+    else:
+        buckets = increase(metric, *conditions, part="bucket", window=window, ago=ago)
     return f"histogram_quantile({level}, sum by ({grouping}) ({buckets})) >= 0"
 
 
 def request_log(*conditions: str, event: str = CALL_EVENT) -> str:
     """The selected records of a log, by default of the request log."""
-    filters = (where(attribute, "=~", f"${variable}") for variable, attribute in FILTERS.items())
     chosen = '{service_name=~"$service", deployment_environment_name=~"$environment"}'
-    return " | ".join([chosen, where(EVENT_NAME, "=", event), *filters, *conditions])
+    return " | ".join([chosen, where(EVENT_NAME, "=", event), *_filters(_FIELDS[event]), *conditions])
 
 
 def call_rows(records: str, *fields: str) -> str:
@@ -143,11 +178,11 @@ def _recorded(metric: Metric, conditions: tuple[str, ...], part: Part) -> str:
     for label in dropped:
         if any(condition.startswith(label.label) for condition in conditions):
             raise ValueError(f"{metric.name} is recorded without {label.name}")
-    return _selected(history.name(metric, part), _filters(metric), conditions)
+    return _selected(history.name(metric, part), metric.labels, conditions)
 
 
-def _selected(name: str, filters: Iterator[str], conditions: tuple[str, ...]) -> str:
-    return f"{name}{{{', '.join([SERVICE, *filters, *conditions])}}}"
+def _selected(name: str, labels: tuple[Attribute, ...], conditions: tuple[str, ...]) -> str:
+    return f"{name}{{{', '.join([SERVICE, *_filters(labels), *conditions])}}}"
 
 
 def _name(metric: Metric, part: Part) -> str:
@@ -156,8 +191,6 @@ def _name(metric: Metric, part: Part) -> str:
     return f"{metric.prometheus}_{part}" if part else metric.prometheus
 
 
-def _filters(metric: Metric) -> Iterator[str]:
-    """Those of the page's choices that the metric knows."""
-    return (
-        where(attribute, "=~", f"${variable}") for variable, attribute in FILTERS.items() if attribute in metric.labels
-    )
+def _filters(known: tuple[Attribute, ...]) -> Iterator[str]:
+    """Those of the page's choices that the labels or fields make possible."""
+    return (where(attribute, "=~", f"${variable}") for variable, attribute in FILTERS.items() if attribute in known)

@@ -16,6 +16,7 @@ from genai_observability.signals import (
     FEATURE,
     OPERATION,
     OUTCOME,
+    PROVIDER,
     REQUEST_MODEL,
     TEAM,
     TOKEN_TYPE,
@@ -23,12 +24,12 @@ from genai_observability.signals import (
     USER_HASH,
 )
 
+from stack.dashboards.attention import needs_attention
 from stack.dashboards.calls import (
     FAILED,
     FIRING,
     NO_CALLS,
     OUTCOME_COLOURS,
-    RATE_LIMITED,
     SUCCEEDED,
     UNSUCCESSFUL,
     dearest_calls,
@@ -41,6 +42,7 @@ from stack.dashboards.calls import (
 from stack.dashboards.expressions import (
     RANGE,
     RATE,
+    SERVICE,
     STEP,
     increase,
     quantile,
@@ -67,6 +69,7 @@ from stack.dashboards.style import (
     TOKENS_PER_SECOND,
     Column,
     Limits,
+    Link,
     Logs,
     Metrics,
     course,
@@ -101,7 +104,6 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
 
 def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
     failures = Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above)
-    refusals = Limits(thresholds.rate_limited.warning.above, thresholds.rate_limited.critical.above)
     latency = Limits(thresholds.latency.p95.warning.above, thresholds.latency.p95.critical.above)
     return [
         figure(
@@ -120,16 +122,6 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             unit=SHARE,
             empty=NO_CALLS,
             limits=failures,
-            decimals=1,
-        ),
-        figure(
-            Metrics(share_of(RATE_LIMITED)),
-            title="Rate limited",
-            description="Share of calls that the provider refused because of its rate limit. "
-            "Next: spread the load, ask for a higher limit, or move a feature to another model.",
-            unit=SHARE,
-            empty=NO_CALLS,
-            limits=refusals,
             decimals=1,
         ),
         figure(
@@ -176,6 +168,46 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             empty="No alert rules are loaded",
             limits=Limits(warning=1, critical=3),
         ),
+        figure(
+            Metrics(f"max(job:genai_slo_burn_rate:ratio1h{{{SERVICE}}})"),
+            title="Burn rate",
+            description="How many times faster than allowed the objective that is worst off used up its error budget "
+            "in the last hour: at 1 the budget lasts exactly its 30 days, from 14.4 on somebody is paged.",
+            unit="suffix: ×",
+            empty="No calls in the last hour, or no objectives: see stack/slos.yaml",
+            limits=Limits(warning=1, critical=14.4),
+            decimals=1,
+            link=Link("Objectives", to="genai-slo"),
+        ),
+        needs_attention(width=10),
+        rows(
+            Metrics(_alerts()),
+            title="Alerts in this time range",
+            description="Every alert that fired within the time range, and whether it still does. "
+            "The message of an alert in the inbox links to its runbook.",
+            empty="No alert fired in this time range",
+            columns=[
+                Column("Value", "State", colours={"1": ("firing", RED), "0": ("resolved", GREEN)}),
+                Column("alertname", "Alert"),
+                Column("severity", "Severity"),
+                Column("service", "Service"),
+            ],
+            sort_by="State",
+            width=8,
+            height=8,
+        ),
+        ranking(
+            Metrics(share_by(PROVIDER, UNSUCCESSFUL), legend(PROVIDER), instant=True),
+            title="Providers",
+            description="Share of the calls to each provider that ended in an error, a timeout or a refusal, just now. "
+            "Green is well. One provider alone: look at its status page, and fall back to another.",
+            unit=SHARE,
+            empty=NO_CALLS,
+            limits=failures,
+            largest=1,
+            width=6,
+            link=Link("Errors", to="genai-errors", choosing={"provider": PROVIDER}),
+        ),
     ]
 
 
@@ -221,22 +253,6 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
     failed = increase(CALL_DURATION, UNSUCCESSFUL, part="count")
     by_feature = share_by(FEATURE, UNSUCCESSFUL)
     return [
-        rows(
-            Metrics(_alerts()),
-            title="Alerts in this time range",
-            description="Every alert that fired within the time range, and whether it still does. "
-            "The message of an alert in the inbox links to its runbook.",
-            empty="No alert fired in this time range",
-            columns=[
-                Column("Value", "State", colours={"1": ("firing", RED), "0": ("resolved", GREEN)}),
-                Column("alertname", "Alert"),
-                Column("severity", "Severity"),
-                Column("job", "Service"),
-            ],
-            sort_by="State",
-            width=8,
-            height=8,
-        ),
         ranking(
             Metrics(top(total(failed, OUTCOME, ERROR_TYPE)), legend(OUTCOME, ERROR_TYPE), instant=True),
             title="Failures by type",
@@ -244,6 +260,7 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
             "points at the provider; one feature alone at the application.",
             unit=COUNT,
             empty="Nothing failed in this time range",
+            width=12,
             colour=RED,
         ),
         course(
@@ -253,6 +270,7 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
             "together: provider or network. One alone: its last change.",
             unit=SHARE,
             empty=NO_CALLS,
+            width=12,
             limits=Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above),
         ),
         failed_calls(),
@@ -381,8 +399,8 @@ def _users() -> str:
 
 
 def _alerts() -> str:
-    """1 for what fires, 0 for what fired within the time range. ALERTS is Prometheus' own series of its alerts."""
-    by = "by (alertname, severity, job)"
+    """1 for what fires, 0 for what fired within the time range. ALERTS are Prometheus' and, by the inbox, Loki's."""
+    by = "by (alertname, severity, service)"
     return f"max {by} ({FIRING}) or 0 * max {by} (max_over_time({FIRING}[{RANGE}]))"
 
 

@@ -1,7 +1,7 @@
 """What every page has in common: its choices, what is marked in its graphs, its way to the other pages."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -40,8 +40,12 @@ def page(
     source: str,
     rows: Sequence[Row],
     variables: Sequence[str] = VARIABLES,
+    texts: Mapping[str, str] | None = None,
 ) -> Dashboard:
-    """A dashboard. ``source`` is the module that makes it: the file says that it is generated, and from what."""
+    """A dashboard. ``source`` is the module that makes it: the file says that it is generated, and from what.
+
+    ``texts`` are variables that a reader types, each with what it means: nothing, at first.
+    """
     builder = (
         dashboard.Dashboard(title)
         .uid(uid)
@@ -53,7 +57,13 @@ def page(
         .refresh("30s")
         .readonly()
         .link(_menu())
-        .variables([*(_variable(name) for name in variables), _recent()])
+        .variables(
+            [
+                *(_variable(name) for name in variables),
+                *(_text(name, meaning) for name, meaning in (texts or {}).items()),
+                _recent(),
+            ]
+        )
     )
     for annotation in _annotations() if "service" in variables else [_alerts("")]:
         builder.annotation(annotation)
@@ -116,6 +126,16 @@ def _choice(name: str, query: str, *, all_value: str = ".*") -> dashboard.QueryV
     )
 
 
+def _text(name: str, meaning: str) -> dashboard.TextBoxVariable:
+    return (
+        dashboard.TextBoxVariable(name)
+        .label(name.capitalize())
+        .description(meaning)
+        .default_value("")
+        .current(model.VariableOption(text="", value=""))
+    )
+
+
 def _recent() -> dashboard.QueryVariable:
     """See `stack.dashboards.expressions`: asked anew whenever the time range changes."""
     short = f"vector($__range_s) <= {MOST_RECENT_SECONDS}"
@@ -137,7 +157,7 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
     before = f"target_info{{{SERVICE}}} offset 5m"
     gained = '{__name__=~"job_(answering|prompt):genai_share:gained", ' + SERVICE + "}"
     return [
-        _alerts('job=~"$service|", '),
+        _alerts('service=~"$service|observability-stack", '),
         _marked(
             "Deploys",
             f"{versions}\nunless {versions.replace('})', '} offset 5m)')}\nand on (job) {before}",
@@ -165,10 +185,10 @@ def _annotations() -> list[dashboard.AnnotationQuery]:
 def _alerts(condition: str) -> dashboard.AnnotationQuery:
     return _marked(
         "Alerts",
-        f'max by (alertname, severity, job) (ALERTS{{{condition}alertstate="firing", alertname!="GenAIWatchdog"}})',
+        f'max by (alertname, severity, service) (ALERTS{{{condition}alertstate="firing", alertname!="GenAIWatchdog"}})',
         colour=RED,
         title="{{alertname}}",
-        text="{{severity}} {{job}}",
+        text="{{severity}} {{service}}",
     )
 
 

@@ -110,7 +110,7 @@ def _replacements(dashboard: dict[str, Any], window: Window, length: timedelta, 
 
 
 def _filled(expr: str, replacements: dict[str, str]) -> str:
-    """Raises KeyError for a variable that the dashboard does not have."""
+    """Raises KeyError for a variable that the dashboard does not have; `$1` and so on are of PromQL."""
     return re.sub(r"\$([A-Za-z_]\w*)", lambda match: replacements[match[1]], expr)
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from genai_observability.signals import Attribute
 
+from stack import thresholds
 from stack.dashboards.expressions import VARIABLES
 from stack.dashboards.sdk import (
     Builder,
@@ -49,6 +50,8 @@ COUNT: Final = "short"
 CALLS_PER_SECOND: Final = "reqps"
 TOKENS_PER_SECOND: Final = "suffix: tok/s"
 SCORE: Final = "none"
+MOMENT: Final = "dateTimeAsIso"
+"""Milliseconds since 1970."""
 
 _ROWS: Final = 10
 """Rows of a table: the worst, not all."""
@@ -87,16 +90,21 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From which value on a number is suspicious and bad; ``low_is_bad`` turns the scale round."""
+    """From which value on a number is suspicious and bad, if it can be both; ``low_is_bad`` turns the scale round."""
 
-    warning: float
-    critical: float
+    warning: float | None = None
+    critical: float | None = None
     low_is_bad: bool = False
+
+    @classmethod
+    def of(cls, alerts: thresholds.Limits) -> Self:
+        """Those of the alerts on the same number."""
+        return cls(alerts.warning.above, alerts.critical.above)
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Opens another page, by its uid, in the same time range and with the same choices.
+    """Opens another page, by its uid or a variable with it, in the same time range and with the same choices.
 
     ``choosing`` narrows it down to what was clicked: for a variable of the page, the label that has the value.
     """
@@ -120,7 +128,7 @@ class Link:
 class Column:
     """A column of a table: the field of the answer, its heading, and how its values are shown.
 
-    The value of a query is the field Value, or, of several queries, Value #A, Value #B and so on.
+    The value of a query is the field Value, or, of several queries and of any to Loki, Value #A, Value #B and so on.
     """
 
     field: str
@@ -230,8 +238,12 @@ def ranking(
     largest: float | None = None,
     colour: str = BLUE,
     link: Link | None = None,
+    limits_of: Mapping[str, Limits] | None = None,
 ) -> bargauge.Panel:
-    """One horizontal bar a value; ``largest`` is where a full bar ends, by default at the largest value."""
+    """One horizontal bar a value; ``largest`` is where a full bar ends, by default at the largest value.
+
+    ``limits_of`` has those of single bars, by their names.
+    """
     panel = (
         _described(bargauge.Panel(), title, description, unit, empty, width, height=8)
         .targets(_targets(queries))
@@ -245,6 +257,8 @@ def ranking(
         .color_scheme(_colour(model.FieldColorModeId.THRESHOLDS))
         .data_links(_links(link))
     )
+    for name, own in (limits_of or {}).items():
+        panel.override_by_name(name, [_own_thresholds(own)])
     return panel if largest is None else panel.max(largest)
 
 
@@ -280,24 +294,27 @@ def heat(query: Metrics, *, title: str, description: str, unit: str, empty: str,
 
 
 def rows(
-    *queries: Metrics | Lines,
+    *queries: Metrics | Logs | Lines,
     title: str,
     description: str,
     empty: str,
     columns: Sequence[Column],
     sort_by: str,
+    ascending: bool = False,
+    most: int = _ROWS,
     width: int = 12,
     height: int = 10,
 ) -> table.Panel:
     """A table with these columns from left to right: ten rows, largest value of ``sort_by`` first.
 
-    Several queries are merged into one table by the labels that they share.
+    ``ascending`` puts the smallest first; ``most`` is for more rows. Several queries are merged into one table by the
+    labels that they share.
     """
     panel = (
         _described(table.Panel(), title, description, "none", empty, width, height=height)
         .targets(_targets(queries, as_table=True))
-        .transformations(_transformations(queries, columns, sort_by))
-        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(desc=True)])
+        .transformations(_transformations(queries, columns, sort_by, descending=not ascending, most=most))
+        .sort_by([common.TableSortByFieldState().display_name(sort_by).desc(desc=not ascending)])
         .cell_height(values.TableCellHeight.SM)
     )
     titles = {column.field: column.title for column in columns}
@@ -347,31 +364,34 @@ def _target(query: Metrics | Logs | Lines, ref: str, *, as_table: bool) -> Build
 
 
 def _thresholds(limits: Limits | None, *, otherwise: str) -> dashboard.ThresholdsConfig:
-    steps = [model.Threshold(value=None, color=otherwise)]
-    if limits and limits.low_is_bad:
-        steps = [
-            model.Threshold(value=None, color=RED),
-            model.Threshold(value=limits.critical, color=ORANGE),
-            model.Threshold(value=limits.warning, color=GREEN),
-        ]
-    elif limits:
-        steps = [
-            model.Threshold(value=None, color=GREEN),
-            model.Threshold(value=limits.warning, color=ORANGE),
-            model.Threshold(value=limits.critical, color=RED),
-        ]
+    if not limits:
+        return _steps([otherwise], [])
+    given = [(limits.warning, ORANGE), (limits.critical, RED)]
+    values_and_colours = [(value, colour) for value, colour in given if value is not None]
+    bounds, colours = [value for value, _ in values_and_colours], [GREEN, *(colour for _, colour in values_and_colours)]
+    return _steps(colours[::-1], bounds[::-1]) if limits.low_is_bad else _steps(colours, bounds)
+
+
+def _steps(colours: Sequence[str], bounds: Sequence[float]) -> dashboard.ThresholdsConfig:
+    """One colour more than bounds: the first is below all of them."""
+    steps = [model.Threshold(value=value, color=colour) for value, colour in zip((None, *bounds), colours, strict=True)]
     return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
 
 
 def _transformations(
-    queries: Sequence[Metrics | Lines], columns: Sequence[Column], sort_by: str
+    queries: Sequence[Metrics | Logs | Lines],
+    columns: Sequence[Column],
+    sort_by: str,
+    *,
+    descending: bool,
+    most: int,
 ) -> list[model.DataTransformerConfig]:
     """From an answer to the rows of a table, step by step."""
     ranked = next(column.field for column in columns if column.title == sort_by)
     numbers = [{"targetField": column.field, "destinationType": "number"} for column in columns if column.unit]
     steps: list[tuple[str, dict[str, object]]] = [
-        ("sortBy", {"sort": [{"field": ranked, "desc": True}]}),
-        ("limit", {"limitField": _ROWS}),
+        ("sortBy", {"sort": [{"field": ranked, "desc": descending}]}),
+        ("limit", {"limitField": most}),
         (
             "organize",
             {
@@ -418,6 +438,10 @@ def _buckets(query: Metrics) -> Builder[Dataquery]:
     source = values.DataSourceRef(type_val="prometheus", uid="prometheus")
     counts = prometheus.Dataquery().ref_id("A").datasource(source).expr(query.expr).legend_format("{{le}}").range()
     return counts.format(prometheus_values.PromQueryFormat.HEATMAP).editor_mode(prometheus_values.QueryEditorMode.CODE)
+
+
+def _own_thresholds(limits: Limits) -> model.DynamicConfigValue:
+    return model.DynamicConfigValue("thresholds", _thresholds(limits, otherwise=BLUE).build())
 
 
 def _fixed_colour(colour: str) -> model.DynamicConfigValue:

@@ -36,7 +36,7 @@ def _faults(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Where a fault is, and what it is."""
     variables = {item["name"] for item in dashboard["templating"]["list"]}
     for item in dashboard["templating"]["list"]:
-        yield from ((f"variable {item['name']!r}", what) for what in _unknown(item["query"], variables))
+        yield from ((f"variable {item['name']!r}", what) for what in _unknown(item.get("query", ""), variables))
     for item in dashboard["annotations"]["list"]:
         yield from ((f"annotation {item['name']!r}", what) for what in _unknown(item["expr"], variables))
     taken: dict[tuple[int, int], str] = {}

@@ -37,28 +37,28 @@ def exposition(
         for each in clocks(incident, allowed):
             late[each.name, incident.severity] += bool(firing.get(incident.id)) and not each.done and each.late(now)
     families = (
-        _family("inbox_notifications_received_total", "counter", "Notifications ever kept.", counts.received),
-        _family(
+        family("inbox_notifications_received_total", "counter", "Notifications ever kept.", counts.received),
+        family(
             "inbox_notifications_refused_total", "counter", "Notifications refused as malformed since the start.",
             notifications_refused,
         ),
-        _family("inbox_alerts_firing", "gauge", "Alerts of which firing was heard last.", counts.firing),
-        _family(
+        family("inbox_alerts_firing", "gauge", "Alerts of which firing was heard last.", counts.firing),
+        family(
             "inbox_last_notification_timestamp_seconds", "gauge", "When the last notification came, 0 if never.", last
         ),
         # No server of the stack tells how much room it has left. This one stands for all on the same disk.
-        _family("inbox_disk_free_bytes", "gauge", "Free bytes of the disk with the inbox's data.", free),
-        _family("inbox_disk_size_bytes", "gauge", "All bytes of the disk with the inbox's data.", size),
-        _family("inbox_incidents_total", "counter", "Incidents ever opened.", incidents.ever()),
-        _family(
+        family("inbox_disk_free_bytes", "gauge", "Free bytes of the disk with the inbox's data.", free),
+        family("inbox_disk_size_bytes", "gauge", "All bytes of the disk with the inbox's data.", size),
+        family("inbox_incidents_total", "counter", "Incidents ever opened.", incidents.ever()),
+        family(
             "inbox_incidents_open", "gauge", "Incidents that are not resolved, by severity.",
             *((f'{{severity="{sev}"}}', sum(incident.severity is sev for incident in open_)) for sev in Sev),
         ),
-        _family(
+        family(
             "inbox_incidents_late", "gauge", "Open incidents with firing alerts of which a step takes too long.",
             *((f'{{step="{step}",severity="{sev}"}}', count) for (step, sev), count in late.items()),
         ),
-        _family(
+        family(
             "inbox_incident_alerts", "gauge", "Alerts that fire, by open incident.",
             *(
                 (f'{{incident="{each.id}",severity="{each.severity}"}}', firing.get(each.id, 0))
@@ -66,7 +66,7 @@ def exposition(
             ),
         ),
         *(_histogram(_STEPS[step], histogram) for step, histogram in incidents.durations().items()),
-        _family(
+        family(
             "inbox_requests_refused_total", "counter",
             "Forms, changes and reports that were refused since the start, by reason.",
             *((f'{{reason="{reason}"}}', refused.get(reason, 0)) for reason in _REASONS),
@@ -75,7 +75,8 @@ def exposition(
     return "".join(families)
 
 
-def _family(name: str, kind: str, text: str, *values: Row | float) -> str:
+def family(name: str, kind: str, text: str, *values: Row | float) -> str:
+    """One metric: its header and a line a value, which may come after labels in braces."""
     rows = (value if isinstance(value, tuple) else ("", value) for value in values)
     return f"# HELP {name} {text}\n# TYPE {name} {kind}\n" + _lines(name, rows)
 
@@ -87,7 +88,7 @@ def _histogram(step: str, found: Histogram) -> str:
     for bound, count in zip((*map(str, BUCKETS), "+Inf"), found.counts, strict=True):
         total += count
         rows.append((f'_bucket{{le="{bound}"}}', total))
-    return _family(name, "histogram", f"From the opening of incidents until they were {step}d.", *rows,
+    return family(name, "histogram", f"From the opening of incidents until they were {step}d.", *rows,
                    ("_sum", found.sum), ("_count", total))  # fmt: skip
 
 

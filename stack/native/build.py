@@ -61,8 +61,8 @@ BUILDS = (
     Build(
         name="prometheus",
         module="github.com/prometheus/prometheus",
-        programs=("prometheus", "promtool", "replay"),
-        own=("replay",),
+        programs=("prometheus", "promtool", "replay", "fill"),
+        own=("replay", "fill"),
         version_variable="github.com/prometheus/common/version.Version",
         tags="netgo,remove_all_sd",  # of the service discoveries only files are used; the others are most of the code
     ),

@@ -98,13 +98,18 @@ def _course(panel: Definition, frames: Sequence[Frame], occasion: Occasion) -> V
 def _ranking(panel: Definition, frames: Sequence[Frame], _: Occasion) -> View:
     defaults = panel["fieldConfig"]["defaults"]
     largest = defaults.get("max") or max((frame.last for frame in frames if math.isfinite(frame.last)), default=0) or 1
+    own = {
+        item["matcher"]["options"]: _properties(item)
+        for item in panel["fieldConfig"].get("overrides", ())
+        if "thresholds" in _properties(item)
+    }
     return {
         "bars": [
             {
                 "name": frame.name,
                 "value": units.text(frame.last, defaults["unit"]),
                 "share": min(100.0, 100 * frame.last / largest) if math.isfinite(frame.last) else 0.0,
-                "colour": _threshold_colour(defaults, frame.last),
+                "colour": _threshold_colour(own.get(frame.name, defaults), frame.last),
             }
             for frame in sorted(frames, key=lambda frame: frame.last, reverse=True)
         ]

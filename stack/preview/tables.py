@@ -1,6 +1,7 @@
 """Tables: what Grafana's transformations make of the answers, as cells."""
 
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,9 @@ from stack.preview.data import Frame
 from stack.preview.occasion import Occasion
 
 Record = dict[str, str | float]
+
+_OF_THE_ROW = re.compile(r'\${__data\.fields\["([^"]*)"\]}')
+"""In a link: the value of another field of the row."""
 
 
 def table(panel: dict[str, Any], frames: Sequence[Frame], occasion: Occasion) -> dict[str, Any]:
@@ -24,7 +28,7 @@ def table(panel: dict[str, Any], frames: Sequence[Frame], occasion: Occasion) ->
     return {
         "headings": [headings[field] for field in fields],
         "rows": [
-            [_cell(record.get(field, ""), properties[headings[field]], occasion) for field in fields]
+            [_cell(record, field, properties[headings[field]], occasion) for field in fields]
             for record in ranked[: steps["limit"]["limitField"]]
         ],
     }
@@ -33,7 +37,8 @@ def table(panel: dict[str, Any], frames: Sequence[Frame], occasion: Occasion) ->
 def _record(frame: Frame, numbers: set[str]) -> Record:
     """A line's labels, of which some are numbers, or a sample's labels and its value."""
     labels: Record = {key: float(value) if key in numbers else value for key, value in frame.labels.items()}
-    return {**labels, "Value": frame.last} if frame.points else labels
+    # Grafana calls the only value Value, except Loki's.
+    return {**labels, "Value": frame.last, f"Value #{frame.ref}": frame.last} if frame.points else labels
 
 
 def _merged(frames: Sequence[Frame]) -> list[Record]:
@@ -78,14 +83,16 @@ def _overridden(panel: dict[str, Any], heading: str) -> Iterator[tuple[str, Any]
             yield from ((item["id"], item["value"]) for item in override["properties"])
 
 
-def _cell(value: str | float, properties: Mapping[str, Any], occasion: Occasion) -> dict[str, str]:
+def _cell(record: Record, field: str, properties: Mapping[str, Any], occasion: Occasion) -> dict[str, str]:
+    value = record.get(field, "")
     number = isinstance(value, float)
     cell = {"text": units.text(value, properties.get("unit", "none")) if isinstance(value, float) else value}
     if word := units.word(value, properties.get("mappings", ())):
         cell |= {"text": word["text"], "colour": word["color"]}
     for link in properties.get("links", ()) if value != "" else ():
         if link["url"].startswith("/d/"):
-            page = occasion.page(link["url"])
+            address = _OF_THE_ROW.sub(lambda name: str(record.get(name[1], "")), link["url"])
+            page = occasion.page(address)
             cell |= {"link": page, "title": link["title"], "page": "yes"} if page else {}
         elif not number:
             cell |= {"text": f"{value}"[:8], "title": f"{value}", "link": occasion.trace(str(value))}

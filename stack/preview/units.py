@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 _THOUSANDS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
@@ -62,6 +63,10 @@ def _share(value: float, decimals: int | None) -> str:
     return f"{_plain(value * 100, 1 if decimals is None else decimals)}%"
 
 
+def _moment(value: float, _: int | None) -> str:
+    return f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def _calls_a_second(value: float, decimals: int | None) -> str:
     return f"{_short(value, decimals)} req/s"
 
@@ -72,6 +77,7 @@ _WRITERS: dict[str, Callable[[float, int | None], str]] = {
     "currencyUSD": _dollars,
     "short": _short,
     "reqps": _calls_a_second,
+    "dateTimeAsIso": _moment,
 }
 
 _AXES: dict[str, dict[str, Any]] = {

@@ -53,12 +53,17 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
     )
 
 
+def either(names: Iterable[str]) -> str:
+    """A regular expression of names, in which only a dot has a meaning."""
+    return "|".join(name.replace(".", "[.]") for name in names)
+
+
 # --- Scores ----------------------------------------------------------------------------------------------------------
 
 
 def judged(thresholds: Thresholds) -> str:
     """The selector of scores of which 1 is good; what users say has metrics and alerts of its own."""
-    return f'{SCORE}{{{EVALUATION_NAME.label}!~"{_either((FROM_USERS, *thresholds.quality.risks))}"}}'
+    return f'{SCORE}{{{EVALUATION_NAME.label}!~"{either((FROM_USERS, *thresholds.quality.risks))}"}}'
 
 
 def _scores(thresholds: Thresholds) -> tuple[Recording, Recording]:
@@ -75,7 +80,7 @@ def _low(thresholds: Thresholds, severity: Severity) -> list[Alert]:
     quality = thresholds.quality
     named = {name: limit for name, limits in quality.scores.items() if (limit := _limit(limits, severity)) is not None}
     other = _limit(quality.other, severity)
-    unnamed = _either((FROM_USERS, *quality.scores, *quality.risks))
+    unnamed = either((FROM_USERS, *quality.scores, *quality.risks))
     low = [f'{SCORE}{{{EVALUATION_NAME.label}="{name}"}} < {limit:g}' for name, limit in named.items()]
     if other is not None:
         low.append(f'{SCORE}{{{EVALUATION_NAME.label}!~"{unnamed}"}} < {other:g}')
@@ -124,11 +129,6 @@ def _risk(thresholds: Thresholds, severity: Severity) -> list[Alert]:
 
 def _limit(limits: ScoreLimits | RiskLimits, severity: Severity) -> float | None:
     return limits.warning if severity == "warning" else limits.critical
-
-
-def _either(names: Iterable[str]) -> str:
-    """A regular expression of names, in which only a dot has a meaning."""
-    return "|".join(name.replace(".", "[.]") for name in names)
 
 
 # --- What users say --------------------------------------------------------------------------------------------------

@@ -27,13 +27,18 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
     return (Group(name="genai_security", interval=Duration("1m"), rules=rules),)
 
 
+def share_of_calls(kind: str) -> str:
+    """What the share of the calls with findings of a kind, over 10 minutes, is recorded as."""
+    return f"job:genai_findings_{kind}:ratio10m"
+
+
 def _findings(kind: str) -> tuple[Recording, ...]:
     """How many, and the share of the calls; 0 where there is none, absent where there are no calls."""
     found = count_within(series(SECURITY_FINDINGS, Match(SECURITY_KIND, "=", kind)), "10m")
     name = f"job:genai_findings_{kind}"
     return (
         Recording(name=f"{name}:increase10m", expr=f"{total(found, SERVICE)}\nor {_CALLS} * 0"),
-        Recording(name=f"{name}:ratio10m", expr=f"{name}:increase10m / ({_CALLS} > 0)"),
+        Recording(name=share_of_calls(kind), expr=f"{name}:increase10m / ({_CALLS} > 0)"),
     )
 
 

@@ -326,22 +326,37 @@ def test_the_table_of_what_silences_what(
         others = {name: value for name, value in labels.items() if name != "severity"}
         post(settings, labels.get("severity", "critical"), ended=False, **others, **environment)
 
-    def state() -> Any:
-        alerts = httpx.get(f"{settings.alertmanager_url}/api/v2/alerts").json()
-        (found,) = [
-            alert["status"]
-            for alert in alerts
-            if alert["labels"]["deployment_environment_name"] == case
-            and all(alert["labels"].get(name) == value for name, value in target.items())
-            and alert["labels"]["severity"] == target.get("severity", "critical")
-        ]
-        return found if found["state"] != "unprocessed" else None
-
+    expected = {"severity": "critical", **target, **environment}
     try:
-        assert bool(wait_for(state, seconds=40)["inhibitedBy"]) is silenced
+        assert is_silenced(settings, expected) is silenced
     finally:  # a server that is down silences alerts of other cases, too
         others = {name: value for name, value in source.items() if name != "severity"}
         post(settings, source.get("severity", "critical"), ended=True, **others, **environment)
+
+
+def is_silenced(settings: Settings, labels: dict[str, str]) -> bool:
+    """Whether another alert keeps back the one with these labels."""
+
+    def status() -> Any:
+        alerts = httpx.get(f"{settings.alertmanager_url}/api/v2/alerts").json()
+        (found,) = [alert["status"] for alert in alerts if labels.items() <= alert["labels"].items()]
+        return found if found["state"] != "unprocessed" else None
+
+    return bool(wait_for(status, seconds=40)["inhibitedBy"])
+
+
+@pytest.mark.parametrize(
+    ("hour", "day", "silenced"),
+    [("critical", "critical", True), ("warning", "warning", True), ("warning", "critical", False)],
+)
+def test_a_dear_hour_in_one_environment_silences_the_alert_on_the_budget_of_all(
+    hour: str, day: str, silenced: bool, running_alertmanager: Settings
+) -> None:
+    service, budget = f"budget-{hour}-{day}", {"alertname": "GenAIDailyCostHigh", "limit": "budget"}
+    dear = TOO_DEAR["alertname"]
+    post(running_alertmanager, hour, alertname=dear, service=service, deployment_environment_name="live")
+    post(running_alertmanager, day, alertname=budget["alertname"], limit=budget["limit"], service=service)
+    assert is_silenced(running_alertmanager, budget | {"service": service, "severity": day}) is silenced
 
 
 @pytest.fixture(scope="module")

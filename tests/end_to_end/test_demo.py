@@ -3,11 +3,21 @@
 import re
 
 import httpx
+from genai_observability import signals
 
+from stack.clients import Prometheus
 from stack.settings import Settings
 from tests.browser import rendered, screenshot
 from tests.end_to_end.live import ROOT, Demonstration, eventually
 
+NOT_IN_ORDINARY_TRAFFIC = {
+    signals.CALL_ESTIMATED_COST,  # streams without usage; the application asks for it
+    signals.BATCH_CALLS,  # batches, of which it submits none
+    signals.BUDGET_EXCEEDED,  # its budget is generous
+    signals.BUDGET_UNCHECKED,  # a Redis that does not answer; it has none
+    signals.DROPPED,  # what there is no room for
+    signals.FALLBACKS,  # by chance: about one a minute
+}
 PICTURE = ROOT / ".stack" / "incident.png"
 
 
@@ -23,6 +33,20 @@ def test_the_demo_ends_with_figures_that_agree_in_every_store(demonstration: Dem
     assert int(calls[0].replace(",", "")) > 100
     assert len({round(float(dollars), 5) for dollars in rows["cost in US dollars"].split()}) == 1
     assert "all figures agree" in demonstration.output
+
+
+def test_the_demo_gives_data_to_every_metric_that_ordinary_traffic_has(
+    stack: Settings, demonstration: Demonstration
+) -> None:
+    prometheus = Prometheus(stack.prometheus_url)
+    names = f"({'|'.join(f'{metric.prometheus}(_count)?' for metric in signals.METRICS)})"
+    series = f'{{__name__=~"{names}", job="demo"}}'
+    found = {
+        sample.labels["__name__"].removesuffix("_count")
+        for sample in prometheus.query(f"group by (__name__) (last_over_time({series}[1h]))", at=demonstration.ended)
+    }
+    missing = {metric for metric in signals.METRICS if metric.prometheus not in found}
+    assert missing <= NOT_IN_ORDINARY_TRAFFIC
 
 
 def test_the_alert_reaches_the_inbox_within_a_minute_of_the_fault(demonstration: Demonstration) -> None:

@@ -14,6 +14,7 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
+from demo.app.assistant import PROMPTS
 from demo.app.clients import Clients, ConfigurationError, chosen_provider
 from demo.app.library import Library, Passage, read_passages
 from demo.app.routes import create_app
@@ -113,9 +114,54 @@ def test_a_message_is_sorted_by_a_model_without_a_price(application: Application
     assert application.provider.ledger.report()["unpriced_answers"] == 1
 
 
-def test_feedback_is_taken_up_or_down(application: Application) -> None:
-    assert application.http.post("/feedback", json={"rating": "up", "response_id": "x"}).status_code == 204
-    assert application.http.post("/feedback", json={"rating": "so-so", "response_id": "x"}).status_code == 400
+def test_a_summary_of_a_similar_topic_is_kept_until_there_are_too_many(application: Application) -> None:
+    def summarised(*topics: str) -> int:
+        for topic in topics:
+            assert application.http.post("/summarise", json={"topic": topic}).status_code == 200
+        return application.answers("gpt-4.1-mini-2025-04-14")
+
+    assert summarised("warranty", "the warranty", "warranty") == 1
+    assert summarised("returns", "payment", "the warranty") == 3
+    assert summarised("shipping", "the warranty") == 5
+    assert application.answers("text-embedding-3-small") == 8  # each topic: every request has a call of a model
+
+
+def test_a_new_prompt_is_for_the_users_of_one_variant(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PROMPTS, "5", "Long. " * 2000)
+
+    def input_tokens(variant: str) -> int:
+        application.provider.ledger = type(application.provider.ledger)()
+        answer = application.http.post("/ask", json={"question": "Why?", "variant": variant})
+        assert answer.status_code == 200
+        return int(application.provider.ledger.report()["models"]["gpt-4o-mini-2024-07-18"]["input_tokens"])
+
+    assert input_tokens("A") < 2000 < input_tokens("B")
+
+
+def test_no_prompt_is_long_enough_to_be_taken_for_a_leak() -> None:
+    """The simulated provider quotes whatever it is given; docs/content.md says from where on that is a finding."""
+    assert all(sum(letter.isalnum() for letter in prompt) < 40 for prompt in PROMPTS.values())
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"rating": "up"}, 204),
+        ({"rating": "copy"}, 204),
+        ({"rating": "report", "category": "wrong"}, 204),
+        ({"rating": "stars", "stars": 4}, 204),
+        ({"rating": "stars"}, 400),
+        ({"rating": "stars", "stars": 6}, 400),
+        ({"rating": "up", "stars": 4}, 400),
+        ({"rating": "so-so"}, 400),
+    ],
+)
+def test_feedback_of_every_kind_is_taken_and_nothing_else(
+    application: Application, said: dict[str, object], status: int
+) -> None:
+    assert application.http.post("/feedback", json={"response_id": "x", **said}).status_code == status
 
 
 @pytest.mark.parametrize(

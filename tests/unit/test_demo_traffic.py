@@ -31,8 +31,16 @@ def test_a_hundred_visits_come_from_several(field: str, least: int) -> None:
 
 def test_a_hundred_visits_use_every_route_and_rate_both_ways() -> None:
     assert {visit.path for visit in planned(1)} == {"/ask", "/ask/stream", "/summarise", "/research", "/sort"}
-    ratings = Counter(visit.rating for visit in planned(1))
-    assert ratings["up"] > ratings["down"] > 0
+    opinions = Counter(visit.opinion for visit in planned(1))
+    assert opinions["up"] > opinions["down"] > 0
+
+
+def test_an_hour_of_visits_has_every_kind_of_feedback_and_few_attacks() -> None:
+    hour = planned(1, 3600)
+    kinds = {visit.opinion.split(" ")[0] for visit in hour}
+    assert kinds == {"", "up", "down", "stars", "report", "copy", "regenerate"}
+    attacks = [visit for visit in hour if "Ignore all previous instructions" in visit.body.get("question", "")]
+    assert 0.005 < len(attacks) / len(hour) < 0.01  # the alert begins at 2 % of the calls
 
 
 def test_every_fault_of_a_good_day_happens_within_the_first_calls_of_the_demo() -> None:
@@ -54,8 +62,9 @@ def test_the_most_that_visits_can_cost_is_added_up_by_hand() -> None:
     size = len(passage.text.encode())
     summary = next(visit for visit in visits(1) if visit.path == "/summarise")
     index = Decimal(size) * Decimal("0.02")
+    topic = 2000 * Decimal("0.02")
     call = Decimal(size + 2000) * Decimal("0.40") + 300 * Decimal("1.60")
-    assert upper_bound([summary], [passage]) == 2 * (index + call) / 1_000_000
+    assert upper_bound([summary], [passage]) == 2 * (index + topic + call) / 1_000_000
 
 
 def test_twenty_visits_cost_less_than_half_a_dollar() -> None:

@@ -53,7 +53,9 @@ def _everything(dashboard: dict[str, Any] = _PAGE) -> Answers:
     fields = {panel["id"]: _fields(panel) for panel in panels(dashboard)}
     answers: dict[int, list[Frame]] = {}
     for query in queries(dashboard, Window(_NOON - _OCCASION.start)):
-        for number, name in enumerate(("document-answers", "gpt-4.1-mini-2026-04-14")):
+        names = ("document-answers", "gpt-4.1-mini-2026-04-14")
+        one = query.legend and "{{" not in query.legend  # what has a name of its own is one value
+        for number, name in enumerate(names[:1] if one else names):
             labels = fields[query.panel_id] | {"app_feature": name, "le": ("0.5", "+Inf")[number]}
             length = _NOON - start[query.panel_id]
             points = [(_NOON - length * (20 - step) / 20, 1.0 + number + step / 7) for step in range(21)]

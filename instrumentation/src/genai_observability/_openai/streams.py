@@ -33,14 +33,20 @@ def watch() -> list[Callable[[], None]]:
 
 def _watched(chunks: Iterator[Any], call: OpenCall) -> Iterator[Any]:
     for chunk in chunks:
-        if _is_for_application(chunk, call):
+        if call.first_token is not None and not call.usage_is_ours:  # most chunks: on the reader's way
+            call.chunks += 1
+            yield chunk
+        elif _is_for_application(chunk, call):
             yield chunk
     call.complete = True
 
 
 async def _watched_async(chunks: AsyncIterator[Any], call: OpenCall) -> AsyncIterator[Any]:
     async for chunk in chunks:
-        if _is_for_application(chunk, call):
+        if call.first_token is not None and not call.usage_is_ours:
+            call.chunks += 1
+            yield chunk
+        elif _is_for_application(chunk, call):
             yield chunk
     call.complete = True
 

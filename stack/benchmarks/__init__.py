@@ -1,0 +1,1 @@
+"""How fast the dashboards are over a month of history: `python -m stack.benchmarks`, part of `make bench`."""

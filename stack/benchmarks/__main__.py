@@ -1,0 +1,157 @@
+"""Times every Prometheus query of every dashboard over a day and over a month: part of ``make bench``.
+
+A Prometheus of its own, with the stack's configuration, gets a made-up month of a busy application (see
+`stack.benchmarks.history`); every query is asked five times over HTTP, and the slowest ten are shown by their medians.
+"""
+
+import argparse
+import re
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from stack.benchmarks import history
+from stack.clients import Prometheus, StoreError
+from stack.dashboards import PanelQuery, Window, dashboards, queries
+from stack.native import StackError, down, up
+from stack.native.ports import free_ports
+from stack.settings import Settings, SettingsError
+
+_WINDOWS: Final = {"24 h": timedelta(hours=24), "30 d": timedelta(days=history.DAYS)}
+_TURNS: Final = 5
+_SHOWN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """The median of a query's times, in seconds."""
+
+    dashboard: str
+    panel: str
+    window: str
+    seconds: float
+    series: int
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Fill, ask and print; 1 where that cannot be done."""
+    parser = argparse.ArgumentParser(prog="python -m stack.benchmarks", description="Times the dashboards' queries.")
+    parser.add_argument("--dashboard", default="", metavar="NAME", help="one of them, such as cost (default: all)")
+    parser.add_argument("--shown", type=int, default=_SHOWN, help="how many of the slowest to show (default: 10)")
+    options = parser.parse_args(arguments)
+    asked = {name.removesuffix(".json"): page for name, page in dashboards().items()}
+    if options.dashboard and options.dashboard not in asked:
+        parser.error(f"there is no dashboard {options.dashboard!r}: it is one of {', '.join(asked)}")
+    console = Console()
+    wanted = [
+        (name, window, query)
+        for name, page in asked.items()
+        if options.dashboard in ("", name)
+        for window, length in _WINDOWS.items()
+        for query in queries(page, Window(length))
+        if query.store == "prometheus"
+    ]
+    try:
+        with TemporaryDirectory(prefix="genai-history-") as folder, Progress(console=console) as progress:
+            settings = _settings(Path(folder))
+            end = datetime.now(UTC).replace(second=0, microsecond=0)
+            count = _fill(settings, end, {query.expr for *_, query in wanted}, progress)
+            with _running(settings):
+                timed = _time(wanted, settings.prometheus_url, end, progress)
+    except (SettingsError, StackError, StoreError, history.FillError, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    _show(console, timed, count, options.shown)
+    return 0
+
+
+def _settings(state: Path) -> Settings:
+    names = [field.name.upper() for field in fields(Settings) if field.name.endswith("_port")]
+    ports = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
+    return Settings.load({**ports, "GENAI_STACK_DIR": str(state), "GENAI_STACK_BIN": str(Settings.load().binaries)})
+
+
+def _fill(settings: Settings, end: datetime, expressions: set[str], progress: Progress) -> tuple[int, int, int]:
+    """The numbers of series exported and recorded, and of samples."""
+    names = {name for expr in expressions for name in re.findall(r"\b\w+:\w+:\w+", expr)}
+    exported = history.application()
+    recorded = history.recorded(sorted((settings.root / "prometheus" / "rules").glob("*.yaml")), names)
+    bar = progress.add_task("Writing a month of history", total=2 * history.DAYS + 1)
+    samples = 0
+
+    def on_block(count: int) -> None:
+        nonlocal samples
+        samples += count
+        progress.advance(bar)
+
+    directory = settings.state / "data" / "prometheus"
+    directory.mkdir(parents=True)
+    history.fill(settings.binaries / "fill", directory, [*exported, *recorded], end=end, on_block=on_block)
+    progress.update(bar, completed=2 * history.DAYS + 1)
+    return len(exported), len(recorded), samples
+
+
+@contextmanager
+def _running(settings: Settings) -> Iterator[None]:
+    try:
+        up(settings, only={"prometheus"})
+        yield
+    finally:
+        down(settings)
+
+
+def _time(wanted: list[tuple[str, str, PanelQuery]], url: str, end: datetime, progress: Progress) -> list[Timed]:
+    prometheus = Prometheus(url, timeout=120)
+    bar = progress.add_task("Asking every query", total=len(wanted))
+    timed: list[Timed] = []
+    for name, window, query in wanted:
+        turns: list[float] = []
+        found = 0
+        for _ in range(_TURNS):
+            began = time.perf_counter()
+            found = _ask(prometheus, query, end)
+            turns.append(time.perf_counter() - began)
+        timed.append(Timed(name, query.panel, window, statistics.median(turns), found))
+        progress.advance(bar)
+    return timed
+
+
+def _ask(prometheus: Prometheus, query: PanelQuery, end: datetime) -> int:
+    if query.instant:
+        return len(prometheus.query(query.expr, at=end))
+    return len(prometheus.query_range(query.expr, start=end - query.length, end=end, step=query.step))
+
+
+def _show(console: Console, timed: list[Timed], count: tuple[int, int, int], shown: int) -> None:
+    exported, recorded, samples = count
+    console.print(
+        f"{exported:,} series of an application and {recorded:,} recorded ones, {samples / 1e6:,.0f} million samples "
+        f"of {history.DAYS} days: every 5 s in the last 26 hours and every minute before."
+    )
+    table = Table("Dashboard", "Panel", "Range", title=f"The slowest {shown} of {len(timed)} queries")
+    table.add_column(f"Median of {_TURNS}, ms", justify="right")
+    table.add_column("Series", justify="right")
+    for each in sorted(timed, key=lambda each: each.seconds, reverse=True)[:shown]:
+        table.add_row(each.dashboard, each.panel, each.window, f"{1000 * each.seconds:,.0f}", str(each.series))
+    console.print(table)
+    slow = sum(each.seconds >= 1 for each in timed)
+    console.print(
+        f"{slow} of {len(timed)} take a second or more; without data: {sum(not each.series for each in timed)}."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

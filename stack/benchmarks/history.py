@@ -1,0 +1,190 @@
+"""A made-up month of a busy application: which series there are, how fine, and how they come into a Prometheus.
+
+The series of the application are as fine as it exports them (every 5 s) in the last 26 hours and every minute before;
+what rules record is as fine as they are evaluated. `prometheus/distribution/fill` writes them as blocks.
+"""
+
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+from genai_observability import signals
+from genai_observability.signals import Attribute, Metric
+
+from stack.rules.promql import SERVICE
+
+DAYS: Final = 30
+_HOURS: Final = 24.0 * DAYS
+_EXPORTED: Final = ((_HOURS, 60.0), (26.0, 5.0))
+"""Pairs of hours before the end and seconds between two samples."""
+
+Labels = dict[str, str]
+
+
+class FillError(Exception):
+    """The history cannot be written; one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series; a counter grows by ``mean`` a second, another has values around it."""
+
+    name: str
+    labels: Labels
+    every: tuple[tuple[float, float], ...]
+    counter: bool = False
+    mean: float = 1.0
+
+    def line(self) -> str:
+        """As the program reads it."""
+        labels = {"__name__": self.name, **self.labels}
+        return json.dumps({"labels": labels, "counter": self.counter, "mean": self.mean, "every": self.every})
+
+
+_SERVICE: Final = dict(zip(SERVICE, ("shop", "production"), strict=True))
+
+_FEATURES: Final = ("search", "chat", "summary", "advisor", "sorting", "translation")
+_MODELS: Final = (("openai", "gpt-4o-mini"), ("azure.ai.openai", "gpt-4o"))
+_TENANTS: Final = ("shop-eu", "shop-ch")
+
+_CALLS: Final[tuple[dict[Attribute, str], ...]] = tuple(
+    {
+        signals.OPERATION: "chat",
+        signals.FEATURE: feature,
+        signals.TEAM: f"team-{index % 3}",
+        signals.ENDPOINT: f"/{feature}",
+        signals.TENANT: tenant,
+        signals.PROVIDER: provider,
+        signals.REQUEST_MODEL: model,
+        signals.RESPONSE_MODEL: f"{model}-2026-01-01",
+    }
+    for (index, feature), (provider, model), tenant in product(enumerate(_FEATURES), _MODELS, _TENANTS)
+)
+
+_VALUES: Final[Mapping[Attribute, tuple[str, ...]]] = {
+    signals.OUTCOME: ("success", "error"),
+    signals.PHASE: tuple(signals.PHASE_SECONDS),
+    signals.EVALUATION_NAME: ("groundedness", "user_feedback"),
+    signals.EVALUATION_LABEL: ("up", "down"),
+    signals.QUOTA_KIND: ("requests", "tokens"),
+    signals.CACHE_RESULT: ("hit", "miss"),
+    signals.BREAKER_STATE: ("closed", "open", "half_open"),
+    signals.STEP_NAME: ("documents", "search"),
+    signals.PROMPT_VERSION: ("1", "2"),
+    signals.SECURITY_KIND: ("prompt_injection", "pii"),
+    signals.SECURITY_SOURCE: ("input", "output"),
+    signals.UNPRICED: ("unknown_model", "no_usage"),
+}
+"""Of labels that a call does not have by itself; of others there is one value."""
+_TOKEN_TYPES: Final = {signals.CALL_TOKENS: ("input", "output"), signals.CALL_TOKENS_DETAIL: ("cached", "reasoning")}
+
+
+def application() -> list[Series]:
+    """The series that the application exports."""
+    return [
+        Series(name, labels, _EXPORTED, counter=metric.kind != "gauge", mean=0.05)
+        for metric in signals.METRICS
+        for name, labels in _exported(metric)
+    ]
+
+
+def recorded(rules: Iterable[Path], names: set[str]) -> list[Series]:
+    """The series that rules record under these names, with the labels that their expressions are summed by."""
+    exported = [(metric, labels) for metric in signals.METRICS for _, labels in _exported(metric)]
+    found: list[Series] = []
+    for group, rule in _recordings(rules):
+        if rule["record"] not in names:
+            continue
+        by = _summed_by(rule["expr"])
+        mentioned = [labels for metric, labels in exported if metric.prometheus in rule["expr"]]
+        sets = _projected(mentioned or [labels for _, labels in exported], by)
+        every = ((_HOURS, _seconds(group["interval"])),)
+        found += [Series(rule["record"], {**labels, **rule.get("labels", {})}, every) for labels in sets]
+    return found
+
+
+def fill(
+    program: Path, directory: Path, series: Iterable[Series], *, end: datetime, on_block: Callable[[int], object]
+) -> None:
+    """Writes the series into the data directory of a Prometheus; ``on_block`` is told of the samples of each half day.
+
+    Raises:
+        FillError: the program is missing, or says what is wrong.
+    """
+    command = [str(program), "--directory", str(directory), "--end", f"{end:%Y-%m-%dT%H:%M:%SZ}"]
+    try:
+        child = subprocess.Popen(  # noqa: S603
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    except OSError as error:
+        raise FillError(f"{program} cannot be run ({error.strerror}): build it with `make up`.") from error
+    with child:
+        assert child.stdin  # noqa: S101 - as they are pipes
+        assert child.stdout  # noqa: S101
+        assert child.stderr  # noqa: S101
+        child.stdin.writelines(f"{each.line()}\n" for each in series)
+        child.stdin.close()
+        for line in child.stdout:
+            on_block(int(line.split()[1]))
+        complaint = child.stderr.read().strip()
+    if child.returncode:
+        raise FillError(complaint or f"{program} ended with {child.returncode}.")
+
+
+def _exported(metric: Metric) -> Iterator[tuple[str, Labels]]:
+    """The names and labels of all series of a metric."""
+    own = [label for label in metric.labels if label not in _CALLS[0] and label != signals.ERROR_TYPE]
+    seen: set[tuple[str, ...]] = set()
+    for call, values in product(_CALLS, product(*(_values(metric, label) for label in own))):
+        known = {label: call[label] for label in metric.labels if label in call} | dict(zip(own, values, strict=True))
+        if signals.ERROR_TYPE in metric.labels and known.get(signals.OUTCOME) == "error":
+            known[signals.ERROR_TYPE] = "APITimeoutError"
+        labels = _SERVICE | {label.label: value for label, value in known.items()}
+        if (key := tuple(labels.values())) not in seen:
+            seen.add(key)
+            yield from _parts(metric, labels)
+
+
+def _values(metric: Metric, label: Attribute) -> tuple[str, ...]:
+    if label == signals.TOKEN_TYPE:
+        return _TOKEN_TYPES[metric]
+    return _VALUES.get(label, ("one",))
+
+
+def _parts(metric: Metric, labels: Labels) -> Iterator[tuple[str, Labels]]:
+    if metric.kind != "histogram":
+        yield metric.prometheus, labels
+        return
+    for part in ("count", "sum"):
+        yield f"{metric.prometheus}_{part}", labels
+    for bound in (*(f"{each:g}" for each in metric.buckets), "+Inf"):
+        yield f"{metric.prometheus}_bucket", {**labels, "le": bound}
+
+
+def _recordings(rules: Iterable[Path]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    for path in rules:
+        for group in yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]:
+            for rule in group["rules"]:
+                if "record" in rule:
+                    yield group, rule
+
+
+def _summed_by(expr: str) -> tuple[str, ...]:
+    found = re.search(r"\bby \(([^)]*)\)", expr)
+    return tuple(name.strip() for name in found[1].split(",")) if found else SERVICE
+
+
+def _projected(sets: Iterable[Labels], by: tuple[str, ...]) -> list[Labels]:
+    whole = {tuple(labels.get(name, "") for name in by): labels for labels in sets}
+    return [{name: labels[name] for name in by if name in labels} for labels in whole.values()]
+
+
+def _seconds(interval: str) -> float:
+    return float(interval[:-1]) * {"s": 1, "m": 60, "h": 3600}[interval[-1]]

@@ -1,0 +1,81 @@
+"""The table of what changed most: this time range against the one before it, feature by feature."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from genai_observability.signals import CALL_COST, CALL_DURATION, CALL_TOKENS, EVALUATIONS, FEATURE, Attribute
+
+from stack.dashboards.calls import FINISHED, SUCCEEDED, UNSUCCESSFUL
+from stack.dashboards.expressions import RANGE, Part, increase, quantile, total
+from stack.dashboards.sdk import Builder, Panel
+from stack.dashboards.style import Column, Link, Metrics, rows
+
+_WORSE: Final = 1.3
+"""From how many times on a change is shown: traffic alone moves by less."""
+_LEAST_CALLS: Final = 20
+"""In each of the two time ranges; the shares, times and scores of fewer are chance."""
+
+_WHAT: Final = Attribute(name="what", type="string", bounded=True, meaning="What changed, and how")
+_PAGE: Final = Attribute(name="page", type="string", bounded=True, meaning="Uid of the page that says why")
+_TO: Final = '${__data.fields["page"]}'
+"""What the table's column of that name says, which it does not show."""
+
+
+def needs_attention(width: int) -> Builder[Panel]:
+    """The table. Every change is written as how many times worse it is, so that a rise and a fall can be compared."""
+    changes = "\nor ".join(_labelled(what, page, worse) for what, page, worse in _changes())
+    return rows(
+        Metrics(f"topk(10, {changes})"),
+        title="Needs attention",
+        description="What changed most since the time range before this one, by feature: 2 × for a cost that doubled "
+        f"or a score that halved. Changes of less than {_WORSE:g} × and of fewer than {_LEAST_CALLS} calls are left "
+        "out. Click on what changed: the page opens for that feature.",
+        empty="Nothing changed much since the time range before this one, or there is none to compare with",
+        columns=[
+            Column("Value", "Worse", unit="suffix: ×"),
+            Column(
+                _WHAT.label, "What", link=Link("Why?", to='${__data.fields["page"]}', choosing={"feature": FEATURE})
+            ),
+            Column(FEATURE.label, "Feature"),
+        ],
+        sort_by="Worse",
+        width=width,
+        height=8,
+    )
+
+
+def _changes() -> Iterator[tuple[str, str, str]]:
+    """What changed, the page to look at, and how many times worse it is."""
+    calls = [total(increase(CALL_DURATION, FINISHED, part="count", ago=ago), FEATURE) for ago in _TIMES]
+    enough = " and ".join(f"({each} > {_LEAST_CALLS})" for each in calls)
+
+    def compared(now: str, before: str, least: float) -> str:
+        """The smallest value that counts as one keeps a rise from nothing finite."""
+        return f"clamp_min({now}, {least:g}) / clamp_min({before}, {least:g}) > {_WORSE:g} and {enough}"
+
+    cost = [total(increase(CALL_COST, ago=ago), FEATURE) for ago in _TIMES]
+    yield "Cost rose", "genai-cost", compared(cost[0], cost[1], 0.01)
+    tokens = [total(increase(CALL_TOKENS, part="sum", ago=ago), FEATURE) for ago in _TIMES]
+    yield "Tokens rose", "genai-tokens", compared(tokens[0], tokens[1], 1)
+    failed = [total(increase(CALL_DURATION, UNSUCCESSFUL, part="count", ago=ago), FEATURE) for ago in _TIMES]
+    shares = [f"(({part} or 0 * {whole}) / {whole})" for part, whole in zip(failed, calls, strict=True)]
+    yield "Failures rose", "genai-errors", compared(shares[0], shares[1], 0.02)
+    slow = [quantile(0.95, CALL_DURATION, SUCCEEDED, by=(FEATURE,), window=RANGE, ago=ago) for ago in _TIMES]
+    yield "Latency p95 rose", "genai-latency", compared(f"({slow[0]})", f"({slow[1]})", 0.1)
+    scores = [
+        " / ".join(f"sum by ({FEATURE.label}) ({increase(EVALUATIONS, part=part, ago=ago)})" for part in _MEAN)
+        for ago in _TIMES
+    ]
+    yield "Scores fell", "genai-quality", compared(f"({scores[1]})", f"({scores[0]})", 0.05)
+    yield "Calls rose", "genai-overview", compared(calls[0], calls[1], 1)
+    yield "Calls fell", "genai-overview", compared(calls[1], calls[0], 1)
+
+
+_TIMES: Final = ("", RANGE)
+"""This time range, and the one before it."""
+_MEAN: Final[tuple[Part, Part]] = ("sum", "count")
+
+
+def _labelled(what: str, page: str, worse: str) -> str:
+    result = f'label_replace({worse}, "{_WHAT.label}", "{what}", "", "")'
+    return f'label_replace({result}, "{_PAGE.label}", "{page}", "", "")'
