@@ -27,7 +27,7 @@ logs: setup ## Show the servers' logs; SERVER=loki for one of them
 down: setup ## Stop everything; VOLUMES=1 also deletes all stored data
 	@$(RUN) -m stack.containers down $(if $(filter 1,$(VOLUMES)),--volumes)
 
-preview: setup ## Write the overview dashboard, with the data of now, as one HTML page
+preview: setup ## Write every dashboard, with the data of now, as an HTML page, and an index of them
 	@$(RUN) -m stack.preview
 
 # Three workers whatever the machine: much of the time the tests wait for servers.

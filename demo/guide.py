@@ -262,7 +262,7 @@ def _say_what_next(settings: Settings, options: Options, step: Steps) -> None:
     for name, address in addresses.items():
         step.console.print(f"  {name:20} {address}")
     step.console.print("\nNext:")
-    step.console.print("  make preview         the overview dashboard with this data, as one HTML page")
+    step.console.print("  make preview         the dashboards with this data, as HTML pages")
     step.console.print("  make status          what runs, and how much memory it takes")
     step.console.print("  make down            ends everything; VOLUMES=1 deletes the data too")
 

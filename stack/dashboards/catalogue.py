@@ -1,6 +1,7 @@
 """Which dashboards there are."""
 
 import json
+import re
 from typing import Any
 
 from stack.dashboards import agents, cost, errors, health, latency, overview, quality, rag, security, slo, tokens, users
@@ -34,5 +35,19 @@ def dashboards(thresholds: Thresholds | None = None) -> dict[str, dict[str, Any]
 
 
 def _as_json(dashboard: Dashboard) -> dict[str, Any]:
-    result: dict[str, Any] = json.loads(json.dumps(dashboard, cls=JSONEncoder))
+    variables = {variable.name for variable in (dashboard.templating and dashboard.templating.list_val) or ()}
+    # A link hands on the choices that the page has; Grafana would leave the name of another one as it stands.
+    text = re.sub(
+        r"&\${(\w+):queryparam}",
+        lambda choice: choice[0] if choice[1] in variables else "",
+        json.dumps(dashboard, cls=JSONEncoder),
+    )
+    result: dict[str, Any] = json.loads(text)
+    # The SDK writes defaults that the schema of Grafana's current version does not know.
+    for variable in result["templating"]["list"]:
+        for name in ("auto", "auto_count", "auto_min"):
+            variable.pop(name, None)
+    for panel in result["panels"]:
+        if panel["type"] == "table":
+            panel["options"].pop("footer", None)
     return result

@@ -7,9 +7,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from stack.dashboards.expressions import MOST_RECENT_SECONDS, RECENT
+
+VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)")
+"""As queries and links name one; the $1 of a regular expression is none."""
+
+GRAFANAS: Final = frozenset({"__range", "__range_s", "__interval", "__interval_ms", "__rate_interval"})
+"""The variables of a query that Grafana itself has a value for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ def panels(dashboard: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def panel_queries(dashboard: dict[str, Any], panel: dict[str, Any], window: Window) -> list[PanelQuery]:
     """The queries of one panel."""
-    length = _duration(panel.get("timeFrom")) or window.length
+    length = own_length(panel) or window.length
     most = panel.get("maxDataPoints") or _MOST_POINTS
     step = max(window.step, _duration(panel.get("interval")), _rounded(length / most))
     replacements = _replacements(dashboard, window, length, step)
@@ -75,6 +81,11 @@ def panel_queries(dashboard: dict[str, Any], panel: dict[str, Any], window: Wind
     ]
 
 
+def own_length(panel: dict[str, Any]) -> timedelta:
+    """How much time a panel shows whatever the page shows; nothing where it follows the page."""
+    return _duration(panel.get("timeFrom"))
+
+
 # The shortest distance of two samples that Grafana assumes: `timeInterval` of the data source.
 _SAMPLES_EVERY = timedelta(seconds=15)
 
@@ -90,6 +101,7 @@ def _replacements(dashboard: dict[str, Any], window: Window, length: timedelta, 
         RECENT: ".+" if window.length.total_seconds() <= MOST_RECENT_SECONDS else "-",
         **window.variables,
         "__range": _seconds(length),
+        "__range_s": str(round(length.total_seconds())),
         "__interval": _seconds(step),
         "__interval_ms": str(round(step.total_seconds() * 1000)),
         # Grafana's own definition: https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables/
@@ -99,7 +111,7 @@ def _replacements(dashboard: dict[str, Any], window: Window, length: timedelta, 
 
 def _filled(expr: str, replacements: dict[str, str]) -> str:
     """Raises KeyError for a variable that the dashboard does not have; `$1` and so on are of PromQL."""
-    return re.sub(r"\$([a-z_]\w*)", lambda match: replacements[match[1]], expr)
+    return re.sub(r"\$([A-Za-z_]\w*)", lambda match: replacements[match[1]], expr)
 
 
 def _rounded(step: timedelta) -> timedelta:

@@ -1,4 +1,4 @@
-"""Writes the overview with its real data as one page: ``python -m stack.preview``."""
+"""Writes every dashboard with its real data as a page: ``python -m stack.preview``."""
 
 import argparse
 import json
@@ -6,11 +6,16 @@ import re
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+from rich.console import Console
 
 from stack.clients import Loki, Prometheus, StoreError
+from stack.dashboards.queries import panels
 from stack.files import write_whole
-from stack.preview.data import collect, first_call
-from stack.preview.page import Occasion, render
+from stack.preview.data import Frame, collect, first_call
+from stack.preview.occasion import Occasion
+from stack.preview.page import index, render
 from stack.settings import Settings, SettingsError
 
 _USUAL = timedelta(hours=1)
@@ -19,9 +24,10 @@ _MARGIN = timedelta(seconds=30)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the page; 1 where the stack cannot be asked."""
+    """Write the pages; 1 where the stack cannot be asked, and then nothing is written."""
     parser = argparse.ArgumentParser(
-        prog="python -m stack.preview", description="Writes the overview dashboard with its real data as one HTML page."
+        prog="python -m stack.preview",
+        description="Writes every dashboard with its real data as one HTML page, and an index of them.",
     )
     parser.add_argument(
         "--range",
@@ -29,28 +35,45 @@ def main(arguments: list[str] | None = None) -> int:
         dest="length",
         help="time to look back: 30m, 6h, 1d (default: 1h, or since the first call)",
     )
-    parser.add_argument("--output", type=Path, help="the page (default: .stack/preview.html)")
+    parser.add_argument("--output", type=Path, help="the folder of the pages (default: .stack/preview)")
     options = parser.parse_args(arguments)
     try:
         settings = Settings.load()
-        output = options.output or settings.state / "preview.html"
-        write_whole(output, _page(settings, options.length))
+        folder = options.output or settings.state / "preview"
+        _write(folder, settings, options.length)
     except (SettingsError, StoreError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(f"{output}\n")
+    except KeyboardInterrupt:
+        return 130
+    sys.stdout.write(f"{folder / 'index.html'}\n")
     return 0
 
 
-def _page(settings: Settings, length: timedelta | None) -> str:
-    path = settings.root / "grafana" / "dashboards" / "overview.json"
-    dashboard = json.loads(path.read_text(encoding="utf-8"))
+def _write(folder: Path, settings: Settings, length: timedelta | None) -> None:
+    """All answers first: where a store fails, the pages of the last time stay as they are."""
+    dashboards = _dashboards(settings.root / "grafana" / "dashboards")
     prometheus, loki = Prometheus(settings.prometheus_url), Loki(settings.loki_url)
     end = datetime.now(UTC)
     start = end - length if length else _beginning(prometheus, end)
-    answers = collect(dashboard, start=start, end=end, prometheus=prometheus, loki=loki)
-    occasion = Occasion(start, end, datetime.now(UTC), settings.jaeger_url, settings.grafana_url)
-    return render(dashboard, answers, occasion)
+    occasion = Occasion(start, end, end, settings.jaeger_url, settings.grafana_url, dashboards)
+    console = Console()
+    answers: dict[str, dict[int, list[Frame]]] = {}
+    filled: dict[str, int] = {}
+    for name, dashboard in dashboards.items():
+        answers[name] = collect(dashboard, start=start, end=end, prometheus=prometheus, loki=loki)
+        filled[name] = sum(1 for frames in answers[name].values() if frames)
+        if console.is_terminal:
+            console.print(f"{dashboard['title']}: {filled[name]} of {len(list(panels(dashboard)))} panels have data")
+    for name, dashboard in dashboards.items():
+        write_whole(folder / f"{name}.html", render(dashboard, answers[name], occasion))
+    write_whole(folder / "index.html", index(filled, occasion))
+
+
+def _dashboards(folder: Path) -> dict[str, dict[str, Any]]:
+    """By their names; the overview is the first to read."""
+    paths = sorted(folder.glob("*.json"), key=lambda path: (path.stem != "overview", path.stem))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in paths}
 
 
 def _beginning(prometheus: Prometheus, end: datetime) -> datetime:

@@ -1,15 +1,22 @@
-"""Puts the panels on one page, which needs nothing else to be shown."""
+"""Puts the panels of a dashboard on one page, and the pages on an index.
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+Every page carries the chart library: five megabytes each, so that a page can be sent to someone as the one file it is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from stack.dashboards.queries import panels
 from stack.preview.data import Frame
+from stack.preview.occasion import Occasion
 from stack.preview.panels import view
+
+Dashboard = Mapping[str, Any]
+Answers = Mapping[int, Sequence[Frame]]
 
 _TEMPLATES = Environment(
     loader=PackageLoader("stack.preview"),
@@ -20,42 +27,61 @@ _TEMPLATES = Environment(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Occasion:
-    """The time range that a page shows, when it was made, and from which stack."""
-
-    start: datetime
-    end: datetime
-    made: datetime
-    jaeger_url: str
-    grafana_url: str
-
-
-def render(dashboard: dict[str, Any], answers: Mapping[int, Sequence[Frame]], occasion: Occasion) -> str:
+def render(dashboard: dict[str, Any], answers: Answers, occasion: Occasion) -> str:
     """The page as HTML. A panel without an answer carries the attribute ``data-empty="true"``.
 
     Raises:
         ValueError: the dashboard has a type of panel that the page cannot draw.
     """
-
-    # Jaeger's own page is not part of the native build; its answer as JSON can be read in a browser.
-    def trace_url(trace_id: str) -> str:
-        return f"{occasion.jaeger_url}/api/traces/{trace_id}?prettyPrint=true"
-
     return _TEMPLATES.get_template("page.html").render(
         title=dashboard["title"],
         uid=dashboard["uid"],
-        rows=[
-            {"title": heading, "panels": [view(panel, answers.get(panel["id"], ()), trace_url) for panel in panels]}
-            for heading, panels in _rows(dashboard)
+        choices=[
+            {"name": item["label"], "value": item["current"]["text"]}
+            for item in dashboard["templating"]["list"]
+            if not item.get("hide")
         ],
-        occasion=occasion,
-        length=_length(occasion.start, occasion.end),
+        rows=[
+            {"title": heading, "panels": [view(panel, answers.get(panel["id"], ()), occasion) for panel in group]}
+            for heading, group in _rows(dashboard)
+        ],
         library=(files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8"),
+        **_surroundings(occasion),
     )
 
 
-def _rows(dashboard: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
+def index(filled: Mapping[str, int], occasion: Occasion) -> str:
+    """The page that leads to the others; ``filled`` has the number of panels with data, by the name of the page."""
+    return _TEMPLATES.get_template("index.html").render(
+        title="GenAI dashboards",
+        uid="",
+        dashboards=[
+            {
+                "file": f"{name}.html",
+                "title": dashboard["title"],
+                "question": next(heading for heading, _ in _rows(dashboard)),
+                "about": dashboard["description"].partition(": change it there. ")[2],
+                "filled": filled[name],
+                "panels": sum(1 for _ in panels(dashboard)),
+            }
+            for name, dashboard in occasion.dashboards.items()
+        ],
+        **_surroundings(occasion),
+    )
+
+
+def _surroundings(occasion: Occasion) -> dict[str, Any]:
+    return {
+        "occasion": occasion,
+        "length": _length(occasion.start, occasion.end),
+        "pages": [
+            {"file": f"{name}.html", "uid": other["uid"], "title": _short(other["title"])}
+            for name, other in occasion.dashboards.items()
+        ],
+    }
+
+
+def _rows(dashboard: Dashboard) -> Iterator[tuple[str, list[dict[str, Any]]]]:
     """The panels under their row's heading."""
     rows: list[tuple[str, list[dict[str, Any]]]] = []
     for panel in dashboard["panels"]:
@@ -63,7 +89,13 @@ def _rows(dashboard: dict[str, Any]) -> list[tuple[str, list[dict[str, Any]]]]:
             rows.append((panel["title"], []))
         else:
             rows[-1][1].append(panel)
-    return rows
+    return iter(rows)
+
+
+def _short(title: str) -> str:
+    """A title without what all have in common: "GenAI cost" is "Cost"."""
+    name = title.removeprefix("GenAI ")
+    return name[:1].upper() + name[1:]
 
 
 def _length(start: datetime, end: datetime) -> str:

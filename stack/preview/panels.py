@@ -1,10 +1,15 @@
 """What the page shows of each panel: the panel's definition and its answers, as plain values for the template."""
 
+import math
 from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from stack.preview import units
 from stack.preview.data import Frame, Point
+from stack.preview.occasion import Occasion
+from stack.preview.tables import table
 
 Definition = dict[str, Any]
 View = dict[str, Any]
@@ -27,7 +32,7 @@ _HEIGHT_OF_ROW = 38
 """Pixels of one row of Grafana's grid, with the gap below it."""
 
 
-def view(panel: Definition, frames: Sequence[Frame], trace_url: Callable[[str], str]) -> View:
+def view(panel: Definition, frames: Sequence[Frame], occasion: Occasion) -> View:
     """What the template needs of a panel. ``body`` names the part of the template that draws it.
 
     Raises:
@@ -46,60 +51,72 @@ def view(panel: Definition, frames: Sequence[Frame], trace_url: Callable[[str], 
         "description": panel["description"],
         "columns": position["w"],
         "height": position["h"] * _HEIGHT_OF_ROW - 8,
+        "range": _own_range(panel),
+        "links": _links(defaults, occasion),
         "on_the_right": position["x"] >= 12,
         "body": panel["type"],
         "empty": None if frames else defaults["noValue"],
-        "content": draw(panel, frames, trace_url) if frames else None,
+        "content": draw(panel, frames, occasion) if frames else None,
     }
 
 
-def _figure(panel: Definition, frames: Sequence[Frame], _: Callable[[str], str]) -> View:
+def _figure(panel: Definition, frames: Sequence[Frame], _: Occasion) -> View:
     defaults = panel["fieldConfig"]["defaults"]
-    return {
-        "figures": [
+    figures = []
+    for frame in frames:
+        word = units.word(frame.last, defaults.get("mappings", ()))
+        value = word["text"] if word else units.text(frame.last, defaults["unit"], defaults.get("decimals"))
+        figures.append(
             {
                 "name": frame.name,
-                "value": units.text(frame.last, defaults["unit"], defaults.get("decimals")),
-                "colour": _threshold_colour(defaults, frame.last),
+                "value": value,
+                "colour": word["color"] if word and "color" in word else _threshold_colour(defaults, frame.last),
                 "line": _line(frame.points) if len(frame.points) > 1 else "",
             }
-            for frame in frames
-        ]
-    }
+        )
+    return {"figures": figures, "letters": max(len(figure["value"]) for figure in figures)}
 
 
-def _course(panel: Definition, frames: Sequence[Frame], _: Callable[[str], str]) -> View:
+def _course(panel: Definition, frames: Sequence[Frame], occasion: Occasion) -> View:
     defaults = panel["fieldConfig"]["defaults"]
     style = defaults["custom"]
     colours = _colours(panel, frames)
     dashed = style.get("thresholdsStyle", {}).get("mode") == "dashed"
+    beside = _distance(frames) / 2 if style.get("drawStyle") == "bars" else timedelta()
     return {
         "legend": [{"name": frame.name, "colour": colour} for frame, colour in zip(frames, colours, strict=True)],
         "chart": {
             "traces": [_trace(frame, colour, style) for frame, colour in zip(frames, colours, strict=True)],
             "axis": units.axis(defaults["unit"]),
             "lines": [step for step in _steps(defaults) if step["value"] is not None] if dashed else [],
+            "range": [_moment(occasion.start_of(panel) - beside), _moment(occasion.end + beside)],
+            "days": _days(panel, occasion),
         },
     }
 
 
-def _ranking(panel: Definition, frames: Sequence[Frame], _: Callable[[str], str]) -> View:
+def _ranking(panel: Definition, frames: Sequence[Frame], _: Occasion) -> View:
     defaults = panel["fieldConfig"]["defaults"]
-    largest = defaults.get("max") or max(frame.last for frame in frames) or 1
+    largest = defaults.get("max") or max((frame.last for frame in frames if math.isfinite(frame.last)), default=0) or 1
+    own = {
+        item["matcher"]["options"]: _properties(item)
+        for item in panel["fieldConfig"].get("overrides", ())
+        if "thresholds" in _properties(item)
+    }
     return {
         "bars": [
             {
                 "name": frame.name,
                 "value": units.text(frame.last, defaults["unit"]),
-                "share": min(100.0, 100 * frame.last / largest),
-                "colour": _threshold_colour(defaults, frame.last),
+                "share": min(100.0, 100 * frame.last / largest) if math.isfinite(frame.last) else 0.0,
+                "colour": _threshold_colour(own.get(frame.name, defaults), frame.last),
             }
             for frame in sorted(frames, key=lambda frame: frame.last, reverse=True)
         ]
     }
 
 
-def _parts(panel: Definition, frames: Sequence[Frame], _: Callable[[str], str]) -> View:
+def _parts(panel: Definition, frames: Sequence[Frame], _: Occasion) -> View:
     unit = panel["fieldConfig"]["defaults"]["unit"]
     whole = sum(frame.last for frame in frames) or 1
     colours = _colours(panel, frames)
@@ -129,64 +146,64 @@ def _parts(panel: Definition, frames: Sequence[Frame], _: Callable[[str], str]) 
             ],
             "axis": {},
             "lines": [],
+            "range": [],
+            "days": False,
         },
     }
 
 
-def _table(panel: Definition, frames: Sequence[Frame], trace_url: Callable[[str], str]) -> View:
-    steps = {step["id"]: step["options"] for step in panel["transformations"]}
-    headings, order = steps["organize"]["renameByName"], steps["organize"]["indexByName"]
-    fields = sorted(headings, key=lambda field: order[field])
-    [sort] = steps["sortBy"]["sort"]
-    numbers = {item["targetField"] for item in steps.get("convertFieldType", {"conversions": ()})["conversions"]}
-    records = sorted(
-        (_record(frame, numbers) for frame in frames),
-        key=lambda record: record.get(sort["field"], ""),
-        reverse=sort["desc"],
-    )
-    overrides = {item["matcher"]["options"]: _properties(item) for item in panel["fieldConfig"].get("overrides", ())}
+def _heat(panel: Definition, frames: Sequence[Frame], occasion: Occasion) -> View:
+    """What came into each bucket: the growth of a bucket counts what came into the smaller ones, too."""
+    unit = panel["fieldConfig"]["defaults"]["unit"]
+    grown = {float(frame.labels["le"]): dict(frame.points) for frame in frames}
+    times = sorted({time for points in grown.values() for time in points})
+    rows: list[tuple[float, list[float]]] = []
+    below = dict.fromkeys(times, 0.0)
+    for bound in sorted(grown):
+        upto = {time: max(below[time], grown[bound].get(time, below[time])) for time in times}
+        rows.append((bound, [upto[time] - below[time] for time in times]))
+        below = upto
+    hit = [index for index, (_, counts) in enumerate(rows) if any(counts)]
+    shown = rows[hit[0] : hit[-1] + 1] if hit else rows
+    labels = [f"≤ {units.text(bound, unit)}" if math.isfinite(bound) else "more" for bound, _ in shown]
     return {
-        "headings": [headings[field] for field in fields],
-        "rows": [
-            [_cell(record.get(field, ""), overrides.get(headings[field], {}), trace_url) for field in fields]
-            for record in records[: steps["limit"]["limitField"]]
-        ],
+        "legend": [],
+        "chart": {
+            "traces": [
+                {
+                    "type": "heatmap",
+                    "x": [_moment(time) for time in times],
+                    "y": labels,
+                    "z": [[count or None for count in counts] for _, counts in shown],
+                    "xgap": 1,
+                    "ygap": 1,
+                    "showscale": False,
+                }
+            ],
+            "axis": {"type": "category", "categoryarray": labels},
+            "lines": [],
+            "range": [],
+            "days": _days(panel, occasion),
+        },
     }
 
 
-def _record(frame: Frame, numbers: set[str]) -> dict[str, Any]:
-    """A line's labels, of which some are numbers, or a sample's labels and its value."""
-    labels = {key: float(value) if key in numbers else value for key, value in frame.labels.items()}
-    return {**labels, "Value": frame.last} if frame.points else labels
-
-
-_DRAWN: dict[str, Callable[[Definition, Sequence[Frame], Callable[[str], str]], View]] = {
+_DRAWN: dict[str, Callable[[Definition, Sequence[Frame], Occasion], View]] = {
     "stat": _figure,
     "timeseries": _course,
     "bargauge": _ranking,
     "piechart": _parts,
-    "table": _table,
+    "heatmap": _heat,
+    "table": table,
 }
-
-
-def _cell(value: str | float, properties: dict[str, Any], trace_url: Callable[[str], str]) -> dict[str, str]:
-    if "mappings" in properties:
-        [mapping] = properties["mappings"]
-        shown = mapping["options"][f"{value:g}" if isinstance(value, float) else value]
-        return {"text": shown["text"], "colour": shown["color"]}
-    if "links" in properties and value:
-        return {"text": f"{value}"[:8], "title": f"{value}", "link": trace_url(str(value))}
-    if isinstance(value, float):
-        return {"text": units.text(value, properties.get("unit", "none"))}
-    return {"text": value}
 
 
 def _trace(frame: Frame, colour: str, style: dict[str, Any]) -> dict[str, Any]:
     filled = f"{colour}{round(255 * style['fillOpacity'] / 100):02x}"
     trace: dict[str, Any] = {
         "name": frame.name or "value",
-        "x": [f"{time:%Y-%m-%d %H:%M:%S}" for time, _ in frame.points],
-        "y": [value for _, value in frame.points],
+        "x": [_moment(time) for time, _ in frame.points],
+        "y": [value if math.isfinite(value) else None for _, value in frame.points],
     }
     if style.get("drawStyle") == "bars":
         return {**trace, "type": "bar", "marker": {"color": filled}}
@@ -199,6 +216,32 @@ def _trace(frame: Frame, colour: str, style: dict[str, Any]) -> dict[str, Any]:
     if style.get("stacking", {}).get("mode") == "normal":
         return {**trace, "stackgroup": "all", "fillcolor": filled}
     return trace
+
+
+def _moment(time: datetime) -> str:
+    """As the chart library reads it; the page says that it is UTC."""
+    return f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def _days(panel: Definition, occasion: Occasion) -> bool:
+    """Whether the time axis needs dates."""
+    return occasion.end - occasion.start_of(panel) > timedelta(days=1)
+
+
+def _distance(frames: Sequence[Frame]) -> timedelta:
+    """From one bar to the next."""
+    times = sorted({time for frame in frames for time, _ in frame.points})
+    return min((later - time for time, later in pairwise(times)), default=timedelta(minutes=1))
+
+
+def _own_range(panel: Definition) -> str:
+    return f"last {panel['timeFrom']}" if panel.get("timeFrom") else ""
+
+
+def _links(defaults: Definition, occasion: Occasion) -> list[dict[str, str]]:
+    """Where the panel leads to, of what has a page."""
+    found = ((link["title"], occasion.page(link["url"])) for link in defaults.get("links", ()))
+    return [{"title": title, "page": page} for title, page in found if page]
 
 
 def _colours(panel: Definition, frames: Sequence[Frame]) -> list[str]:

@@ -1,7 +1,7 @@
 """Values as text, in the units that the dashboards use, much as Grafana writes them."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +15,12 @@ def text(value: float, unit: str, decimals: int | None = None) -> str:
     if unit.startswith("suffix:"):
         return f"{_short(value, decimals)} {unit.removeprefix('suffix:').strip()}"
     return _WRITERS.get(unit, _plain)(value, decimals)
+
+
+def word(value: float | str, mappings: Sequence[dict[str, Any]]) -> dict[str, str] | None:
+    """The text and the colour that stand for a value, where there are any."""
+    key = f"{value:g}" if isinstance(value, float) else value
+    return next((item["options"][key] for item in mappings if item["type"] == "value" and key in item["options"]), None)
 
 
 def axis(unit: str) -> dict[str, Any]:

@@ -3,22 +3,29 @@
 import json
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from genai_observability.signals import FEATURE, TEAM
 
-from stack.dashboards import dashboards
+from stack.clients import Loki, Prometheus
+from stack.dashboards import Window, catalogue, dashboards, queries, style
+from stack.dashboards.page import Row, page
 from stack.dashboards.queries import panels
-from stack.preview import Frame, Occasion, render, units
+from stack.preview import Frame, Occasion, collect, index, render, units
 from stack.preview.__main__ import main
-from tests.browser import empty_panels, rendered, screenshot, undrawn_charts
+from tests import layout
+from tests.browser import Browser, browser, empty_panels
 
 _NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
-_OCCASION = Occasion(_NOON - timedelta(minutes=90), _NOON, _NOON, "http://127.0.0.1:16686", "http://127.0.0.1:3000")
-_PAGE = dashboards()["overview.json"]
+_ALL = {name.removesuffix(".json"): dashboard for name, dashboard in dashboards().items()}
+_OCCASION = Occasion(
+    _NOON - timedelta(minutes=90), _NOON, _NOON, "http://127.0.0.1:16686", "http://127.0.0.1:3000", _ALL
+)
+_PAGE = _ALL["overview"]
 _IDS = {panel["title"]: panel["id"] for panel in panels(_PAGE)}
 
 Answers = Mapping[int, Sequence[Frame]]
@@ -40,13 +47,83 @@ def _panel(title: str, answers: Answers) -> str:
     return found[0]
 
 
-def _everything() -> Answers:
-    """Something for every panel."""
-    labels = {"alertname": "GenAIErrorBurst", "severity": "critical", "trace_id": "0af7651916cd43dd8448eb211c80319c"}
-    points = [(_NOON + step * timedelta(seconds=15), 1.0) for step in range(20)]
-    return {
-        number: [Frame("A", "first", labels, points), Frame("B", "second", labels, points)] for number in _IDS.values()
-    }
+def _everything(dashboard: dict[str, Any] = _PAGE) -> Answers:
+    """Two series, or rows, for every query of a dashboard, with names as long as real ones."""
+    start = {panel["id"]: _OCCASION.start_of(panel) for panel in panels(dashboard)}
+    fields = {panel["id"]: _fields(panel) for panel in panels(dashboard)}
+    answers: dict[int, list[Frame]] = {}
+    for query in queries(dashboard, Window(_NOON - _OCCASION.start)):
+        names = ("document-answers", "gpt-4.1-mini-2026-04-14")
+        one = query.legend and "{{" not in query.legend  # what has a name of its own is one value
+        for number, name in enumerate(names[:1] if one else names):
+            labels = fields[query.panel_id] | {"app_feature": name, "le": ("0.5", "+Inf")[number]}
+            length = _NOON - start[query.panel_id]
+            points = [(_NOON - length * (20 - step) / 20, 1.0 + number + step / 7) for step in range(21)]
+            if query.newest:
+                points = []
+            elif query.instant:
+                points = points[-1:]
+            named = name if "{{" in query.legend else query.legend
+            answers.setdefault(query.panel_id, []).append(Frame(query.ref, named, labels, points))
+    return answers
+
+
+def _fields(panel: dict[str, Any]) -> dict[str, str]:
+    """What a row of a table needs, as the text of a number where the column shows one."""
+    steps = {step["id"]: step["options"] for step in panel.get("transformations", ())}
+    numbers = [item["targetField"] for item in steps.get("convertFieldType", {"conversions": ()})["conversions"]]
+    texts = [name for name in steps.get("organize", {"renameByName": ()})["renameByName"] if "Value" not in name]
+    return dict.fromkeys(texts, "0af7651916cd43dd8448eb211c80319c") | dict.fromkeys(numbers, "12.5")
+
+
+def _trial(*rows: Any) -> dict[str, Any]:
+    """A dashboard with these panels."""
+    made = page(uid="genai-trial", title="GenAI trial", description="…", source="tests", rows=[Row("Well?", rows)])
+    return catalogue._as_json(made)
+
+
+def _html(dashboard: dict[str, Any], *frames: Frame) -> str:
+    """The only panel of a dashboard, with these answers."""
+    [panel] = panels(dashboard)
+    html = render(dashboard, {panel["id"]: frames}, _OCCASION)
+    found = re.search(r"<section .*?</section>", html, flags=re.DOTALL)
+    assert found
+    return found[0]
+
+
+def _chart(html: str) -> dict[str, Any]:
+    chart: dict[str, Any] = json.loads(re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', html)[0])
+    return chart
+
+
+def _cells(html: str) -> list[list[str]]:
+    rows = re.findall("<tr>(.*?)</tr>", html.partition("<tbody>")[2])
+    return [[re.sub("<.*?>", "", cell) for cell in re.findall("<td.*?</td>", row)] for row in rows]
+
+
+def _heat() -> dict[str, Any]:
+    return _trial(
+        style.heat(style.Metrics("sum by (le) (up)"), title="Spread", description="…", unit="s", empty="Nothing")
+    )
+
+
+def _table(**options: Any) -> dict[str, Any]:
+    to_cost = style.Link("What it costs", to="genai-overview", choosing={"feature": FEATURE})
+    columns = (
+        style.Column(FEATURE.label, "Feature", link=to_cost),
+        style.Column("Value #A", "Calls", "short"),
+        style.Column("Value #B", "Cost", "currencyUSD"),
+    )
+    return _trial(
+        style.rows(
+            style.Metrics("calls"), style.Metrics("cost"),
+            title="Features", description="…", empty="Nothing", columns=columns, sort_by="Cost", **options,
+        )
+    )  # fmt: skip
+
+
+def _sample(ref: str, value: float, **labels: str) -> Frame:
+    return Frame(ref, "", labels, [(_NOON, value)])
 
 
 def test_a_figure_shows_its_last_value_in_its_unit_and_the_colour_of_its_threshold() -> None:
@@ -157,22 +234,177 @@ def test_a_value_is_written_in_its_unit(value: float, unit: str, shown: str) -> 
     assert units.text(value, unit) == shown
 
 
-def test_a_browser_draws_every_chart_and_finds_no_empty_panel(tmp_path: Path) -> None:
-    page = tmp_path / "preview.html"
-    page.write_text(render(_PAGE, _everything(), _OCCASION), encoding="utf-8")
-    html = rendered(page)
-    assert empty_panels(html) == []
-    assert html.count('<div class="chart') == 9
-    assert undrawn_charts(html) == 0
+def test_a_heatmap_shows_what_came_into_each_bucket() -> None:
+    counts = {"0.5": (1.0, 0.0), "1": (1.0, 0.0), "2": (4.0, 0.0), "+Inf": (4.0, 3.0)}
+    frames = [
+        Frame(
+            "A",
+            bound,
+            {"le": bound},
+            [(_NOON + index * timedelta(minutes=1), each) for index, each in enumerate(values)],
+        )
+        for bound, values in reversed(counts.items())
+    ]
+    [trace] = _chart(_html(_heat(), *frames))["traces"]
+    assert trace["y"] == ["≤ 500 ms", "≤ 1 s", "≤ 2 s", "more"]
+    assert trace["z"] == [[1.0, None], [None, None], [3.0, None], [None, 3.0]]
 
 
-def test_a_browser_makes_a_picture_of_the_page(tmp_path: Path) -> None:
-    page, picture = tmp_path / "preview.html", tmp_path / "pictures" / "overview.png"
-    page.write_text(render(_PAGE, _everything(), _OCCASION), encoding="utf-8")
-    screenshot(page, picture, width=800, height=600, fragment="dark")
+def test_buckets_beyond_what_happened_take_no_room() -> None:
+    frames = [
+        _sample("A", count, le=bound) for bound, count in (("0.1", 0), ("0.5", 0), ("1", 2), ("2", 2), ("+Inf", 2))
+    ]
+    assert _chart(_html(_heat(), *frames))["traces"][0]["y"] == ["≤ 1 s"]
+
+
+def test_answers_of_several_queries_are_one_row_by_the_labels_that_they_share() -> None:
+    frames = [
+        _sample("A", 3, app_feature="search"), _sample("A", 7, app_feature="chat"), _sample("A", 1, app_feature="help"),
+        _sample("B", 0.5, app_feature="search", app_team="growth"), _sample("B", 0.25, app_feature="chat"),
+    ]  # fmt: skip
+    assert _cells(_html(_table(), *frames)) == [["search", "3", "$0.500"], ["chat", "7", "$0.250"], ["help", "1", ""]]
+
+
+def test_a_table_may_begin_with_the_smallest_and_ends_with_what_has_no_value() -> None:
+    dashboard = _table()
+    [panel] = panels(dashboard)
+    [sort] = [step for step in panel["transformations"] if step["id"] == "sortBy"]
+    sort["options"]["sort"][0]["desc"] = False
+    frames = [_sample("B", 2, app_feature="b"), _sample("B", 1, app_feature="a"), _sample("A", 9, app_feature="c")]
+    assert [row[0] for row in _cells(_html(dashboard, *frames))] == ["a", "b", "c"]
+
+
+def test_a_cell_and_a_panel_lead_to_the_page_of_another_dashboard() -> None:
+    assert '<a href="overview.html" data-page>search</a>' in _html(_table(), _sample("A", 3, app_feature="search"))
+    link = style.Link("Which calls?", to="genai-overview", choosing={"team": TEAM})
+    ranking = style.ranking(
+        style.Logs("sum(x)"), title="Users", description="…", unit="short", empty="Nothing", link=link
+    )
+    html = _html(_trial(ranking), _sample("A", 3))
+    assert '<a class="more" href="overview.html" data-page title="Which calls?">' in html
+
+
+def test_a_link_to_a_dashboard_without_a_page_is_left_out() -> None:
+    link = style.Link("Elsewhere", to="genai-nowhere")
+    figure = style.figure(style.Metrics("x"), title="X", description="…", unit="s", empty="Nothing", link=link)
+    assert "href" not in _html(_trial(figure), _sample("A", 3))
+
+
+def test_a_panel_with_a_time_range_of_its_own_says_so_and_shows_it() -> None:
+    course = style.course(
+        style.Metrics("x"), title="Days", description="…", unit="s", empty="Nothing", bars=True, last="30d"
+    )
+    points = [(_NOON - timedelta(days=day), 1.0) for day in (2, 1, 0)]
+    html = _html(_trial(course), Frame("A", "", {}, points))
+    assert "<small>last 30d</small>" in html
+    assert _chart(html)["range"] == ["2025-12-03 00:00:00", "2026-01-03 00:00:00"], "half a bar beside the time range"
+    assert _chart(html)["days"] is True
+
+
+def test_a_number_that_is_none_breaks_no_graph() -> None:
+    course = style.course(style.Metrics("x"), title="X", description="…", unit="s", empty="Nothing")
+    assert _chart(_html(_trial(course), _sample("A", float("nan"))))["traces"][0]["y"] == [None]
+    ranking = style.ranking(style.Metrics("x"), title="X", description="…", unit="s", empty="Nothing")
+    assert "<em>–</em>" in _html(_trial(ranking), _sample("A", float("inf")), _sample("A", 1))
+
+
+def test_a_panel_is_asked_for_its_own_time_range() -> None:
+    class Recorder(Prometheus):
+        asked: list[timedelta] = []  # noqa: RUF012
+
+        def query_range(self, expr: str, *, start: datetime, end: datetime, step: timedelta) -> Any:
+            self.asked.append(end - start)
+            return []
+
+    own, usual = (
+        style.course(style.Metrics("x"), title="X", description="…", unit="s", empty="Nothing", last=last)
+        for last in ("30d", "")
+    )
+    collect(
+        _trial(own, usual), start=_OCCASION.start, end=_NOON,
+        prometheus=Recorder("http://127.0.0.1:9"), loki=Loki("http://127.0.0.1:9"),
+    )  # fmt: skip
+    assert sorted(Recorder.asked) == [timedelta(minutes=90), timedelta(days=30)]
+
+
+def test_every_page_shows_the_choices_and_leads_to_every_other() -> None:
+    html = _page({})
+    for variable in ("Environment", "Service", "Feature", "Team", "Provider", "Model"):
+        assert f"<dt>{variable}</dt><dd>All</dd>" in html
+    for name in ("index", *_ALL):
+        assert f'<a href="{name}.html" data-page' in html
+    assert "recent" not in re.sub(r"<(style|script).*?</\1>", "", html, flags=re.DOTALL)
+
+
+def test_the_index_says_of_each_page_what_it_answers_and_how_much_of_it_has_data() -> None:
+    html = index(dict.fromkeys(_ALL, 3), _OCCASION)
+    assert '<a href="overview.html" data-page>GenAI overview</a>' in html
+    assert "<b>Is it all right now?</b>" in html
+    assert f"3 of {len(_IDS)} panels have data" in html
+    assert "Generated by" not in html
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    with browser() as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("name", _ALL)
+def test_a_page_is_whole_light_and_dark(name: str, chromium: Browser, tmp_path: Path) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(render(_ALL[name], _everything(_ALL[name]), _OCCASION), encoding="utf-8")
+    for theme in ("light", "dark"):
+        chromium.open(file, fragment=theme)
+        assert layout.faults(chromium) == []
+        assert layout.panels(chromium) == sum(1 for _ in panels(_ALL[name]))
+        assert chromium.run("document.documentElement.dataset.theme") == theme
+
+
+def test_every_kind_of_panel_is_whole_however_narrow(chromium: Browser, tmp_path: Path) -> None:
+    words = {"description": "…", "empty": "Nothing"}
+    asked = [style.Metrics(f"x{number}", f"with name {number}", instant=True) for number in range(6)]
+    trial = _trial(
+        *(style.figure(*asked[:count], title="Figures", unit="reqps", width=width, height=height, **words)
+          for count in range(1, 7) for width, height in ((3, 4), (6, 8))),
+        style.heat(style.Metrics("x"), title="Heat", unit="s", **words),
+        style.parts(*asked, title="Parts", unit="currencyUSD", **words),
+        style.course(*asked, title="Course", unit="s", width=6, last="30d", bars=True, **words),
+        style.ranking(*asked, title="Ranking", unit="s", width=6, **words),
+    )  # fmt: skip
+    file = tmp_path / "page.html"
+    file.write_text(render(trial, _everything(trial), _OCCASION), encoding="utf-8")
+    for width in (1400, 1920, 700):
+        chromium.open(file, width=width)
+        assert layout.faults(chromium) == []
+
+
+def test_faults_of_a_page_are_found(chromium: Browser, tmp_path: Path) -> None:
+    html = render(_PAGE, {**_everything(), _IDS["Failed"]: []}, _OCCASION)
+    spoilt = html.replace(
+        "</style>", ".figures b { width: 9px } .chart svg { display: none } .chart { height: 1px }</style>"
+    )
+    spoilt = spoilt.replace("Plotly.react(", "(() => {})(")
+    file = tmp_path / "page.html"
+    file.write_text(spoilt, encoding="utf-8")
+    chromium.open(file)
+    found = layout.faults(chromium)
+    assert "Failed: is empty" in found
+    assert 'Calls a second: "3.86 req/s" is cut' in found
+    assert "Latency: its chart is not drawn" in found
+    chromium.run("document.querySelector('.panel').style.width = '400px'")
+    assert "Failed: lies on Calls a second" in layout.faults(chromium)
+
+
+def test_a_picture_of_a_page_shows_all_of_it(chromium: Browser, tmp_path: Path) -> None:
+    file, picture = tmp_path / "page.html", tmp_path / "pictures" / "overview.png"
+    file.write_text(render(_PAGE, _everything(), _OCCASION), encoding="utf-8")
+    chromium.open(file, width=800, height=600)
+    chromium.picture(picture)
     header = picture.read_bytes()[:24]
     assert header.startswith(b"\x89PNG")
-    assert (int.from_bytes(header[16:20]), int.from_bytes(header[20:24])) == (800, 600)
+    assert int.from_bytes(header[16:20]) == 800
+    assert int.from_bytes(header[20:24]) > 3000
 
 
 def test_a_stack_that_is_down_is_said_in_one_sentence_and_nothing_is_written(
@@ -181,7 +413,7 @@ def test_a_stack_that_is_down_is_said_in_one_sentence_and_nothing_is_written(
     with socket.create_server(("127.0.0.1", 0)) as taken:
         free = taken.getsockname()[1]
     monkeypatch.setenv("PROMETHEUS_PORT", str(free))
-    assert main(["--output", str(tmp_path / "page.html")]) == 1
+    assert main(["--output", str(tmp_path / "pages")]) == 1
     complaint = capsys.readouterr().err
     assert complaint == f"Prometheus is not reachable at http://127.0.0.1:{free}; start the stack with `make up`.\n"
     assert list(tmp_path.iterdir()) == []
