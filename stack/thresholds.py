@@ -30,6 +30,11 @@ class Duration(str):
 
     __slots__ = ()
 
+    @property
+    def seconds(self) -> int:
+        """Its length."""
+        return int(self[:-1]) * {"s": 1, "m": 60, "h": 3600}[self[-1]]
+
 
 @dataclass(frozen=True, slots=True)
 class Limit:
@@ -305,7 +310,7 @@ class Escalation:
     second: Duration
 
     def __post_init__(self) -> None:
-        if not 0 < _seconds(self.first) < _seconds(self.second):
+        if not 0 < self.first.seconds < self.second.seconds:
             raise FaultError("second", "must be longer than the first, and that longer than 0s")
 
 
@@ -608,10 +613,6 @@ _SCALARS: Final[Mapping[type, Scalar]] = {
     int: ("a whole number of 1 or more", _count),
     Duration: ('a duration such as "15s", "10m" or "1h"', matching(_DURATION, Duration)),
 }
-
-
-def _seconds(duration: Duration) -> int:
-    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
 
 
 def _require_share(**limits: Limit) -> None:

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from stack.dashboards import agents, cost, overview, quality, rag, security, tokens, users
+from stack.dashboards import agents, cost, errors, health, latency, overview, quality, rag, security, slo, tokens, users
 from stack.dashboards.sdk import Dashboard, JSONEncoder
 from stack.thresholds import Thresholds
 
@@ -12,10 +12,14 @@ _PAGES = {
     "cost": cost.dashboard,
     "tokens": tokens.dashboard,
     "users": users.dashboard,
+    "latency": latency.dashboard,
+    "errors": errors.dashboard,
     "quality": quality.dashboard,
     "rag": rag.dashboard,
     "security": security.dashboard,
     "agents": agents.dashboard,
+    "slo": slo.dashboard,
+    "health": health.dashboard,
 }
 
 

@@ -252,6 +252,7 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
             "points at the provider; one feature alone at the application.",
             unit=COUNT,
             empty="Nothing failed in this time range",
+            width=12,
             colour=RED,
         ),
         course(
@@ -261,6 +262,7 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
             "together: provider or network. One alone: its last change.",
             unit=SHARE,
             empty=NO_CALLS,
+            width=12,
             limits=Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above),
         ),
         failed_calls(),

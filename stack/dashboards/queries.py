@@ -98,8 +98,8 @@ def _replacements(dashboard: dict[str, Any], window: Window, length: timedelta, 
 
 
 def _filled(expr: str, replacements: dict[str, str]) -> str:
-    """Raises KeyError for a variable that the dashboard does not have."""
-    return re.sub(r"\$(\w+)", lambda match: replacements[match[1]], expr)
+    """Raises KeyError for a variable that the dashboard does not have; `$1` and so on are of PromQL."""
+    return re.sub(r"\$([a-z_]\w*)", lambda match: replacements[match[1]], expr)
 
 
 def _rounded(step: timedelta) -> timedelta:

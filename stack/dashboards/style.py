@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from genai_observability.signals import Attribute
 
+from stack import thresholds
 from stack.dashboards.expressions import VARIABLES
 from stack.dashboards.sdk import (
     Builder,
@@ -89,11 +90,16 @@ class Lines:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From which value on a number is suspicious and bad, if ever; ``low_is_bad`` turns the scale round."""
+    """From which value on a number is suspicious and bad, if it can be both; ``low_is_bad`` turns the scale round."""
 
-    warning: float
-    critical: float | None
+    warning: float | None = None
+    critical: float | None = None
     low_is_bad: bool = False
+
+    @classmethod
+    def of(cls, alerts: thresholds.Limits) -> Self:
+        """Those of the alerts on the same number."""
+        return cls(alerts.warning.above, alerts.critical.above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,15 +364,17 @@ def _target(query: Metrics | Logs | Lines, ref: str, *, as_table: bool) -> Build
 
 
 def _thresholds(limits: Limits | None, *, otherwise: str) -> dashboard.ThresholdsConfig:
-    if limits is None:
-        colours: list[tuple[float | None, str]] = [(None, otherwise)]
-    elif limits.low_is_bad:
-        colours = [(limits.critical, ORANGE), (limits.warning, GREEN)]
-        colours = [(None, RED), *colours] if limits.critical is not None else colours
-    else:
-        colours = [(None, GREEN), (limits.warning, ORANGE)]
-        colours = [*colours, (limits.critical, RED)] if limits.critical is not None else colours
-    steps = [model.Threshold(value=value, color=colour) for value, colour in colours]
+    if not limits:
+        return _steps([otherwise], [])
+    given = [(limits.warning, ORANGE), (limits.critical, RED)]
+    values_and_colours = [(value, colour) for value, colour in given if value is not None]
+    bounds, colours = [value for value, _ in values_and_colours], [GREEN, *(colour for _, colour in values_and_colours)]
+    return _steps(colours[::-1], bounds[::-1]) if limits.low_is_bad else _steps(colours, bounds)
+
+
+def _steps(colours: Sequence[str], bounds: Sequence[float]) -> dashboard.ThresholdsConfig:
+    """One colour more than bounds: the first is below all of them."""
+    steps = [model.Threshold(value=value, color=colour) for value, colour in zip((None, *bounds), colours, strict=True)]
     return dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)
 
 

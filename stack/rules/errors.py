@@ -12,11 +12,11 @@ from stack.thresholds import SEVERITIES, Duration, Severity, Share, Thresholds
 
 # In the words of the clients' classes of errors and of HTTP: an answer of 5xx, none in time, or no connection. Errors
 # of 4xx are for the caller to mend, also where all calls have them.
-_PROVIDERS_FAULT = Match(
+PROVIDERS_FAULT = Match(
     ERROR_TYPE, "=~", "(?i).*(server|connect|unavailable|overloaded|timeout|gateway|deadline).*|5.."
 )
+PROVIDER_DOWN = "GenAIProviderDown"
 _PROVIDERS = ("deployment_environment_name", PROVIDER.label)
-_PROVIDER_DOWN = "GenAIProviderDown"
 _BURST = "GenAIErrorBurst"
 _NO_SUCCESS = "GenAINoSuccess"
 _RATE_LIMITED = "GenAIRateLimited"
@@ -56,7 +56,7 @@ def _provider_down(thresholds: Thresholds) -> tuple[Recording, Alert]:
     least = limits.min_calls
 
     def failed(window: str) -> str:
-        return _calls((FAILED, _PROVIDERS_FAULT), window, _PROVIDERS)
+        return _calls((FAILED, PROVIDERS_FAULT), window, _PROVIDERS)
 
     def finished(window: str) -> str:
         return _calls((FINISHED,), window, _PROVIDERS)
@@ -66,7 +66,7 @@ def _provider_down(thresholds: Thresholds) -> tuple[Recording, Alert]:
         # reached as soon as an error burst's, whose window is longer.
         Recording(name=_FAILED_NOW, expr=f"{failed('10s')}\n/ ({finished('10s')} > 0)"),
         Alert(
-            name=_PROVIDER_DOWN,
+            name=PROVIDER_DOWN,
             severity="critical",
             # At times the 10 s hold only one export, and the share is that of a moment before.
             expr=f"(\n  last_over_time({_FAILED_NOW}[5s]) > {limits.at_once:g}\n  and {failed('20s')} >= {least}\n)\n"
@@ -90,7 +90,7 @@ def _provider_down(thresholds: Thresholds) -> tuple[Recording, Alert]:
 def _affected() -> Recording:
     failing = "job_model:genai_calls_failed:increase5m > 0"
     return Recording(
-        name=AFFECTED, expr=total(f"\n  {failing}\n  and {on(*_PROVIDERS)} {firing(_PROVIDER_DOWN)}\n", SERVICE)
+        name=AFFECTED, expr=total(f"\n  {failing}\n  and {on(*_PROVIDERS)} {firing(PROVIDER_DOWN)}\n", SERVICE)
     )
 
 
@@ -104,7 +104,7 @@ def _burst(thresholds: Thresholds) -> Alert:
         expr=f"{_calls((FAILED,), '1m', by)}\n/ {_calls((FINISHED,), '1m', by)}\n> {limit.above:g}\n"
         f"and {_calls((FAILED,), '1m', by)} >= {least}\n"
         # Firing, or about to.
-        f'unless {on(*_PROVIDERS)} ALERTS{{alertname="{_PROVIDER_DOWN}"}}',
+        f'unless {on(*_PROVIDERS)} ALERTS{{alertname="{PROVIDER_DOWN}"}}',
         for_=limit.for_,
         keep_firing_for=Duration("1m"),
         why="for: an outage of the provider shows with the next export. keep_firing_for: a fault that comes and "

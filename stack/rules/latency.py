@@ -148,6 +148,12 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
     )
 
 
+def interactive(thresholds: Thresholds) -> tuple[Match, ...]:
+    """What selects the calls that people wait for: those in no group with limits of its own."""
+    *_, rest = _traffic(thresholds)
+    return rest.selections[0]
+
+
 def _traffic(thresholds: Thresholds) -> Iterator[_Traffic]:
     """The groups with limits of their own, each without the calls of those before it, and then all other calls."""
     before: tuple[Match, ...] = ()

@@ -26,7 +26,7 @@ ALERT: Final = "GenAISLOBurn"
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class Pair:
     """Fires while the budget is used up more than ``factor`` times too fast, over both windows."""
 
     short: str
@@ -34,9 +34,9 @@ class _Pair:
     factor: float
 
 
-_PAIRS: Final[Mapping[Severity, tuple[_Pair, ...]]] = {
-    "critical": (_Pair("5m", "1h", 14.4), _Pair("30m", "6h", 6)),
-    "warning": (_Pair("2h", "1d", 3), _Pair("6h", "3d", 1)),
+PAIRS: Final[Mapping[Severity, tuple[Pair, ...]]] = {
+    "critical": (Pair("5m", "1h", 14.4), Pair("30m", "6h", 6)),
+    "warning": (Pair("2h", "1d", 3), Pair("6h", "3d", 1)),
 }
 
 _TOLD: Final[Mapping[Kind, tuple[str, ...]]] = {
@@ -186,7 +186,7 @@ def _shares(window: str) -> tuple[Recording, ...]:
 
 def _alert(name: str, slo: Slo, severity: Severity) -> Iterator[Alert]:
     """One alert for both pairs of windows, of those that can fire: no share is more than 1."""
-    pairs = [pair for pair in _PAIRS[severity] if pair.factor * slo.budget < 1]
+    pairs = [pair for pair in PAIRS[severity] if pair.factor * slo.budget < 1]
     if not pairs:
         return
     limits = [f"{pair.factor:g} over {pair.long} and {pair.short}" for pair in pairs]
@@ -207,7 +207,7 @@ def _alert(name: str, slo: Slo, severity: Severity) -> Iterator[Alert]:
     )
 
 
-def _burning(name: str, slo: Slo, severity: Severity, pair: _Pair) -> str:
+def _burning(name: str, slo: Slo, severity: Severity, pair: Pair) -> str:
     burn = "\nand ".join(
         f'job:genai_slo_burn_rate:ratio{window}{{slo="{name}"}} > {pair.factor:g}' for window in (pair.long, pair.short)
     )

@@ -25,11 +25,11 @@ WATCHDOG = "GenAIWatchdog"
 STACK = "observability-stack"
 _SERVER = {"server": "{{ $labels.job }}"}
 _JOB = ("job",)
-_KINDS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
+KINDS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 """What the Collector calls the items of each signal in the names of its metrics."""
 
-_LOST = "job_signal:genai_stack_lost:increase15m"
-_SENT = "job_signal:genai_stack_sent:increase15m"
+LOST = "job_signal:genai_stack_lost:increase15m"
+SENT = "job_signal:genai_stack_sent:increase15m"
 
 _LOSING_NOW = (
     "prometheus_tsdb_wal_writes_failed_total",
@@ -195,7 +195,7 @@ def _refused() -> Alert:
     return Alert(
         name="GenAITelemetryRefused",
         severity="warning",
-        expr=_by_signal(count_within(f"otelcol_receiver_refused_{kind}", "1m") for kind in _KINDS.values()) + " > 0",
+        expr=by_signal(count_within(f"otelcol_receiver_refused_{kind}", "1m") for kind in KINDS.values()) + " > 0",
         for_=Duration("5m"),
         keep_firing_for=Duration("5m"),
         why="for: applications send again what was refused, so a moment costs nothing. keep_firing_for: memory that "
@@ -212,12 +212,12 @@ def _refused() -> Alert:
 def _lost_and_sent() -> tuple[Recording, ...]:
     return (
         Recording(
-            name=_LOST,
-            expr=_by_signal(_grown(f"otelcol_exporter_send_failed_{kind}", "15m") for kind in _KINDS.values()),
+            name=LOST,
+            expr=by_signal(_grown(f"otelcol_exporter_send_failed_{kind}", "15m") for kind in KINDS.values()),
         ),
         Recording(
-            name=_SENT,
-            expr=_by_signal(count_within(f"otelcol_exporter_sent_{kind}", "15m") for kind in _KINDS.values()),
+            name=SENT,
+            expr=by_signal(count_within(f"otelcol_exporter_sent_{kind}", "15m") for kind in KINDS.values()),
         ),
     )
 
@@ -227,7 +227,7 @@ def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAITelemetryLost",
         severity=severity,
-        expr=f"{_LOST} / ({_LOST} + ({_SENT} or 0 * {_LOST})) > {limit.above:g}\nand {_LOST} >= {least}",
+        expr=f"{LOST} / ({LOST} + ({SENT} or 0 * {LOST})) > {limit.above:g}\nand {LOST} >= {least}",
         for_=limit.for_,
         why="for: the window of 15 minutes is most of the patience.",
         service=STACK,
@@ -239,8 +239,8 @@ def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
     )
 
 
-def _store_errors(thresholds: Thresholds) -> Alert:
-    limit = thresholds.store_errors
+def store_errors() -> str:
+    """The share of what it is sent that each store answers with an error, over 5 minutes."""
     failed, sent = (
         total(count_within(f"otelcol_exporter_{what}_spans_total", "5m"), _JOB) for what in ("send_failed", "sent")
     )
@@ -251,10 +251,15 @@ def _store_errors(thresholds: Thresholds) -> Alert:
         f"{failed} / ({failed} + {sent})",
         _share('tempo_request_duration_seconds_count{route=~".*Push.*|.*Export.*"', 'status_code=~"error|5.."'),
     )
+    return "(\n  " + "\n  or ".join(shares) + "\n)"
+
+
+def _store_errors(thresholds: Thresholds) -> Alert:
+    limit = thresholds.store_errors
     return Alert(
         name="GenAIStoreErrors",
         severity="warning",
-        expr="(\n  " + "\n  or ".join(shares) + f"\n) > {limit.above:g}",
+        expr=f"{store_errors()} > {limit.above:g}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: the Collector sends again, so a moment costs nothing. keep_firing_for: errors that come and go are "
@@ -300,7 +305,7 @@ def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
     share = "inbox_disk_free_bytes / inbox_disk_size_bytes"
     soon = (
         f"{share} < {disk.forecast_below:g}\n"
-        f"and predict_linear(inbox_disk_free_bytes[{window}], {_seconds(horizon)}) < 0\n"
+        f"and predict_linear(inbox_disk_free_bytes[{window}], {horizon.seconds}) < 0\n"
         "and inbox_disk_free_bytes offset 1h"
     )
     now = f"{share} < {disk.critical_below:g}\nor " if severity == "critical" else ""
@@ -407,8 +412,8 @@ def _application_silent(thresholds: Thresholds) -> Alert:
         severity="warning",
         # Instances are exported for as long as their process lives, with calls or without, and together they are the
         # service: the last one has gone. The rate itself outlives the last sample by its window of 5 minutes.
-        expr=f"time() - max_over_time(timestamp({calls})[{silent.within}:1m]) + 300 > {_seconds(silent.after)}\n"
-        f"and last_over_time({calls}[{silent.within}] offset {2 * _seconds(silent.within)}s)",
+        expr=f"time() - max_over_time(timestamp({calls})[{silent.within}:1m]) + 300 > {silent.after.seconds}\n"
+        f"and last_over_time({calls}[{silent.within}] offset {2 * silent.within.seconds}s)",
         for_=Duration("2m"),
         why="for: after an outage of Prometheus itself, the Collector delivers what it has kept within this time.",
         summary="{{ $labels.job }} has sent nothing for {{ $value | humanizeDuration }}",
@@ -421,11 +426,11 @@ def _application_silent(thresholds: Thresholds) -> Alert:
 # --- Pieces ----------------------------------------------------------------------------------------------------------
 
 
-def _by_signal(exprs: Iterable[str]) -> str:
+def by_signal(exprs: Iterable[str]) -> str:
     """The sums of one expression a signal, told apart by the label ``signal``."""
     return "(\n  " + "\n  or ".join(
         f'label_replace({total(expr, _JOB)}, "signal", "{signal}", "", "")'
-        for signal, expr in zip(_KINDS, exprs, strict=True)
+        for signal, expr in zip(KINDS, exprs, strict=True)
     ) + "\n)"  # fmt: skip
 
 
@@ -447,7 +452,3 @@ def _share(selector: str, failed: str) -> str:
 def _group_name(expr: str) -> str:
     """The name of a group of rules instead of `file;name`."""
     return f'label_replace(\n  {expr},\n  "group", "$1", "rule_group", ".*;(.*)"\n)'
-
-
-def _seconds(duration: Duration) -> int:
-    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]

@@ -13,12 +13,15 @@ import pytest
 from genai_observability import signals
 
 from stack.clients import Loki, Prometheus
-from stack.dashboards import Window, dashboards, expressions, queries
+from stack.dashboards import Window, dashboards, expressions, queries, style
 from stack.dashboards.__main__ import main
 from stack.dashboards.queries import panels
+from stack.dashboards.sdk import JSONEncoder
 from stack.dashboards.style import GREEN, ORANGE, RED
+from stack.reader import Name
 from stack.settings import Settings
-from stack.thresholds import Thresholds
+from stack.thresholds import OtherLatency, Thresholds
+from tests.server_metrics import METRICS_OF_SERVERS
 from tests.stores import running
 
 Panel = dict[str, Any]
@@ -115,6 +118,18 @@ def test_queries_name_metrics_and_labels_of_the_catalogue_only(page: Panel) -> N
         without_texts = re.sub(r'"[^"]*"|`[^`]*`', "", query.expr)
         named = set(re.findall(r"\b(?:gen_ai|genai_observability|app|user|error|event)_\w+", without_texts))
         assert named <= known, query.panel
+
+
+def test_the_page_of_the_stack_names_metrics_that_its_servers_have() -> None:
+    known = {name for names in METRICS_OF_SERVERS.values() for name in names}
+    servers = r"(?:otelcol|prometheus|loki|jaeger|tempo|tempodb|alertmanager|inbox|process)_\w+"
+    named = {
+        name
+        for query in queries(_PAGES["health.json"], _WINDOW)
+        for name in re.findall(rf"\b{servers}", re.sub(r'"[^"]*"', "", query.expr))
+    }
+    assert "otelcol_exporter_queue_size" in named
+    assert named <= known
 
 
 @each_page
@@ -232,6 +247,26 @@ def test_the_colours_change_where_the_alerts_do() -> None:
     [failed] = [panel for panel in panels(dashboards(own)["overview.json"]) if panel["title"] == "Failed"]
     steps = failed["fieldConfig"]["defaults"]["thresholds"]["steps"]
     assert [step["value"] for step in steps] == [None, 0.03, 0.07]
+
+
+def test_a_number_that_is_only_ever_suspicious_or_only_ever_bad_has_two_colours() -> None:
+    def coloured(limits: style.Limits) -> list[tuple[float | None, str]]:
+        panel = style.figure(title="", description="", unit="", empty="", limits=limits).build()
+        steps = json.loads(json.dumps(panel, cls=JSONEncoder))["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        return [(step["value"], step["color"]) for step in steps]
+
+    assert coloured(style.Limits(critical=3)) == [(None, style.GREEN), (3, style.RED)]
+    assert coloured(style.Limits(warning=2)) == [(None, style.GREEN), (2, style.ORANGE)]
+    low = style.Limits(warning=2, critical=1, low_is_bad=True)
+    assert coloured(low) == [(None, style.RED), (1, style.ORANGE), (2, style.GREEN)]
+
+
+def test_calls_with_limits_of_their_own_are_not_held_against_those_of_others() -> None:
+    nightly = OtherLatency(min_calls=20, services=(Name("importer"),), features=(Name("re.index"),))
+    own = replace(Thresholds.load(), latency_of={Name("nightly"): nightly})
+    asked = [query.expr for query in queries(dashboards(own)["latency.json"], _WINDOW) if query.panel == "Latency p95"]
+    assert 'job!~"importer"' in asked[0]
+    assert 'app_feature!~"re[.]index"' in asked[0]
 
 
 def test_writing_twice_gives_the_same_files_and_nothing_is_stale_after_it(tmp_path: Path) -> None:
