@@ -362,7 +362,7 @@ def test_a_page_is_whole_light_and_dark(name: str, chromium: Browser, tmp_path: 
 
 
 def test_every_kind_of_panel_is_whole_however_narrow(chromium: Browser, tmp_path: Path) -> None:
-    words = {"description": "…", "empty": "Nothing"}
+    words: dict[str, Any] = {"description": "…", "empty": "Nothing"}
     asked = [style.Metrics(f"x{number}", f"with name {number}", instant=True) for number in range(6)]
     trial = _trial(
         *(style.figure(*asked[:count], title="Figures", unit="reqps", width=width, height=height, **words)
