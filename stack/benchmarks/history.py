@@ -74,7 +74,7 @@ _VALUES: Final[Mapping[Attribute, tuple[str, ...]]] = {
     signals.EVALUATION_NAME: ("groundedness", "user_feedback"),
     signals.EVALUATION_LABEL: ("up", "down"),
     signals.QUOTA_KIND: ("requests", "tokens"),
-    signals.CACHE_RESULT: ("hit", "miss"),
+    signals.CACHE_RESULT: ("hit", "miss", "false_hit"),
     signals.BREAKER_STATE: ("closed", "open", "half_open"),
     signals.STEP_NAME: ("documents", "search"),
     signals.PROMPT_VERSION: ("1", "2"),
@@ -83,6 +83,7 @@ _VALUES: Final[Mapping[Attribute, tuple[str, ...]]] = {
     signals.UNPRICED: ("unknown_model", "no_usage"),
 }
 """Of labels that a call does not have by itself; of others there is one value."""
+_STEPS: Final = ("retrieval", "rerank", "execute_tool", "invoke_agent", "invoke_workflow")
 _TOKEN_TYPES: Final = {signals.CALL_TOKENS: ("input", "output"), signals.CALL_TOKENS_DETAIL: ("cached", "reasoning")}
 
 
@@ -97,17 +98,20 @@ def application() -> list[Series]:
 
 def recorded(rules: Iterable[Path], names: set[str]) -> list[Series]:
     """The series that rules record under these names, with the labels that their expressions are summed by."""
-    exported = [(metric, labels) for metric in signals.METRICS for _, labels in _exported(metric)]
-    found: list[Series] = []
-    for group, rule in _recordings(rules):
-        if rule["record"] not in names:
-            continue
-        by = _summed_by(rule["expr"])
-        mentioned = [labels for metric, labels in exported if metric.prometheus in rule["expr"]]
-        sets = _projected(mentioned or [labels for _, labels in exported], by)
-        every = ((_HOURS, _seconds(group["interval"])),)
-        found += [Series(rule["record"], {**labels, **rule.get("labels", {})}, every) for labels in sets]
-    return found
+    known: dict[str, list[Labels]] = {}
+    for metric in signals.METRICS:
+        known[metric.prometheus] = [labels for _, labels in _exported(metric)]
+    all_rules = list(_recordings(rules))
+    found: dict[str, Series] = {}
+    for group, rule in (*all_rules, *all_rules):  # twice: a rule may read what one of a later file records
+        mentioned = [labels for name in re.findall(r"[\w:]+", rule["expr"]) for labels in known.get(_base(name), ())]
+        own, every = rule.get("labels", {}), ((_HOURS, _seconds(group["interval"])),)
+        for labels in _projected(mentioned or [_SERVICE], _summed_by(rule["expr"])):
+            each = Series(rule["record"], {**labels, **own}, every)
+            if each.line() not in found:
+                found[each.line()] = each
+                known.setdefault(each.name, []).append(each.labels)
+    return [each for each in found.values() if each.name in names]
 
 
 def fill(
@@ -140,7 +144,9 @@ def fill(
 
 def _exported(metric: Metric) -> Iterator[tuple[str, Labels]]:
     """The names and labels of all series of a metric."""
+    is_step = signals.STEP_NAME in metric.labels
     own = [label for label in metric.labels if label not in _CALLS[0] and label != signals.ERROR_TYPE]
+    own += [signals.OPERATION] if is_step else []
     seen: set[tuple[str, ...]] = set()
     for call, values in product(_CALLS, product(*(_values(metric, label) for label in own))):
         known = {label: call[label] for label in metric.labels if label in call} | dict(zip(own, values, strict=True))
@@ -155,6 +161,8 @@ def _exported(metric: Metric) -> Iterator[tuple[str, Labels]]:
 def _values(metric: Metric, label: Attribute) -> tuple[str, ...]:
     if label == signals.TOKEN_TYPE:
         return _TOKEN_TYPES[metric]
+    if label == signals.OPERATION:
+        return _STEPS
     return _VALUES.get(label, ("one",))
 
 
@@ -176,14 +184,19 @@ def _recordings(rules: Iterable[Path]) -> Iterator[tuple[dict[str, Any], dict[st
                     yield group, rule
 
 
-def _summed_by(expr: str) -> tuple[str, ...]:
+def _base(name: str) -> str:
+    return re.sub(r"_(bucket|sum|count)$", "", name) if ":" not in name else name
+
+
+def _summed_by(expr: str) -> tuple[str, ...] | None:
+    """The labels that are left, where the expression says so; else all are."""
     found = re.search(r"\bby \(([^)]*)\)", expr)
-    return tuple(name.strip() for name in found[1].split(",")) if found else SERVICE
+    return tuple(name.strip() for name in found[1].split(",")) if found else None
 
 
-def _projected(sets: Iterable[Labels], by: tuple[str, ...]) -> list[Labels]:
-    whole = {tuple(labels.get(name, "") for name in by): labels for labels in sets}
-    return [{name: labels[name] for name in by if name in labels} for labels in whole.values()]
+def _projected(sets: Iterable[Labels], by: tuple[str, ...] | None) -> list[Labels]:
+    left = ({name: value for name, value in labels.items() if by is None or name in by} for labels in sets)
+    return list({tuple(sorted(labels.items())): labels for labels in left}.values())
 
 
 def _seconds(interval: str) -> float:

@@ -35,9 +35,9 @@ def test_every_query_of_every_dashboard_finds_data(stack: Settings, demonstratio
             else:
                 found = loki.entries(query.expr, start=start, end=end)
             if not found:
-                empty.append(f"{name}, {query.panel}: {query.expr}")
+                empty.append(f"{name}, {query.panel}, {query.ref}")
     assert asked > 20
-    assert empty == []
+    assert not empty, "\n".join(empty)
 
 
 def test_the_preview_shows_every_panel_of_every_dashboard_whole_and_with_data(
@@ -59,7 +59,7 @@ def test_the_preview_shows_every_panel_of_every_dashboard_whole_and_with_data(
                 opened.open(folder / f"{name}.html", fragment=theme)
                 faults += [f"{name}, {theme}: {fault}" for fault in layout.faults(opened)]
                 opened.picture(PICTURES / f"{name}-{theme}.png")
-    assert faults == []
+    assert not faults, "\n".join(faults)
 
 
 def test_an_exemplar_in_prometheus_leads_to_a_trace_in_the_trace_store(
