@@ -50,7 +50,7 @@ class Links:
 
     inbox: WebAddress
     runbooks: WebAddress
-    dashboard: WebAddress
+    grafana: WebAddress
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ from typing import Final
 
 from genai_observability.signals import (
     CALL_DURATION,
+    CALL_TOKENS,
+    CALLS_UNPRICED,
     COST,
     DURATION,
     ERROR_MESSAGE,
@@ -15,12 +17,16 @@ from genai_observability.signals import (
     OUTPUT_TOKENS,
     REQUEST_MODEL,
     TEAM,
+    TOKEN_TYPE,
+    UNPRICED,
+    USER_HASH,
     Attribute,
 )
 
-from stack.dashboards.expressions import call_rows, rate, request_log, share, total, where
+from stack.dashboards.expressions import RANGE, call_rows, increase, rate, request_log, share, top, total, where
 from stack.dashboards.sdk import Builder, Panel
 from stack.dashboards.style import (
+    BLUE,
     COUNT,
     DOLLARS,
     GREEN,
@@ -29,8 +35,15 @@ from stack.dashboards.style import (
     PURPLE,
     RED,
     SECONDS,
+    TOKENS_PER_SECOND,
     Column,
     Lines,
+    Link,
+    Logs,
+    Metrics,
+    course,
+    figure,
+    ranking,
     rows,
 )
 
@@ -142,4 +155,54 @@ def failed_calls(width: int = 24) -> Builder[Panel]:
         columns=_FAILED,
         sort_by=TIME.title,
         width=width,
+    )
+
+
+def unpriced_calls(width: int = 8) -> Builder[Panel]:
+    """A ranking."""
+    return ranking(
+        Metrics(
+            top(total(increase(CALLS_UNPRICED), REQUEST_MODEL, UNPRICED)),
+            legend(REQUEST_MODEL, UNPRICED),
+            instant=True,
+        ),
+        title="Calls without a price",
+        description="Calls whose cost is not known and therefore missing from every sum of money. unknown_model: no "
+        "price table has it, add its price. no_usage: the answer reported no tokens; streams need include_usage.",
+        unit=COUNT,
+        empty="Every call has a price",
+        width=width,
+        colour=ORANGE,
+    )
+
+
+def active_users(width: int = 3) -> Builder[Panel]:
+    """A figure."""
+    known = request_log(where(USER_HASH, "!=", ""))
+    return figure(
+        # Summed by user before it is counted: else Loki would hold a series for each call.
+        Logs(f"count(sum by ({USER_HASH.label}) (count_over_time({known} [{RANGE}])))"),
+        title="Active users",
+        description="Different users with at least one call in the time range, counted one by one in the request log: "
+        "up to 100,000 of them, and the longer the range, the slower. A user is known by a hash only.",
+        unit=COUNT,
+        empty="No calls with a user",
+        width=width,
+        link=Link("Users", to="genai-users"),
+    )
+
+
+def token_rates(width: int = 12) -> Builder[Panel]:
+    """A course."""
+    return course(
+        Metrics(total(rate(CALL_TOKENS, part="sum"), TOKEN_TYPE), legend(TOKEN_TYPE)),
+        title="Tokens, in and out",
+        description="Tokens a second. Input grows with prompts and retrieved documents, output with answers; a "
+        "token of output usually costs several times one of input.",
+        unit=TOKENS_PER_SECOND,
+        empty="No tokens in this time range",
+        width=width,
+        stacked=True,
+        colours={"input": BLUE, "output": PURPLE},
+        link=Link("Tokens and quota", to="genai-tokens"),
     )

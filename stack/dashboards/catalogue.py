@@ -4,14 +4,17 @@ import json
 import re
 from typing import Any
 
-from stack.dashboards import agents, errors, health, latency, overview, quality, rag, security, slo
+from stack.dashboards import agents, cost, errors, health, latency, overview, quality, rag, security, slo, tokens, users
 from stack.dashboards.sdk import Dashboard, JSONEncoder
 from stack.thresholds import Thresholds
 
 _PAGES = {
     "overview": overview.dashboard,
+    "cost": cost.dashboard,
     "latency": latency.dashboard,
+    "tokens": tokens.dashboard,
     "errors": errors.dashboard,
+    "users": users.dashboard,
     "quality": quality.dashboard,
     "rag": rag.dashboard,
     "security": security.dashboard,

@@ -138,7 +138,7 @@ def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
         ),
         figure(
             Logs(
-                f"count(count by ({USER_HASH.label}) "
+                f"count(sum by ({USER_HASH.label}) "
                 f"(count_over_time({request_log(where(USER_HASH, '!=', ''), UNSUCCESSFUL)} [{RANGE}])))"
             ),
             title="Users affected",

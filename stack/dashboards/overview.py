@@ -9,7 +9,6 @@ from genai_observability.signals import (
     CALL_TIME_TO_FIRST_TOKEN,
     CALL_TOKENS,
     CALL_TOKENS_DETAIL,
-    CALLS_UNPRICED,
     ERROR_TYPE,
     EVALUATION_NAME,
     EVALUATIONS,
@@ -20,8 +19,6 @@ from genai_observability.signals import (
     REQUEST_MODEL,
     TEAM,
     TOKEN_TYPE,
-    UNPRICED,
-    USER_HASH,
 )
 
 from stack.dashboards.attention import needs_attention
@@ -32,12 +29,15 @@ from stack.dashboards.calls import (
     OUTCOME_COLOURS,
     SUCCEEDED,
     UNSUCCESSFUL,
+    active_users,
     dearest_calls,
     failed_calls,
     legend,
     share_by,
     share_of,
     slowest_calls,
+    token_rates,
+    unpriced_calls,
 )
 from stack.dashboards.expressions import (
     RANGE,
@@ -47,7 +47,6 @@ from stack.dashboards.expressions import (
     increase,
     quantile,
     rate,
-    request_log,
     top,
     total,
     where,
@@ -70,7 +69,6 @@ from stack.dashboards.style import (
     Column,
     Limits,
     Link,
-    Logs,
     Metrics,
     course,
     figure,
@@ -152,13 +150,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             empty="No priced calls",
             decimals=2,
         ),
-        figure(
-            Logs(f"count(count by ({USER_HASH.label}) ({_users()}))"),
-            title="Active users",
-            description="Different users with at least one call in the time range. A user is known by a hash only.",
-            unit=COUNT,
-            empty="No calls with a user",
-        ),
+        active_users(),
         figure(
             Metrics(f"count({FIRING}) or vector(0)", instant=True),
             title="Firing alerts",
@@ -290,17 +282,7 @@ def _cost() -> list[Builder[Panel]]:
             stacked=True,
             bars=True,
         ),
-        course(
-            Metrics(total(rate(CALL_TOKENS, part="sum"), TOKEN_TYPE), legend(TOKEN_TYPE)),
-            title="Tokens, in and out",
-            description="Tokens a second. Input grows with prompts and retrieved documents, output with answers; a "
-            "token of output usually costs several times one of input.",
-            unit=TOKENS_PER_SECOND,
-            empty="No tokens in this time range",
-            width=12,
-            stacked=True,
-            colours={"input": BLUE, "output": PURPLE},
-        ),
+        token_rates(),
         *(
             ranking(
                 Metrics(top(total(increase(CALL_COST), attribute)), legend(attribute), instant=True),
@@ -340,19 +322,7 @@ def _cost() -> list[Builder[Panel]]:
             width=8,
             height=8,
         ),
-        ranking(
-            Metrics(
-                top(total(increase(CALLS_UNPRICED), REQUEST_MODEL, UNPRICED)),
-                legend(REQUEST_MODEL, UNPRICED),
-                instant=True,
-            ),
-            title="Calls without a price",
-            description="Calls whose cost is not known and therefore missing from every sum above. unknown_model: no "
-            "price table has it, add its price. no_usage: the answer reported no tokens; streams need include_usage.",
-            unit=COUNT,
-            empty="Every call has a price",
-            colour=ORANGE,
-        ),
+        unpriced_calls(),
     ]
 
 
@@ -391,11 +361,6 @@ def _quality() -> list[Builder[Panel]]:
 
 def _calls_per_second() -> str:
     return total(rate(CALL_DURATION, part="count"))
-
-
-def _users() -> str:
-    records = request_log(where(USER_HASH, "!=", ""))
-    return f"count_over_time({records} [{RANGE}])"
 
 
 def _alerts() -> str:

@@ -1,6 +1,7 @@
 """What every page has in common: its choices, what is marked in its graphs, its way to the other pages."""
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -72,11 +73,16 @@ def page(
         for panel in row.panels:
             builder.with_panel(panel)
     result = builder.build()
-    for number, item in enumerate(result.panels or (), start=1):
-        item.id_val = number
+    for item in result.panels or ():
+        item.id_val = _number(item.type_val, item.title or "")
         if isinstance(item, Panel):
             item.description = f"{item.description}{_not_obeyed(item, variables)}"
     return result
+
+
+def _number(kind: str, title: str) -> int:
+    """The same for as long as a panel keeps its name, wherever it is on the page: links of alerts lead to it."""
+    return zlib.crc32(f"{kind} {title}".encode()) % 1_000_000 + 1
 
 
 def _not_obeyed(panel: Panel, variables: Sequence[str]) -> str:

@@ -247,7 +247,8 @@ def ranking(
     panel = (
         _described(bargauge.Panel(), title, description, unit, empty, width, height=8)
         .targets(_targets(queries))
-        .reduce_options(_last_value())
+        # The answer of Loki is one table, with a row a bar.
+        .reduce_options(_last_value().values(values=all(isinstance(query, Logs) for query in queries)))
         .orientation(values.VizOrientation.HORIZONTAL)
         .display_mode(values.BarGaugeDisplayMode.BASIC)
         .value_mode(values.BarGaugeValueMode.TEXT)

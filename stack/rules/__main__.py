@@ -7,6 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from stack.dashboards import alerts, dashboards
 from stack.files import bring_up_to_date
 from stack.reader import FileError
 from stack.rules import (
@@ -81,12 +82,17 @@ def render(thresholds: Thresholds, slos: Slos | None = None) -> dict[str, str]:
     """The text of every rules file of Prometheus, by its name; without objectives, those of the file."""
     subjects = {subject: groups(thresholds) for subject, groups in _SUBJECTS.items()}
     subjects["slo"] = slo.groups(Slos.load() if slos is None else slos)
-    return {f"{subject}.yaml": rules_file(groups, thresholds) for subject, groups in subjects.items()}
+    panels = alerts.paths(dashboards(thresholds))
+    return {f"{subject}.yaml": rules_file(groups, thresholds, panels) for subject, groups in subjects.items()}
 
 
 def render_loki(thresholds: Thresholds) -> dict[str, str]:
     """The text of every rules file of Loki, by its name."""
-    return {f"{subject}.yaml": rules_file(groups(thresholds), thresholds) for subject, groups in _LOKI_SUBJECTS.items()}
+    panels = alerts.paths(dashboards(thresholds))
+    return {
+        f"{subject}.yaml": rules_file(groups(thresholds), thresholds, panels)
+        for subject, groups in _LOKI_SUBJECTS.items()
+    }
 
 
 def _files(directory: Path, files: dict[str, str]) -> dict[Path, str | None]:

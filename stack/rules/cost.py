@@ -18,13 +18,13 @@ from stack.rules.model import Alert, Group, Recording, percent, worst_calls
 from stack.rules.promql import SERVICE, Match, count_from_first, count_within, firing, labels, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
-_COST = "job:genai_cost_usd"
-_BUDGET = "job:genai_budget_usd"
+SPENT = "job:genai_cost_usd"
+PLANNED = "job:genai_budget_usd"
 _DAY_START = "job:genai_clock:day_start_seconds"
 _MONTH_START = "job:genai_clock:month_start_seconds"
 _DAYS_LEFT = "job:genai_clock:month_days_left"
 
-_WEEK = f"{_COST}:increase1d[7d:1d]"
+_WEEK = f"{SPENT}:increase1d[7d:1d]"
 """The 7 last days that are over. A subquery's steps are multiples of its step: midnights in UTC."""
 _LEAST_DAYS = 3
 """Of fewer days, neither the mean nor the spread says anything about the rest of a month."""
@@ -68,19 +68,19 @@ def _sums() -> tuple[Recording, ...]:
         Recording(name=_MONTH_START, expr=f"vector({midnight}) - (day_of_month() - 1) * 86400"),
         Recording(name=_DAYS_LEFT, expr=f"days_in_month() - (time() - {_MONTH_START}) / 86400"),
         Recording(
-            name=f"{_COST}:today",
-            expr=f"sum_over_time(({_COST}:rate5m and on () {_DAY_START} @ end() < time())[1d:5m]) * 300\n"
-            f"or max_over_time({_COST}:increase1h[1h]) * 0",
+            name=f"{SPENT}:today",
+            expr=f"sum_over_time(({SPENT}:rate5m and on () {_DAY_START} @ end() < time())[1d:5m]) * 300\n"
+            f"or max_over_time({SPENT}:increase1h[1h]) * 0",
         ),
         Recording(
-            name=f"{_COST}:increase1d",
+            name=f"{SPENT}:increase1d",
             # 0 on days without calls, for 8 days: else the mean of a service that rests at weekends would lack them.
-            expr=f"sum_over_time({_COST}:increase1h[1d:1h])\nor max_over_time({_COST}:increase1h[8d:1h]) * 0",
+            expr=f"sum_over_time({SPENT}:increase1h[1d:1h])\nor max_over_time({SPENT}:increase1h[8d:1h]) * 0",
         ),
         Recording(
-            name=f"{_COST}:month",
-            expr=f"sum_over_time(({_COST}:increase1h and on () {_MONTH_START} @ end() < time())[31d:1h])\n"
-            f"or {_COST}:increase1d * 0",
+            name=f"{SPENT}:month",
+            expr=f"sum_over_time(({SPENT}:increase1h and on () {_MONTH_START} @ end() < time())[31d:1h])\n"
+            f"or {SPENT}:increase1d * 0",
         ),
     )
 
@@ -95,21 +95,21 @@ def _forecast() -> tuple[Recording, ...]:
     """
     left = f"scalar({_DAYS_LEFT})"
     days = f"count_over_time({_WEEK})"
-    rest = f"{_COST}:mean_day_7d * {left}"
+    rest = f"{SPENT}:mean_day_7d * {left}"
     return (
-        Recording(name=f"{_COST}:mean_day_7d", expr=f"avg_over_time({_WEEK}) and {days} >= {_LEAST_DAYS}"),
-        Recording(name=f"{_COST}:forecast_month", expr=f"{_COST}:month + {rest}"),
+        Recording(name=f"{SPENT}:mean_day_7d", expr=f"avg_over_time({_WEEK}) and {days} >= {_LEAST_DAYS}"),
+        Recording(name=f"{SPENT}:forecast_month", expr=f"{SPENT}:month + {rest}"),
         Recording(
-            name=f"{_COST}:forecast_month_margin",
+            name=f"{SPENT}:forecast_month_margin",
             expr=f"2 * sqrt(stdvar_over_time({_WEEK}) * {left} * ({days} + {left}) / ({days} - 1))\n"
-            f"and {_COST}:mean_day_7d",
+            f"and {SPENT}:mean_day_7d",
         ),
         Recording(
-            name=f"{_COST}:forecast_month_low",
+            name=f"{SPENT}:forecast_month_low",
             # What is spent is spent: the rest of the month costs no less than nothing.
-            expr=f"{_COST}:month + clamp_min({rest} - {_COST}:forecast_month_margin, 0)",
+            expr=f"{SPENT}:month + clamp_min({rest} - {SPENT}:forecast_month_margin, 0)",
         ),
-        Recording(name=f"{_COST}:forecast_month_high", expr=f"{_COST}:forecast_month + {_COST}:forecast_month_margin"),
+        Recording(name=f"{SPENT}:forecast_month_high", expr=f"{SPENT}:forecast_month + {SPENT}:forecast_month_margin"),
     )
 
 
@@ -118,7 +118,7 @@ def _usual_day(thresholds: Thresholds) -> Recording:
     before = f"{_WEEK} offset 1d"
     days = min(thresholds.cost_spike.min_days, 7)
     return Recording(
-        name=f"{_COST}:usual_day", expr=f"avg_over_time({before}) > 0 and count_over_time({before}) >= {days}"
+        name=f"{SPENT}:usual_day", expr=f"avg_over_time({before}) > 0 and count_over_time({before}) >= {days}"
     )
 
 
@@ -132,7 +132,7 @@ def _budgets(thresholds: Thresholds) -> tuple[Recording, ...]:
             for name, dollars in amounts.items()
             if dollars
         ]
-        recordings.append(Recording(name=f"{_BUDGET}:{period}", expr="\nor ".join(each) or "vector(0) < 0"))
+        recordings.append(Recording(name=f"{PLANNED}:{period}", expr="\nor ".join(each) or "vector(0) < 0"))
     return tuple(recordings)
 
 
@@ -144,7 +144,7 @@ def _hourly(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIHourlyCostHigh",
         severity=severity,
-        expr=f"{_COST}:increase1h > {limit.above:g}",
+        expr=f"{SPENT}:increase1h > {limit.above:g}",
         for_=limit.for_,
         keep_firing_for=Duration("10m"),
         why="The hour of the window is the patience. keep_firing_for: spending near the threshold is one alert.",
@@ -160,7 +160,7 @@ def _daily(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIDailyCostHigh",
         severity=severity,
-        expr=f"{_COST}:today > {limit.above:g} unless on (job) {_BUDGET}:day",
+        expr=f"{SPENT}:today > {limit.above:g} unless on (job) {PLANNED}:day",
         for_=limit.for_,
         why="What is spent today stays spent: it fires until midnight UTC, and needs no patience.",
         labels={"limit": "dollars"},
@@ -176,7 +176,7 @@ def _daily_budget(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIDailyCostHigh",
         severity=severity,
-        expr=f"{total(f'{_COST}:today', ('job',))} / on (job) {_BUDGET}:day > {limit.above:g}",
+        expr=f"{total(f'{SPENT}:today', ('job',))} / on (job) {PLANNED}:day > {limit.above:g}",
         for_=limit.for_,
         why="What is spent today stays spent: it fires until midnight UTC, and needs no patience.",
         labels={"limit": "budget"},
@@ -196,7 +196,7 @@ def _spike(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAICostSpike",
         severity=severity,
-        expr=f"{_COST}:increase1d / {_COST}:usual_day > {limit.above:g}\nand {_COST}:increase1d >= {spike.min_usd:g}",
+        expr=f"{SPENT}:increase1d / {SPENT}:usual_day > {limit.above:g}\nand {SPENT}:increase1d >= {spike.min_usd:g}",
         for_=limit.for_,
         keep_firing_for=Duration("1h"),
         why="A day is the patience, and evens out its own rhythm. keep_firing_for: the sum moves in steps of an hour.",
@@ -215,8 +215,8 @@ def _surge(thresholds: Thresholds) -> Alert:
     return Alert(
         name="GenAICostSpike",
         severity="critical",
-        expr=f"{_COST}:increase1h / ({_COST}:usual_day / 24) > {limit.above:g}\n"
-        f"and {_COST}:increase1h >= {surge.min_usd:g}",
+        expr=f"{SPENT}:increase1h / ({SPENT}:usual_day / 24) > {limit.above:g}\n"
+        f"and {SPENT}:increase1h >= {surge.min_usd:g}",
         for_=limit.for_,
         keep_firing_for=Duration("10m"),
         why="The hour of the window is the patience. keep_firing_for: spending near the threshold is one alert.",
@@ -235,13 +235,13 @@ def _surge(thresholds: Thresholds) -> Alert:
 def _month_forecast(thresholds: Thresholds, severity: Severity) -> Alert:
     surely = severity == "critical"
     # Too young for a forecast, it has cost at least what it has cost already.
-    forecast = total(f"{_COST}:forecast_month or {_COST}:month", ("job",))
-    bound = total(f"{_COST}:forecast_month_low or {_COST}:month", ("job",)) if surely else forecast
+    forecast = total(f"{SPENT}:forecast_month or {SPENT}:month", ("job",))
+    bound = total(f"{SPENT}:forecast_month_low or {SPENT}:month", ("job",)) if surely else forecast
     return Alert(
         name="GenAIMonthForecastHigh",
         severity=severity,
         # The value is the forecast itself, for either severity.
-        expr=f"{forecast}\nand on (job) {bound} > on (job) {_BUDGET}:month",
+        expr=f"{forecast}\nand on (job) {bound} > on (job) {PLANNED}:month",
         for_=getattr(thresholds.month_forecast, severity),
         keep_firing_for=Duration("6h"),
         why="for: it moves in steps of an hour. keep_firing_for: one near the budget crosses it every night.",
@@ -263,8 +263,8 @@ def _budget_rate(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIBudgetRateHigh",
         severity=severity,
-        expr=f"{total(f'{_COST}:mean_day_7d', ('job',))} * on () group_left () days_in_month()\n"
-        f"/ on (job) {_BUDGET}:month > {limit.above:g}\nunless on (job) {told}",
+        expr=f"{total(f'{SPENT}:mean_day_7d', ('job',))} * on () group_left () days_in_month()\n"
+        f"/ on (job) {PLANNED}:month > {limit.above:g}\nunless on (job) {told}",
         for_=limit.for_,
         keep_firing_for=Duration("6h"),
         why="for: the forecast, where it fires, says it better, and is due first. keep_firing_for: as there.",

@@ -14,6 +14,7 @@ GENERATED = (
 """First line of every generated file."""
 
 _NONE = Duration("0s")
+_OF_JOB = "{{ $labels.job }}"
 
 
 def percent(share: float) -> str:
@@ -62,7 +63,7 @@ class Alert:
     description: str
     impact: str
     traces: str = ""
-    service: str = "{{ $labels.job }}"
+    service: str = _OF_JOB
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -76,8 +77,12 @@ class Group:
     behind: Duration = _NONE
 
 
-def rules_file(groups: tuple[Group, ...], thresholds: Thresholds) -> str:
-    """The text of a rules file, the same for the same input."""
+def rules_file(groups: tuple[Group, ...], thresholds: Thresholds, panels: Mapping[str, str]) -> str:
+    """The text of a rules file, the same for the same input; ``panels`` has the path in Grafana for each alert.
+
+    Raises:
+        KeyError: an alert has no panel.
+    """
     lines = [GENERATED, "groups:"]
     for group in groups:
         lines += [f"  - name: {group.name}", f"    interval: {group.interval}"]
@@ -86,14 +91,16 @@ def rules_file(groups: tuple[Group, ...], thresholds: Thresholds) -> str:
         for rule in group.rules:
             if isinstance(rule, Alert):
                 lines.append(f"      # {rule.why}")
-            text = yaml.dump([_as_yaml(rule, thresholds)], Dumper=_Dumper, sort_keys=False, width=10_000)
+            text = yaml.dump([_as_yaml(rule, thresholds, panels)], Dumper=_Dumper, sort_keys=False, width=10_000)
             lines += [f"      {line}".rstrip() for line in text.splitlines()]
     return "\n".join(lines) + "\n"
 
 
-def _as_yaml(rule: Recording | Alert, thresholds: Thresholds) -> dict[str, Any]:
+def _as_yaml(rule: Recording | Alert, thresholds: Thresholds, panels: Mapping[str, str]) -> dict[str, Any]:
     if isinstance(rule, Recording):
         return {"record": rule.name, "expr": rule.expr, **({"labels": dict(rule.labels)} if rule.labels else {})}
+    chosen = "&var-service={{ $labels.job | urlQueryEscape }}" if rule.service == _OF_JOB else ""
+    panel = panels[rule.name] + chosen
     patience = {"for": rule.for_, "keep_firing_for": rule.keep_firing_for}
     return {
         "alert": rule.name,
@@ -110,7 +117,7 @@ def _as_yaml(rule: Recording | Alert, thresholds: Thresholds) -> dict[str, Any]:
             "description": rule.description,
             "impact": rule.impact,
             "runbook_url": f"{thresholds.links.runbooks.rstrip('/')}/{rule.name}",
-            "dashboard_url": str(thresholds.links.dashboard),
+            "dashboard_url": f"{thresholds.links.grafana.rstrip('/')}{panel}",
             **({"trace_url": f"{thresholds.links.inbox.rstrip('/')}{rule.traces}"} if rule.traces else {}),
         },
     }

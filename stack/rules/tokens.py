@@ -7,7 +7,7 @@ from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import SERVICE, count_within, firing, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Limit, Severity, Thresholds
 
-_LAST_HOUR = "job:genai_tokens:increase1h"
+LAST_HOUR = "job:genai_tokens:increase1h"
 _LAST_MINUTES = "job:genai_tokens:increase5m"
 
 
@@ -24,7 +24,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
             name="genai_tokens",
             interval=Duration("1m"),  # sums over an hour are expensive, and change slowly
             rules=(
-                Recording(name=_LAST_HOUR, expr=total(count_within(series(CALL_TOKENS, part="sum"), "1h"), SERVICE)),
+                Recording(name=LAST_HOUR, expr=total(count_within(series(CALL_TOKENS, part="sum"), "1h"), SERVICE)),
                 Recording(name=_LAST_MINUTES, expr=f"{total('job:genai_tokens:rate5m', SERVICE)} * {WINDOW_SECONDS}"),
                 _spike(thresholds),
                 _hourly("info", hourly.info),
@@ -66,7 +66,7 @@ def _spike(thresholds: Thresholds) -> Alert:
         name="GenAITokenSpike",
         severity="warning",
         # Only where there was an hour to take the mean of.
-        expr=f"{_LAST_MINUTES} / ({_LAST_HOUR} / 12) > {limit.above:g}\n"
+        expr=f"{_LAST_MINUTES} / ({LAST_HOUR} / 12) > {limit.above:g}\n"
         f"and {_LAST_MINUTES} >= {least}\nand ({_LAST_MINUTES} offset 1h) > 0\n{usual}",
         for_=limit.for_,
         keep_firing_for=Duration("10m"),
@@ -84,7 +84,7 @@ def _hourly(severity: Severity, limit: Limit) -> Alert:
     return Alert(
         name="GenAIHourlyTokensHigh",
         severity=severity,
-        expr=f"{_LAST_HOUR} > {limit.above:.0f}",
+        expr=f"{LAST_HOUR} > {limit.above:.0f}",
         for_=limit.for_,
         keep_firing_for=Duration("30m"),
         why="The hour of the window is the patience. keep_firing_for: use near the threshold is one alert.",

@@ -154,17 +154,17 @@ def test_a_limit_for_users_reaches_the_rules_of_loki() -> None:
     assert "The limit is $12.5 a day." in text
 
 
-def test_the_addresses_of_runbooks_dashboard_and_inbox_are_settings() -> None:
+def test_the_addresses_of_runbooks_grafana_and_inbox_are_settings() -> None:
     default = Thresholds.load()
     links = replace(
         default.links,
         inbox=WebAddress("https://alerts.example.org/"),
         runbooks=WebAddress("https://wiki.example.org/runbooks/"),
-        dashboard=WebAddress("https://grafana.example.org/d/x"),
+        grafana=WebAddress("https://grafana.example.org/"),
     )
     text = render(replace(default, links=links))["errors.yaml"]
     assert "runbook_url: https://wiki.example.org/runbooks/GenAIErrorBurst\n" in text
-    assert "dashboard_url: https://grafana.example.org/d/x\n" in text
+    assert "dashboard_url: https://grafana.example.org/d/genai-errors?viewPanel=panel-" in text
     assert "trace_url: https://alerts.example.org/report?service=" in text
 
 
