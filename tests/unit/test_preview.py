@@ -364,7 +364,7 @@ def test_every_kind_of_panel_is_whole_however_narrow(chromium: Browser, tmp_path
     words: dict[str, Any] = {"description": "…", "empty": "Nothing"}
     asked = [style.Metrics(f"x{number}", f"with name {number}", instant=True) for number in range(6)]
     trial = _trial(
-        *(style.figure(*asked[:count], title="Figures", unit="reqps", width=width, height=height, **words)
+        *(style.figure(*asked[:count], title=f"{count} in {width}", unit="reqps", width=width, height=height, **words)
           for count in (1, 2, 3, 4, 6) for width, height in ((3, 4), (6, 8)) if count <= width),
         style.heat(style.Metrics("x"), title="Heat", unit="s", **words),
         style.parts(*asked, title="Parts", unit="currencyUSD", **words),
