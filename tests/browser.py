@@ -23,6 +23,7 @@ _OPTIONS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-renderer-backgrounding",  # what is not looked at would get little of a busy processor
     "--no-first-run",
     "--hide-scrollbars",
 )
@@ -65,7 +66,6 @@ class Browser:
 
     def open(self, page: Path, *, width: int = 1400, height: int = 1000, fragment: str = "") -> None:
         """Shows a page and waits until it is loaded."""
-        self._on_page("Page.navigate", url="about:blank")  # so that another fragment alone loads it anew, too
         self._on_page(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
         )
@@ -87,6 +87,10 @@ class Browser:
         file.parent.mkdir(parents=True, exist_ok=True)
         taken = self._on_page("Page.captureScreenshot", captureBeyondViewport=True)
         file.write_bytes(base64.b64decode(taken["data"]))
+
+    def close(self) -> None:
+        """Ends Chromium, and with it all of its processes."""
+        self._ask("Browser.close")
 
     def _on_page(self, method: str, **params: object) -> dict[str, Any]:
         return self._ask(method, self._session, **params)
@@ -129,8 +133,10 @@ def browser() -> Iterator[Browser]:
         os.close(outward)
         try:
             with os.fdopen(commands, "wb") as writer, os.fdopen(answers, "rb") as reader:
-                yield Browser(writer, reader)
-        finally:  # it ends by itself where nobody reads its answers
+                opened = Browser(writer, reader)
+                yield opened
+                opened.close()
+        finally:  # without being asked to, it ends when nobody reads its answers
             try:
                 process.wait(10)
             except subprocess.TimeoutExpired:

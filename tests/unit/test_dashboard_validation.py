@@ -106,7 +106,7 @@ def test_panels_on_each_other_beside_the_page_or_with_one_id_are_named(page: Pag
     complaint = _complaint(page)
     assert "panel 'Failed': it lies on panel 'Calls a second'." in complaint
     assert "panel 'Failed': it has the id of panel 'Calls a second'." in complaint
-    assert "panel 'Rate limited': it is wider than the page." in complaint
+    assert f"panel {third['title']!r}: it is wider than the page." in complaint
 
 
 def test_a_faulty_dashboard_stops_the_check_and_nothing_is_written(

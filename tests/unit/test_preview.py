@@ -354,19 +354,18 @@ def chromium() -> Iterator[Browser]:
 def test_a_page_is_whole_light_and_dark(name: str, chromium: Browser, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     file.write_text(render(_ALL[name], _everything(_ALL[name]), _OCCASION), encoding="utf-8")
-    for theme in ("light", "dark"):
-        chromium.open(file, fragment=theme)
-        assert layout.faults(chromium) == []
-        assert layout.panels(chromium) == sum(1 for _ in panels(_ALL[name]))
-        assert chromium.run("document.documentElement.dataset.theme") == theme
+    chromium.open(file, fragment="dark")
+    assert chromium.run("document.documentElement.dataset.theme") == "dark"
+    assert layout.faults_of_both_themes(chromium) == []
+    assert layout.panels(chromium) == sum(1 for _ in panels(_ALL[name]))
 
 
 def test_every_kind_of_panel_is_whole_however_narrow(chromium: Browser, tmp_path: Path) -> None:
     words: dict[str, Any] = {"description": "…", "empty": "Nothing"}
     asked = [style.Metrics(f"x{number}", f"with name {number}", instant=True) for number in range(6)]
     trial = _trial(
-        *(style.figure(*asked[:count], title="Figures", unit="reqps", width=width, height=height, **words)
-          for count in range(1, 7) for width, height in ((3, 4), (6, 8))),
+        *(style.figure(*asked[:count], title=f"{count} in {width}", unit="reqps", width=width, height=height, **words)
+          for count in (1, 2, 3, 4, 6) for width, height in ((3, 4), (6, 8)) if count <= width),
         style.heat(style.Metrics("x"), title="Heat", unit="s", **words),
         style.parts(*asked, title="Parts", unit="currencyUSD", **words),
         style.course(*asked, title="Course", unit="s", width=6, last="30d", bars=True, **words),
