@@ -15,7 +15,7 @@
         say(`lies on ${other.title}`);
     boxes.push({ title, box });
     if (panel.dataset.empty) say("is empty");
-    for (const part of panel.querySelectorAll("h3, .empty, .figures, .bars, .chart, ul.legend, .scroll")) {
+    for (const part of panel.querySelectorAll("h3, .empty, .figures, div.bars, .chart, ul.legend, .scroll")) {
       const { bottom, right, height } = part.getBoundingClientRect();
       if (bottom > box.bottom + 1 || right > box.right + 13) say(`its ${part.className || "title"} is cut`);
       if (height < 12 && shown(part) && part.children.length) say(`its ${part.className || "title"} has no room`);

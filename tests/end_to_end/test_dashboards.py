@@ -5,20 +5,67 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from stack.clients import Loki, Prometheus
 from stack.dashboards import Window, dashboards, queries
 from stack.settings import Settings
 from tests import layout
 from tests.browser import browser
-from tests.end_to_end.live import ROOT, Demonstration, eventually
+from tests.end_to_end.live import ROOT, Demonstration, eventually, without_otel
 
 PICTURES = ROOT / ".stack" / "pictures"
 
 
-def test_every_query_of_every_dashboard_finds_data(stack: Settings, demonstration: Demonstration) -> None:
+_LATER = {
+    "overview": {"Needs attention"},
+    "cost": {
+        "Today and yesterday", "This month", "Against the time before", "The month and its forecast",
+        "Cost a day, by model", "Budgets of services", "Budgets in the application", "Calls beyond a budget",
+        "Calls without a price", "Of the bill", "Not in the bill",
+    },
+    "latency": {"Times the usual", "Features against their usual", "p95 over 30 days, by operation",
+                "p95 over 30 days, by model"},
+    "tokens": {"Tokens a day, in and out", "Tokens a day, by feature"},
+    "errors": {"Failed and refused, by day", "Fallbacks", "Open breakers"},
+    "quality": {
+        "Mean score", "Satisfaction", "Thumbs down", "Thumbs down by feature", "Each day of the last 30 days",
+        "Drift from the usual", "Answer length by feature",
+    },
+    "rag": {
+        "Hit rate", "Of the usual hit rate", "Hit rate by cache", "Caches", "False hits", "Similarity of false hits",
+        "Hit rate, each day of the last 30 days",
+    },
+    "security": {
+        "Prompt injections", "Personal data", "Leaks of the system prompt", "Prompt injections by service",
+        "Personal data by service", "Findings, each day of the last 30 days", "Calls beyond a budget",
+        "Refused by a budget", "Findings by kind", "What and where", "Findings by feature", "Findings by tenant",
+        "Findings by model",
+    },
+    "slo": {
+        "Broken promises", "Least budget left", "Objectives", "Error budget left", "Bad events of 30 days",
+        "Burn rate over 1d", "Burn rate over 3d", "Error budget used", "Bad events, by day",
+    },
+    "health": {"Left out by the instrumentation", "Budgets not checked"},
+}  # fmt: skip
+"""What a few minutes of traffic leave empty, always or by chance: it takes days of history, or an incident. These
+panels' queries to Prometheus find data in tests/configuration/test_dashboard_history.py."""
+
+
+@pytest.fixture(scope="module")
+def began(stack: Settings, demonstration: Demonstration) -> datetime:
+    """When the traffic began, of which some calls were unusual."""
+    subprocess.run(
+        [sys.executable, "-m", "tests.end_to_end.unusual_calls"],
+        cwd=ROOT, env=without_otel(OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url), check=True, timeout=120,
+    )  # fmt: skip
+    return min(demonstration.began, datetime.now(UTC) - timedelta(minutes=5))
+
+
+def test_every_query_of_every_dashboard_finds_data(stack: Settings, began: datetime) -> None:
     prometheus, loki = Prometheus(stack.prometheus_url), Loki(stack.loki_url)
     end = datetime.now(UTC)
-    window = Window(length=end - min(demonstration.began, end - timedelta(minutes=5)))
+    window = Window(length=end - began)
     empty: list[str] = []
     asked = 0
     for name, dashboard in dashboards().items():
@@ -34,17 +81,16 @@ def test_every_query_of_every_dashboard_finds_data(stack: Settings, demonstratio
                 found = loki.query(query.expr, at=end)
             else:
                 found = loki.entries(query.expr, start=start, end=end)
-            if not found:
+            later = query.store == "prometheus" and query.panel in _LATER.get(name.removesuffix(".json"), ())
+            if not found and not later:
                 empty.append(f"{name}, {query.panel}, {query.ref}")
     assert asked > 20
     assert not empty, "\n".join(empty)
 
 
-def test_the_preview_shows_every_panel_of_every_dashboard_whole_and_with_data(
-    stack: Settings, demonstration: Demonstration
-) -> None:
+def test_the_preview_shows_every_panel_of_every_dashboard_whole_and_with_data(stack: Settings, began: datetime) -> None:
     folder = stack.state / "preview"
-    length = round((datetime.now(UTC) - demonstration.began + timedelta(seconds=30)).total_seconds())
+    length = round((datetime.now(UTC) - began + timedelta(seconds=30)).total_seconds())
     done = subprocess.run(
         [sys.executable, "-m", "stack.preview", "--range", f"{length // 60 + 1}m", "--output", folder],
         cwd=ROOT, env=os.environ | stack.variables(), capture_output=True, text=True, check=False,
@@ -56,7 +102,9 @@ def test_the_preview_shows_every_panel_of_every_dashboard_whole_and_with_data(
     with browser() as opened:
         for name in ("index", *names):
             opened.open(folder / f"{name}.html")
-            faults += [f"{name}, {fault}" for fault in layout.faults_of_both_themes(opened)]
+            later = {f"{title}: is empty" for title in _LATER.get(name, ())}
+            found = layout.faults_of_both_themes(opened)
+            faults += [f"{name}, {fault}" for fault in found if fault.partition(": ")[2] not in later]
             opened.picture(PICTURES / f"{name}-dark.png")
     assert not faults, "\n".join(faults)
 
