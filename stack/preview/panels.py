@@ -82,11 +82,12 @@ def _course(panel: Definition, frames: Sequence[Frame], occasion: Occasion) -> V
     style = defaults["custom"]
     colours = _colours(panel, frames)
     dashed = style.get("thresholdsStyle", {}).get("mode") == "dashed"
-    beside = _distance(frames) / 2 if style.get("drawStyle") == "bars" else timedelta()
+    bar = _distance(frames)
+    beside = bar / 2 if style.get("drawStyle") == "bars" else timedelta()
     return {
         "legend": [{"name": frame.name, "colour": colour} for frame, colour in zip(frames, colours, strict=True)],
         "chart": {
-            "traces": [_trace(frame, colour, style) for frame, colour in zip(frames, colours, strict=True)],
+            "traces": [_trace(frame, colour, style, bar) for frame, colour in zip(frames, colours, strict=True)],
             "axis": units.axis(defaults["unit"]),
             "lines": [step for step in _steps(defaults) if step["value"] is not None] if dashed else [],
             "range": [_moment(occasion.start_of(panel) - beside), _moment(occasion.end + beside)],
@@ -198,7 +199,7 @@ _DRAWN: dict[str, Callable[[Definition, Sequence[Frame], Occasion], View]] = {
 }
 
 
-def _trace(frame: Frame, colour: str, style: dict[str, Any]) -> dict[str, Any]:
+def _trace(frame: Frame, colour: str, style: dict[str, Any], bar: timedelta) -> dict[str, Any]:
     filled = f"{colour}{round(255 * style['fillOpacity'] / 100):02x}"
     trace: dict[str, Any] = {
         "name": frame.name or "value",
@@ -206,7 +207,8 @@ def _trace(frame: Frame, colour: str, style: dict[str, Any]) -> dict[str, Any]:
         "y": [value if math.isfinite(value) else None for _, value in frame.points],
     }
     if style.get("drawStyle") == "bars":
-        return {**trace, "type": "bar", "marker": {"color": filled}}
+        # The chart library guesses a width from the distance of bars, and of a single one none.
+        return {**trace, "type": "bar", "marker": {"color": filled}, "width": 800 * bar.total_seconds()}
     trace |= {
         "type": "scatter",
         "mode": "lines" if len(frame.points) > 1 else "markers",  # a line needs two points
