@@ -18,13 +18,13 @@ PICTURES = ROOT / ".stack" / "pictures"
 
 
 _LATER = {
-    "overview": {"Needs attention"},
+    "overview": {"Needs attention", "Burn rate"},
     "cost": {
         "Today and yesterday", "This month", "Against the time before", "The month and its forecast",
         "Cost a day, by model", "Budgets of services", "Budgets in the application", "Calls beyond a budget",
         "Calls without a price", "Of the bill", "Not in the bill",
     },
-    "latency": {"Times the usual", "Features against their usual", "p95 over 30 days, by operation",
+    "latency": {"Times the usual", "p95 against the usual", "Features against their usual", "p95 over 30 days, by operation",
                 "p95 over 30 days, by model"},
     "tokens": {"Tokens a day, in and out", "Tokens a day, by feature"},
     "errors": {"Failed and refused, by day", "Fallbacks", "Open breakers"},
@@ -44,7 +44,8 @@ _LATER = {
     },
     "slo": {
         "Broken promises", "Least budget left", "Objectives", "Error budget left", "Bad events of 30 days",
-        "Burn rate over 1d", "Burn rate over 3d", "Error budget used", "Bad events, by day",
+        "Burn rate over 1h", "Burn rate over 6h", "Burn rate over 1d", "Burn rate over 3d", "Fastest burn of the hour",
+        "Burning now", "Error budget used", "Bad events, by day",
     },
     "health": {"Left out by the instrumentation", "Budgets not checked"},
 }  # fmt: skip
