@@ -24,8 +24,10 @@ _LATER = {
         "Cost a day, by model", "Budgets of services", "Budgets in the application", "Calls beyond a budget",
         "Calls without a price", "Of the bill", "Not in the bill",
     },
-    "latency": {"Times the usual", "p95 against the usual", "Features against their usual", "p95 over 30 days, by operation",
-                "p95 over 30 days, by model"},
+    "latency": {
+        "Times the usual", "p95 against the usual", "Features against their usual", "p95 over 30 days, by operation",
+        "p95 over 30 days, by model",
+    },
     "tokens": {"Tokens a day, in and out", "Tokens a day, by feature"},
     "errors": {"Failed and refused, by day", "Fallbacks", "Open breakers"},
     "quality": {
