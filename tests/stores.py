@@ -2,19 +2,13 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 
 from stack.native import down, up
-from stack.native.ports import free_ports
+from stack.native.ports import settings_at
 from stack.settings import Settings
 
-
-def settings_at(state: Path) -> Settings:
-    """Settings with free ports, with everything below ``state`` but the servers that are built already."""
-    names = [field.name.upper() for field in fields(Settings) if field.name.endswith("_port")]
-    ports = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
-    return Settings.load({**ports, "GENAI_STACK_DIR": str(state), "GENAI_STACK_BIN": str(Settings.load().binaries)})
+__all__ = ["running", "settings_at"]
 
 
 @contextmanager

@@ -5,13 +5,12 @@ A Prometheus of its own, with the stack's configuration, gets a made-up month of
 """
 
 import argparse
-import re
 import statistics
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,7 +24,7 @@ from stack.benchmarks import history
 from stack.clients import Prometheus, StoreError
 from stack.dashboards import PanelQuery, Window, dashboards, queries
 from stack.native import StackError, down, up
-from stack.native.ports import free_ports
+from stack.native.ports import settings_at
 from stack.settings import Settings, SettingsError
 
 _WINDOWS: Final = {"24 h": timedelta(hours=24), "30 d": timedelta(days=history.DAYS)}
@@ -64,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     try:
         with TemporaryDirectory(prefix="genai-history-") as folder, Progress(console=console) as progress:
-            settings = _settings(Path(folder))
+            settings = settings_at(Path(folder))
             end = datetime.now(UTC).replace(second=0, microsecond=0)
             count = _fill(settings, end, {query.expr for *_, query in wanted}, progress)
             with _running(settings):
@@ -78,17 +77,10 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _settings(state: Path) -> Settings:
-    names = [field.name.upper() for field in fields(Settings) if field.name.endswith("_port")]
-    ports = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
-    return Settings.load({**ports, "GENAI_STACK_DIR": str(state), "GENAI_STACK_BIN": str(Settings.load().binaries)})
-
-
 def _fill(settings: Settings, end: datetime, expressions: set[str], progress: Progress) -> tuple[int, int, int]:
     """The numbers of series exported and recorded, and of samples."""
-    names = {name for expr in expressions for name in re.findall(r"\b\w+:\w+:\w+", expr)}
     exported = history.application()
-    recorded = history.recorded(sorted((settings.root / "prometheus" / "rules").glob("*.yaml")), names)
+    recorded = history.recorded(settings.root, expressions)
     bar = progress.add_task("Writing a month of history", total=2 * history.DAYS + 1)
     samples = 0
 

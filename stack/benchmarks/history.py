@@ -19,6 +19,7 @@ from genai_observability import signals
 from genai_observability.signals import Attribute, Metric
 
 from stack.rules.promql import SERVICE
+from stack.thresholds import Duration
 
 DAYS: Final = 30
 _HOURS: Final = 24.0 * DAYS
@@ -96,8 +97,10 @@ def application() -> list[Series]:
     ]
 
 
-def recorded(rules: Iterable[Path], names: set[str]) -> list[Series]:
-    """The series that rules record under these names, with the labels that their expressions are summed by."""
+def recorded(root: Path, expressions: Iterable[str]) -> list[Series]:
+    """The series that these expressions read of what the rules record, with the labels that theirs are summed by."""
+    names = {name for expr in expressions for name in re.findall(r"\b\w+:\w+:\w+", expr)}
+    rules = sorted((root / "prometheus" / "rules").glob("*.yaml"))
     known: dict[str, list[Labels]] = {}
     for metric in signals.METRICS:
         known[metric.prometheus] = [labels for _, labels in _exported(metric)]
@@ -105,7 +108,7 @@ def recorded(rules: Iterable[Path], names: set[str]) -> list[Series]:
     found: dict[str, Series] = {}
     for group, rule in (*all_rules, *all_rules):  # twice: a rule may read what one of a later file records
         mentioned = [labels for name in re.findall(r"[\w:]+", rule["expr"]) for labels in known.get(_base(name), ())]
-        own, every = rule.get("labels", {}), ((_HOURS, _seconds(group["interval"])),)
+        own, every = rule.get("labels", {}), ((_HOURS, Duration(group["interval"]).seconds),)
         for labels in _projected(mentioned or [_SERVICE], _summed_by(rule["expr"])):
             each = Series(rule["record"], {**labels, **own}, every)
             if each.line() not in found:
@@ -197,7 +200,3 @@ def _summed_by(expr: str) -> tuple[str, ...] | None:
 def _projected(sets: Iterable[Labels], by: tuple[str, ...] | None) -> list[Labels]:
     left = ({name: value for name, value in labels.items() if by is None or name in by} for labels in sets)
     return list({tuple(sorted(labels.items())): labels for labels in left}.values())
-
-
-def _seconds(interval: str) -> float:
-    return float(interval[:-1]) * {"s": 1, "m": 60, "h": 3600}[interval[-1]]

@@ -33,9 +33,7 @@ def needs_attention(width: int) -> Builder[Panel]:
         empty="Nothing changed much since the time range before this one, or there is none to compare with",
         columns=[
             Column("Value", "Worse", unit="suffix: ×"),
-            Column(
-                _WHAT.label, "What", link=Link("Why?", to='${__data.fields["page"]}', choosing={"feature": FEATURE})
-            ),
+            Column(_WHAT.label, "What", link=Link("Why?", to=_TO, choosing={"feature": FEATURE})),
             Column(FEATURE.label, "Feature"),
         ],
         sort_by="Worse",

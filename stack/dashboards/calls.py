@@ -23,7 +23,7 @@ from genai_observability.signals import (
     Attribute,
 )
 
-from stack.dashboards.expressions import RANGE, call_rows, increase, rate, request_log, share, top, total, where
+from stack.dashboards.expressions import RANGE, call_rows, increase, rate, request_log, share, shares, top, total, where
 from stack.dashboards.sdk import Builder, Panel
 from stack.dashboards.style import (
     BLUE,
@@ -107,9 +107,10 @@ def share_of(condition: str) -> str:
 
 def share_by(attribute: Attribute, condition: str) -> str:
     """The same by an attribute; 0 for the groups that have none, so that their lines are there."""
-    part = total(rate(CALL_DURATION, condition, part="count"), attribute)
-    whole = total(rate(CALL_DURATION, FINISHED, part="count"), attribute)
-    return f"({part} or 0 * {whole}) / ({whole} > 0)"
+    return shares(
+        total(rate(CALL_DURATION, condition, part="count"), attribute),
+        total(rate(CALL_DURATION, FINISHED, part="count"), attribute),
+    )
 
 
 def lines(records: str, columns: Sequence[Column], *, newest: int = LATEST) -> Lines:
@@ -176,12 +177,17 @@ def unpriced_calls(width: int = 8) -> Builder[Panel]:
     )
 
 
+def users(*conditions: str) -> str:
+    """The number of different users with a call that the conditions are true of."""
+    known = request_log(where(USER_HASH, "!=", ""), *conditions)
+    # Summed by user before it is counted: else Loki would hold a series for each call.
+    return f"count(sum by ({USER_HASH.label}) (count_over_time({known} [{RANGE}])))"
+
+
 def active_users(width: int = 3) -> Builder[Panel]:
     """A figure."""
-    known = request_log(where(USER_HASH, "!=", ""))
     return figure(
-        # Summed by user before it is counted: else Loki would hold a series for each call.
-        Logs(f"count(sum by ({USER_HASH.label}) (count_over_time({known} [{RANGE}])))"),
+        Logs(users()),
         title="Active users",
         description="Different users with at least one call in the time range, counted one by one in the request log: "
         "up to 100,000 of them, and the longer the range, the slower. A user is known by a hash only.",

@@ -96,7 +96,7 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
 
 
 def _bill(thresholds: Thresholds) -> list[Builder[Panel]]:
-    hour = Limits(thresholds.hourly_cost.warning.above, thresholds.hourly_cost.critical.above)
+    hour = Limits.of(thresholds.hourly_cost)
     unpriced = share(
         increase(CALLS_UNPRICED),
         f"{total(increase(CALL_DURATION, part='count'))} + ({total(increase(BATCH_CALLS))} or vector(0))",
@@ -336,7 +336,7 @@ def _money(*conditions: str) -> str:
 
 
 def _budgets(thresholds: Thresholds) -> list[Builder[Panel]]:
-    limits = Limits(thresholds.daily_budget.warning.above, thresholds.daily_budget.critical.above)
+    limits = Limits.of(thresholds.daily_budget)
     owners = (FEATURE, TEAM, TENANT)
     labels = ", ".join(attribute.label for attribute in (BUDGET, *owners))
     owner = ", ".join(f'"{attribute.label}"' for attribute in owners)

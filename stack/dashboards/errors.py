@@ -24,7 +24,6 @@ from genai_observability.signals import (
     QUEUE_NAME,
     REFUSED,
     REQUEST_MODEL,
-    USER_HASH,
     Attribute,
 )
 
@@ -39,6 +38,7 @@ from stack.dashboards.calls import (
     legend,
     share_by,
     share_of,
+    users,
 )
 from stack.dashboards.expressions import (
     RANGE,
@@ -137,10 +137,7 @@ def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
             link=Link("Latency", to="genai-latency"),
         ),
         figure(
-            Logs(
-                f"count(sum by ({USER_HASH.label}) "
-                f"(count_over_time({request_log(where(USER_HASH, '!=', ''), UNSUCCESSFUL)} [{RANGE}])))"
-            ),
+            Logs(users(UNSUCCESSFUL)),
             title="Users affected",
             description="Different users with at least one call without an answer in the time range. Few users with "
             "many failures point at what these users do; many users at the service.",

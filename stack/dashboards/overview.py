@@ -101,8 +101,8 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
 
 
 def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
-    failures = Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above)
-    latency = Limits(thresholds.latency.p95.warning.above, thresholds.latency.p95.critical.above)
+    failures = Limits.of(thresholds.error_ratio)
+    latency = Limits.of(thresholds.latency.p95)
     return [
         figure(
             Metrics(_calls_per_second()),
@@ -225,7 +225,7 @@ def _traffic(thresholds: Thresholds) -> list[Builder[Panel]]:
             "A point of the graph marked as exemplar opens the trace of that call.",
             unit=SECONDS,
             empty="No successful calls in this time range",
-            limits=Limits(thresholds.latency.p95.warning.above, thresholds.latency.p95.critical.above),
+            limits=Limits.of(thresholds.latency.p95),
             colours={"p50": BLUE, "p95": ORANGE, "p99": PURPLE},
         ),
         course(
@@ -263,7 +263,7 @@ def _trouble(thresholds: Thresholds) -> list[Builder[Panel]]:
             unit=SHARE,
             empty=NO_CALLS,
             width=12,
-            limits=Limits(thresholds.error_ratio.warning.above, thresholds.error_ratio.critical.above),
+            limits=Limits.of(thresholds.error_ratio),
         ),
         failed_calls(),
     ]

@@ -5,7 +5,7 @@ from typing import Final
 from genai_observability.signals import CALL_DURATION, PROVIDER
 
 from stack.dashboards.calls import FAILED, FINISHED, NO_CALLS, RATE_LIMITED
-from stack.dashboards.expressions import ENVIRONMENT, increase, total, where
+from stack.dashboards.expressions import ENVIRONMENT, increase, shares, total, where
 from stack.dashboards.sdk import Builder, Panel
 from stack.dashboards.style import COUNT, GREEN, GREY, ORANGE, RED, SHARE, Column, Link, Metrics, rows
 from stack.rules.errors import PROVIDER_DOWN, PROVIDERS_FAULT
@@ -57,11 +57,11 @@ def _state(degraded: float) -> str:
     ever = total(increase(CALL_DURATION, FINISHED, part="count"), PROVIDER)
     return (
         f"2 * group by ({PROVIDER.label}) ({firing})\n"
-        f"or ({failing} or 0 * {now}) / ({now} > 0) > bool {degraded:g}\n"
+        f"or {shares(failing, now)} > bool {degraded:g}\n"
         f"or 0 * ({ever} > 0) - 1"
     )
 
 
 def _share(condition: str, counted: str) -> str:
     part = total(increase(CALL_DURATION, condition, part="count"), PROVIDER)
-    return f"({part} or 0 * {counted}) / ({counted} > 0)"
+    return shares(part, counted)

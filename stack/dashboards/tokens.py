@@ -82,7 +82,7 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
 
 def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
     hourly = thresholds.hourly_tokens
-    refused = Limits(thresholds.rate_limited.warning.above, thresholds.rate_limited.critical.above)
+    refused = Limits.of(thresholds.rate_limited)
     sums = {part: total(increase(CALL_TOKENS, condition, part="sum")) for part, condition in _parts().items()}
     return [
         figure(
@@ -225,7 +225,7 @@ def _limits(thresholds: Thresholds) -> list[Builder[Panel]]:
             "lines are the thresholds of the alerts.",
             unit=SHARE,
             empty=NO_CALLS,
-            limits=Limits(thresholds.rate_limited.warning.above, thresholds.rate_limited.critical.above),
+            limits=Limits.of(thresholds.rate_limited),
             width=12,
         ),
     ]
@@ -338,7 +338,7 @@ def _peak() -> str:
 
 
 def _quota(thresholds: Thresholds) -> Limits:
-    return Limits(thresholds.quota.warning.above, thresholds.quota.critical.above)
+    return Limits.of(thresholds.quota)
 
 
 def _labels(*attributes: Attribute) -> str:

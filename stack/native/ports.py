@@ -2,7 +2,11 @@
 
 import random
 import socket
+from dataclasses import fields
+from pathlib import Path
 from typing import Final
+
+from stack.settings import Settings
 
 _CHOICE: Final = range(10_000, 32_000)
 """Below the ports that the system gives to outgoing connections: one of those may be gone a moment later."""
@@ -30,3 +34,10 @@ def free_ports(count: int) -> list[int]:
         ports = list(range(first, first + count))
         if all(map(is_free, ports)):
             return ports
+
+
+def settings_at(state: Path) -> Settings:
+    """Settings with free ports, with everything below ``state`` but the servers that are built already."""
+    names = [field.name.upper() for field in fields(Settings) if field.name.endswith("_port")]
+    ports = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
+    return Settings.load({**ports, "GENAI_STACK_DIR": str(state), "GENAI_STACK_BIN": str(Settings.load().binaries)})

@@ -1,6 +1,6 @@
 """Over more than a day, panels read what rules have recorded: every query finds it, by the names and labels it has."""
 
-import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -35,10 +35,11 @@ _OF_NO_METRIC = {("overview", "Alerts in this time range"), ("errors", "Circuit 
 def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, datetime]]:
     """One that is filled with what an application exports and rules record, and the time of its last samples."""
     settings = settings_at(tmp_path_factory.mktemp("history"))
-    end = datetime.now(UTC).replace(second=0, microsecond=0)
-    asked = " ".join(query.expr for page in _QUERIES.values() for query in page)
-    rules = sorted(Path(settings.root, "prometheus", "rules").glob("*.yaml"))
-    series = [*history.application(), *history.recorded(rules, set(re.findall(r"\b\w+:\w+:\w+", asked)))]
+    # A minute after a sample: some panels look no further back than two.
+    step = int(_EVERY[0][1])
+    end = datetime.fromtimestamp((int(time.time()) - 60) // step * step + 60, UTC)
+    asked = (query.expr for page in _QUERIES.values() for query in page)
+    series = [*history.application(), *history.recorded(settings.root, asked)]
     directory = settings.state / "data" / "prometheus"
     directory.mkdir(parents=True)
     coarse = (replace(each, every=_EVERY) for each in series)
