@@ -388,7 +388,7 @@ def _applications(thresholds: Thresholds) -> list[Builder[Panel]]:
     by = "by (job, deployment_environment_name)"
     return [
         rows(
-            Metrics(f"time() - max {by} (max_over_time({heard}[1d:1m]))"),
+            Metrics(f"time() - max {by} ({heard} or max_over_time({heard}[1d:1m]))"),
             Metrics(f'count {by} (target_info{{job!~"{_ALL}"}})'),
             Metrics(f'max {by} (last_over_time({series(PRICES_AGE)}{{job=~".+"}}[1h]))'),
             title="Applications",

@@ -28,7 +28,7 @@ _LATER = {
         "Times the usual", "p95 against the usual", "Features against their usual", "p95 over 30 days, by operation",
         "p95 over 30 days, by model",
     },
-    "tokens": {"Tokens a day, in and out", "Tokens a day, by feature"},
+    "tokens": {"Last hour", "Tokens a day, in and out", "Tokens a day, by feature"},
     "errors": {"Failed and refused, by day", "Fallbacks", "Open breakers"},
     "quality": {
         "Mean score", "Satisfaction", "Thumbs down", "Thumbs down by feature", "Each day of the last 30 days",
