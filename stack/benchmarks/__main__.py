@@ -21,8 +21,8 @@ from rich.progress import Progress
 from rich.table import Table
 
 from stack.benchmarks import history
-from stack.clients import Prometheus, StoreError
-from stack.dashboards import PanelQuery, Window, dashboards, queries
+from stack.clients import Loki, Prometheus, StoreError
+from stack.dashboards import PanelQuery, Window, ask, dashboards, queries
 from stack.native import StackError, down, up
 from stack.native.ports import settings_at
 from stack.settings import Settings, SettingsError
@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
             end = datetime.now(UTC).replace(second=0, microsecond=0)
             count = _fill(settings, end, {query.expr for *_, query in wanted}, progress)
             with _running(settings):
-                timed = _time(wanted, settings.prometheus_url, end, progress)
+                timed = _time(wanted, settings, end, progress)
     except (SettingsError, StackError, StoreError, history.FillError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -105,8 +105,10 @@ def _running(settings: Settings) -> Iterator[None]:
         down(settings)
 
 
-def _time(wanted: list[tuple[str, str, PanelQuery]], url: str, end: datetime, progress: Progress) -> list[Timed]:
-    prometheus = Prometheus(url, timeout=120)
+def _time(
+    wanted: list[tuple[str, str, PanelQuery]], settings: Settings, end: datetime, progress: Progress
+) -> list[Timed]:
+    prometheus, loki = Prometheus(settings.prometheus_url, timeout=120), Loki(settings.loki_url)
     bar = progress.add_task("Asking every query", total=len(wanted))
     timed: list[Timed] = []
     for name, window, query in wanted:
@@ -114,17 +116,11 @@ def _time(wanted: list[tuple[str, str, PanelQuery]], url: str, end: datetime, pr
         found = 0
         for _ in range(_TURNS):
             began = time.perf_counter()
-            found = _ask(prometheus, query, end)
+            found = len(ask(query, end=end, prometheus=prometheus, loki=loki))
             turns.append(time.perf_counter() - began)
         timed.append(Timed(name, query.panel, window, statistics.median(turns), found))
         progress.advance(bar)
     return timed
-
-
-def _ask(prometheus: Prometheus, query: PanelQuery, end: datetime) -> int:
-    if query.instant:
-        return len(prometheus.query(query.expr, at=end))
-    return len(prometheus.query_range(query.expr, start=end - query.length, end=end, step=query.step))
 
 
 def _show(console: Console, timed: list[Timed], count: tuple[int, int, int], shown: int) -> None:

@@ -4,7 +4,8 @@
 catalogue alone.
 """
 
+from stack.dashboards.answers import Frame, ask
 from stack.dashboards.catalogue import dashboards
 from stack.dashboards.queries import PanelQuery, Window, queries
 
-__all__ = ["PanelQuery", "Window", "dashboards", "queries"]
+__all__ = ["Frame", "PanelQuery", "Window", "ask", "dashboards", "queries"]

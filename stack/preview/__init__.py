@@ -3,8 +3,8 @@
 It shows the generated dashboards that Grafana shows, by their own queries, so that the two cannot differ in content.
 """
 
-from stack.preview.data import Frame, collect
+from stack.preview.data import collect
 from stack.preview.occasion import Occasion
 from stack.preview.page import index, render
 
-__all__ = ["Frame", "Occasion", "collect", "index", "render"]
+__all__ = ["Occasion", "collect", "index", "render"]

@@ -11,9 +11,10 @@ from typing import Any
 from rich.console import Console
 
 from stack.clients import Loki, Prometheus, StoreError
+from stack.dashboards.answers import Frame
 from stack.dashboards.queries import panels
 from stack.files import write_whole
-from stack.preview.data import Frame, collect, first_call
+from stack.preview.data import collect, first_call
 from stack.preview.occasion import Occasion
 from stack.preview.page import index, render
 from stack.settings import Settings, SettingsError

@@ -10,8 +10,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from stack.dashboards.answers import Frame
 from stack.dashboards.queries import panels
-from stack.preview.data import Frame
 from stack.preview.occasion import Occasion
 from stack.preview.panels import view
 

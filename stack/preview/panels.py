@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from stack.dashboards.answers import Frame, Point
 from stack.preview import units
-from stack.preview.data import Frame, Point
 from stack.preview.occasion import Occasion
 from stack.preview.tables import table
 

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from stack.dashboards.answers import Frame
 from stack.preview import units
-from stack.preview.data import Frame
 from stack.preview.occasion import Occasion
 
 Record = dict[str, str | float]

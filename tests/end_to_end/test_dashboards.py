@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stack.clients import Loki, Prometheus
-from stack.dashboards import Window, dashboards, queries
+from stack.dashboards import Window, ask, dashboards, queries
 from stack.settings import Settings
 from tests import layout
 from tests.browser import browser
@@ -74,16 +74,7 @@ def test_every_query_of_every_dashboard_finds_data(stack: Settings, began: datet
     for name, dashboard in dashboards().items():
         for query in queries(dashboard, window):
             asked += 1
-            start = end - query.length
-            found: object
-            if query.store == "prometheus" and query.instant:
-                found = prometheus.query(query.expr, at=end)
-            elif query.store == "prometheus":
-                found = prometheus.query_range(query.expr, start=start, end=end, step=query.step)
-            elif query.instant:
-                found = loki.query(query.expr, at=end)
-            else:
-                found = loki.entries(query.expr, start=start, end=end)
+            found = ask(query, end=end, prometheus=prometheus, loki=loki)
             later = query.store == "prometheus" and query.panel in _LATER.get(name.removesuffix(".json"), ())
             if not found and not later:
                 empty.append(f"{name}, {query.panel}, {query.ref}")

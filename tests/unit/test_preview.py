@@ -12,10 +12,10 @@ import pytest
 from genai_observability.signals import FEATURE, TEAM
 
 from stack.clients import Loki, Prometheus
-from stack.dashboards import Window, catalogue, dashboards, queries, style
+from stack.dashboards import Frame, Window, catalogue, dashboards, queries, style
 from stack.dashboards.page import Row, page
 from stack.dashboards.queries import panels
-from stack.preview import Frame, Occasion, collect, index, render, units
+from stack.preview import Occasion, collect, index, render, units
 from stack.preview.__main__ import main
 from tests import layout
 from tests.browser import Browser, browser, empty_panels
