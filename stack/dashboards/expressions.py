@@ -83,11 +83,12 @@ def ruled(name: str, *conditions: str, labels: tuple[Attribute, ...] = ()) -> st
     return _selected(name, labels, conditions)
 
 
-def rate(metric: Metric, *conditions: str, part: Part = "", window: str = RATE) -> str:
+def rate(metric: Metric, *conditions: str, part: Part = "", window: str = RATE, ago: str = "") -> str:
     """Growth a second. ``anchored`` sees the first event of a series, which plain ``rate`` misses."""
-    recent = f"rate({_recent(metric, conditions, part)}[{window}] anchored)"
+    offset = f" offset {ago}" if ago else ""
+    recent = f"rate({_recent(metric, conditions, part)}[{window}] anchored{offset})"
     # Where the page shows more than a day, a step is whole minutes, as the recorded windows are.
-    past = f"sum_over_time({_past(metric, conditions, part)}[{STEP}]) / ($__interval_ms / 1000)"
+    past = f"sum_over_time({_past(metric, conditions, part)}[{STEP}]{offset}) / ($__interval_ms / 1000)"
     return f"({recent} or {past})"
 
 

@@ -1,6 +1,6 @@
 """Latency and streaming: what users wait for, where the time goes, and whether that is usual."""
 
-from typing import Final
+from typing import Final, Literal
 
 from genai_observability.signals import (
     CALL_DURATION,
@@ -110,44 +110,100 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
     )
 
 
-def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
-    limits, awaited = thresholds.latency, _awaited(thresholds)
+def answered_within(thresholds: Thresholds, name: Literal["p50", "p95", "p99"], advice: str) -> Builder[Panel]:
+    """The time within which a share of the successful calls is answered, of the slowest kind of operation."""
+    level, _ = _QUANTILES[name]
+    limits = thresholds.latency
     of_alerts = {
         "p50": Limits.of(limits.p50),
         "p95": Limits.of(limits.p95),
         "p99": Limits(critical=limits.p99.critical.above),
     }
+    return figure(
+        Metrics(f"max({quantile(level, CALL_DURATION, SUCCEEDED, *_awaited(thresholds), by=(OPERATION,))})"),
+        title=f"Latency {name}",
+        description=f"{100 * level:g} % of the successful calls are answered within this time, for the slowest kind of "
+        "operation that people wait for. What has limits of its own (latency_of in stack/thresholds.yaml) is "
+        f"left out. Orange and red from the thresholds of the alerts on. {advice}",
+        unit=SECONDS,
+        empty=_NO_ANSWERS,
+        limits=of_alerts[name],
+        decimals=2,
+    )
+
+
+def first_token_within(thresholds: Thresholds) -> Builder[Panel]:
+    """The time within which streamed answers begin, at the p95."""
+    return figure(
+        Metrics(f"max({quantile(0.95, CALL_TIME_TO_FIRST_TOKEN, *_awaited(thresholds), by=(OPERATION,))})"),
+        title="First token p95",
+        description="Of streamed answers, 95 % begin within this time: what a waiting person feels. Orange and "
+        "red from the thresholds of the alerts on. Next: Slowest first tokens, on the page of latency.",
+        unit=SECONDS,
+        empty=_NO_STREAMS,
+        limits=Limits.of(thresholds.latency.first_token),
+        decimals=2,
+    )
+
+
+def durations(thresholds: Thresholds, *, width: int = 8) -> Builder[Panel]:
+    """The course of the latency that people wait for."""
+    return course(
+        *(
+            Metrics(quantile(level, CALL_DURATION, SUCCEEDED, *_awaited(thresholds)), name, exemplars=True)
+            for name, (level, _) in _QUANTILES.items()
+        ),
+        title="Latency",
+        description="How long the successful calls take that people wait for. The dashed lines are the thresholds "
+        "of the alerts on the p95. A point of the graph marked as exemplar opens the trace of that call.",
+        unit=SECONDS,
+        empty=_NO_ANSWERS,
+        width=width,
+        limits=Limits.of(thresholds.latency.p95),
+        colours=_COLOURS,
+    )
+
+
+def first_tokens(thresholds: Thresholds, *, width: int = 8) -> Builder[Panel]:
+    """The course of the time until streamed answers begin."""
+    return course(
+        *(
+            Metrics(quantile(level, CALL_TIME_TO_FIRST_TOKEN, *_awaited(thresholds)), name, exemplars=True)
+            for name, (level, _) in _QUANTILES.items()
+        ),
+        title="Time to first token",
+        description="How long streamed answers take to begin. When this grows and the output speed does not fall, "
+        "calls wait at the provider; long prompts do the same. The dashed lines are the thresholds of the "
+        "alerts on the p95.",
+        unit=SECONDS,
+        empty=_NO_STREAMS,
+        width=width,
+        limits=Limits.of(thresholds.latency.first_token),
+        colours=_COLOURS,
+    )
+
+
+def output_speed_by_model() -> Builder[Panel]:
+    """How fast the median answer of each model is written."""
+    return course(
+        Metrics(quantile(0.5, CALL_OUTPUT_RATE, by=(REQUEST_MODEL,)), legend(REQUEST_MODEL), exemplars=True),
+        title="Output speed by model",
+        description="Output tokens a second of the median call. When it falls for one model and not for others, "
+        "its provider is busy.",
+        unit=TOKENS_PER_SECOND,
+        empty="No answers in this time range",
+    )
+
+
+def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
+    limits, awaited = thresholds.latency, _awaited(thresholds)
     slow = limits.burst.slower_than
     within = f"sum by (le) ({rate(CALL_DURATION, SUCCEEDED, *awaited, part='bucket')})"
     return [
-        *(
-            figure(
-                Metrics(f"max({quantile(level, CALL_DURATION, SUCCEEDED, *awaited, by=(OPERATION,))})"),
-                title=f"Latency {name}",
-                description=f"{share} of the successful calls are answered within this time, for the slowest kind of "
-                "operation that people wait for. What has limits of its own (latency_of in stack/thresholds.yaml) is "
-                f"left out. Orange and red from the thresholds of the alerts on. {advice}",
-                unit=SECONDS,
-                empty=_NO_ANSWERS,
-                limits=of_alerts[name],
-                decimals=2,
-            )
-            for name, (level, _), share, advice in (
-                ("p50", _QUANTILES["p50"], "Half", "When this grows, everybody waits: look at the provider first."),
-                ("p95", _QUANTILES["p95"], "95 %", "Next: Where the time goes, then by model and feature."),
-                ("p99", _QUANTILES["p99"], "99 %", "When only this grows, few calls are slow: see Slowest calls."),
-            )
-        ),
-        figure(
-            Metrics(f"max({quantile(0.95, CALL_TIME_TO_FIRST_TOKEN, *awaited, by=(OPERATION,))})"),
-            title="First token p95",
-            description="Of streamed answers, 95 % begin within this time: what a waiting person feels. Orange and "
-            "red from the thresholds of the alerts on. Next: Slowest first tokens below.",
-            unit=SECONDS,
-            empty=_NO_STREAMS,
-            limits=Limits.of(limits.first_token),
-            decimals=2,
-        ),
+        answered_within(thresholds, "p50", "When this grows, everybody waits: look at the provider first."),
+        answered_within(thresholds, "p95", "Next: Where the time goes, then by model and feature."),
+        answered_within(thresholds, "p99", "When only this grows, few calls are slow: see Slowest calls."),
+        first_token_within(thresholds),
         figure(
             Metrics(f"(1 - histogram_fraction(0, {slow:g}, {within})) >= 0"),
             title=f"Slower than {slow:g} s",
@@ -191,38 +247,10 @@ def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 
 def _courses(thresholds: Thresholds) -> list[Builder[Panel]]:
-    limits, awaited = thresholds.latency, _awaited(thresholds)
     calls_made = total(rate(CALL_DURATION, part="count"))
     return [
-        course(
-            *(
-                Metrics(quantile(level, CALL_DURATION, SUCCEEDED, *awaited), name, exemplars=True)
-                for name, (level, _) in _QUANTILES.items()
-            ),
-            title="Latency",
-            description="How long the successful calls take that people wait for. The dashed lines are the thresholds "
-            "of the alerts on the p95. A point of the graph marked as exemplar opens the trace of that call.",
-            unit=SECONDS,
-            empty=_NO_ANSWERS,
-            width=12,
-            limits=Limits.of(limits.p95),
-            colours=_COLOURS,
-        ),
-        course(
-            *(
-                Metrics(quantile(level, CALL_TIME_TO_FIRST_TOKEN, *awaited), name, exemplars=True)
-                for name, (level, _) in _QUANTILES.items()
-            ),
-            title="Time to first token",
-            description="How long streamed answers take to begin. When this grows and the output speed does not fall, "
-            "calls wait at the provider; long prompts do the same. The dashed lines are the thresholds of the "
-            "alerts on the p95.",
-            unit=SECONDS,
-            empty=_NO_STREAMS,
-            width=12,
-            limits=Limits.of(limits.first_token),
-            colours=_COLOURS,
-        ),
+        durations(thresholds, width=12),
+        first_tokens(thresholds, width=12),
         heat(
             Metrics(f"sum by (le) ({rate(CALL_DURATION, SUCCEEDED, part='bucket')})"),
             title="Durations",
@@ -351,14 +379,7 @@ def _streams(thresholds: Thresholds) -> list[Builder[Panel]]:
             empty=_NO_STREAMS,
             limits=Limits.of(thresholds.latency.first_token),
         ),
-        course(
-            Metrics(quantile(0.5, CALL_OUTPUT_RATE, by=(REQUEST_MODEL,)), legend(REQUEST_MODEL), exemplars=True),
-            title="Output speed by model",
-            description="Output tokens a second of the median call. When it falls for one model and not for others, "
-            "its provider is busy.",
-            unit=TOKENS_PER_SECOND,
-            empty="No answers in this time range",
-        ),
+        output_speed_by_model(),
         ranking(
             Logs(f"sum by ({STREAM_END.label}) (count_over_time({request_log(ended)} [{RANGE}]))", legend(STREAM_END)),
             title="Ends of streams",

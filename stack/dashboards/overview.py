@@ -1,19 +1,12 @@
 """The overview: is it all right now, what is wrong, what does it cost, which calls were it."""
 
-from typing import Final
-
 from genai_observability.signals import (
     CALL_COST,
     CALL_DURATION,
-    CALL_OUTPUT_RATE,
-    CALL_TIME_TO_FIRST_TOKEN,
     CALL_TOKENS,
     CALL_TOKENS_DETAIL,
     ERROR_TYPE,
-    EVALUATION_NAME,
-    EVALUATIONS,
     FEATURE,
-    OPERATION,
     OUTCOME,
     PROVIDER,
     REQUEST_MODEL,
@@ -21,13 +14,13 @@ from genai_observability.signals import (
     TOKEN_TYPE,
 )
 
+from stack.dashboards import latency, quality
 from stack.dashboards.attention import needs_attention
 from stack.dashboards.calls import (
     FAILED,
     FIRING,
     NO_CALLS,
     OUTCOME_COLOURS,
-    SUCCEEDED,
     UNSUCCESSFUL,
     active_users,
     dearest_calls,
@@ -41,11 +34,9 @@ from stack.dashboards.calls import (
 )
 from stack.dashboards.expressions import (
     RANGE,
-    RATE,
     SERVICE,
     STEP,
     increase,
-    quantile,
     rate,
     top,
     total,
@@ -54,18 +45,12 @@ from stack.dashboards.expressions import (
 from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
 from stack.dashboards.style import (
-    BLUE,
     CALLS_PER_SECOND,
     COUNT,
     DOLLARS,
     GREEN,
-    ORANGE,
-    PURPLE,
     RED,
-    SCORE,
-    SECONDS,
     SHARE,
-    TOKENS_PER_SECOND,
     Column,
     Limits,
     Link,
@@ -77,8 +62,6 @@ from stack.dashboards.style import (
     rows,
 )
 from stack.thresholds import Thresholds
-
-_QUALITY: Final = Limits(warning=0.7, critical=0.5, low_is_bad=True)
 
 
 def dashboard(thresholds: Thresholds) -> Dashboard:
@@ -94,7 +77,7 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
             Row("Traffic and speed", _traffic(thresholds)),
             Row("What is wrong?", _trouble(thresholds)),
             Row("Who and what costs?", _cost()),
-            Row("How good are the answers?", _quality()),
+            Row("How good are the answers?", _quality(thresholds)),
             Row("Which calls?", [slowest_calls(), dearest_calls()]),
         ],
     )
@@ -102,13 +85,14 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
 
 def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
     failures = Limits.of(thresholds.error_ratio)
-    latency = Limits.of(thresholds.latency.p95)
     return [
         figure(
-            Metrics(_calls_per_second()),
+            Metrics(_calls_per_second(), "now"),
+            Metrics(f"{_calls_per_second(ago='1w')} or vector(0)", "a week before"),
             title="Calls a second",
-            description="Model calls a second, every outcome included. A sudden drop to nothing is as bad as errors: "
-            "the application may not reach its provider, or its users not the application.",
+            description="Model calls a second, every outcome included, and those at the same time a week before. A "
+            "sudden drop to nothing is as bad as errors: the application may not reach its provider, or its users "
+            "not the application.",
             unit=CALLS_PER_SECOND,
             empty=NO_CALLS,
         ),
@@ -122,24 +106,8 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             limits=failures,
             decimals=1,
         ),
-        figure(
-            Metrics(f"max({quantile(0.95, CALL_DURATION, SUCCEEDED, by=(OPERATION,))})"),
-            title="Latency p95",
-            description="95 % of the successful calls are answered within this time, for the slowest kind of "
-            "operation, so that quick embeddings do not hide slow chats.",
-            unit=SECONDS,
-            empty="No successful calls in this time range",
-            limits=latency,
-            decimals=2,
-        ),
-        figure(
-            Metrics(quantile(0.95, CALL_TIME_TO_FIRST_TOKEN)),
-            title="First token p95",
-            description="Of streamed answers, 95 % begin within this time: what a waiting person feels.",
-            unit=SECONDS,
-            empty="No streamed answers in this time range",
-            decimals=2,
-        ),
+        latency.answered_within(thresholds, "p95", "Next: the latency page."),
+        latency.first_token_within(thresholds),
         figure(
             Metrics(f"{total(increase(CALL_COST, window='1d'))} or vector(0)", "last 24 h", instant=True),
             Metrics(f"{total(increase(CALL_COST, window='1d', ago='1d'))} or vector(0)", "day before", instant=True),
@@ -215,29 +183,8 @@ def _traffic(thresholds: Thresholds) -> list[Builder[Panel]]:
             stacked=True,
             colours=OUTCOME_COLOURS,
         ),
-        course(
-            *(
-                Metrics(quantile(level, CALL_DURATION, SUCCEEDED), name, exemplars=True)
-                for level, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
-            ),
-            title="Latency",
-            description="How long successful calls take. The dashed lines are the thresholds of the alerts on the p95. "
-            "A point of the graph marked as exemplar opens the trace of that call.",
-            unit=SECONDS,
-            empty="No successful calls in this time range",
-            limits=Limits.of(thresholds.latency.p95),
-            colours={"p50": BLUE, "p95": ORANGE, "p99": PURPLE},
-        ),
-        course(
-            Metrics(quantile(0.5, CALL_TIME_TO_FIRST_TOKEN), "p50", exemplars=True),
-            Metrics(quantile(0.95, CALL_TIME_TO_FIRST_TOKEN), "p95", exemplars=True),
-            title="Time to first token",
-            description="How long streamed answers take to begin. When this grows and the output speed does not fall, "
-            "calls wait at the provider; long prompts do the same.",
-            unit=SECONDS,
-            empty="No streamed answers in this time range",
-            colours={"p50": BLUE, "p95": ORANGE},
-        ),
+        latency.durations(thresholds),
+        latency.first_tokens(thresholds),
     ]
 
 
@@ -326,41 +273,16 @@ def _cost() -> list[Builder[Panel]]:
     ]
 
 
-def _quality() -> list[Builder[Panel]]:
-    def mean(window: str) -> str:
-        scores = (increase(EVALUATIONS, part=part, window=window) for part in ("sum", "count"))
-        return " / ".join(f"sum by ({EVALUATION_NAME.label}) ({score})" for score in scores)
-
+def _quality(thresholds: Thresholds) -> list[Builder[Panel]]:
     return [
-        ranking(
-            Metrics(mean(RANGE), legend(EVALUATION_NAME), instant=True),
-            title="Scores",
-            description="Mean of every score and of the users' feedback in the time range, from 0 (bad) to 1 (good). "
-            "Below 0.7 look at examples, below 0.5 act.",
-            unit=SCORE,
-            empty="No scores in this time range: call genai_observability.evaluation() or feedback()",
-            limits=_QUALITY,
-            largest=1,
-        ),
-        course(
-            Metrics(mean(RATE) + " >= 0", legend(EVALUATION_NAME)),
-            title="Scores over time",
-            description="Mean score at each time. A step right after a new prompt or model version was caused by it.",
-            unit=SCORE,
-            empty="No scores in this time range",
-        ),
-        course(
-            Metrics(quantile(0.5, CALL_OUTPUT_RATE, by=(REQUEST_MODEL,)), legend(REQUEST_MODEL)),
-            title="Output speed",
-            description="Output tokens a second of the median call, by model. People read about 5 to 10 a second.",
-            unit=TOKENS_PER_SECOND,
-            empty="No answers in this time range",
-        ),
+        quality.score_by_evaluation(thresholds),
+        quality.scores_over_time(thresholds),
+        latency.output_speed_by_model(),
     ]
 
 
-def _calls_per_second() -> str:
-    return total(rate(CALL_DURATION, part="count"))
+def _calls_per_second(*, ago: str = "") -> str:
+    return total(rate(CALL_DURATION, part="count", ago=ago))
 
 
 def _alerts() -> str:

@@ -129,6 +129,34 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
     )
 
 
+def score_by_evaluation(thresholds: Thresholds) -> Builder[Panel]:
+    """The mean of each evaluation."""
+    return ranking(
+        Metrics(_mean(_NOT_FROM_USERS, by=(EVALUATION_NAME,)), legend(EVALUATION_NAME), instant=True),
+        title="Score by evaluation",
+        description="Mean of each evaluation in the time range, coloured by its own limits. "
+        f"{_risks(thresholds.quality)}",
+        unit=SCORE,
+        empty=_NO_SCORES,
+        limits=_limits(thresholds.quality.other),
+        largest=1,
+        limits_of=_own_limits(thresholds.quality),
+    )
+
+
+def scores_over_time(thresholds: Thresholds) -> Builder[Panel]:
+    """The course of the mean of each evaluation."""
+    return course(
+        Metrics(_mean(_NOT_FROM_USERS, by=(EVALUATION_NAME,), window=RATE), legend(EVALUATION_NAME)),
+        title="Scores over time",
+        description="Mean of each evaluation at each time. The dashed lines are the limits of evaluations without "
+        "limits of their own. A step right after a mark of a deploy, a model or a prompt was caused by it.",
+        unit=SCORE,
+        empty=_NO_SCORES,
+        limits=_limits(thresholds.quality.other),
+    )
+
+
 def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
     quality, feedback = thresholds.quality, thresholds.feedback
     judged = _judged(thresholds)
@@ -188,25 +216,8 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             empty="The model refused nothing",
             decimals=0,
         ),
-        ranking(
-            Metrics(_mean(_NOT_FROM_USERS, by=(EVALUATION_NAME,)), legend(EVALUATION_NAME), instant=True),
-            title="Score by evaluation",
-            description=f"Mean of each evaluation in the time range, coloured by its own limits. {_risks(quality)}",
-            unit=SCORE,
-            empty=_NO_SCORES,
-            limits=_limits(quality.other),
-            largest=1,
-            limits_of=_own_limits(quality),
-        ),
-        course(
-            Metrics(_mean(_NOT_FROM_USERS, by=(EVALUATION_NAME,), window=RATE), legend(EVALUATION_NAME)),
-            title="Scores over time",
-            description="Mean of each evaluation at each time. The dashed lines are the limits of evaluations without "
-            "limits of their own. A step right after a mark of a deploy, a model or a prompt was caused by it.",
-            unit=SCORE,
-            empty=_NO_SCORES,
-            limits=_limits(quality.other),
-        ),
+        score_by_evaluation(thresholds),
+        scores_over_time(thresholds),
         course(
             Metrics(_satisfaction(FEATURE, window=RATE), legend(FEATURE)),
             title="Satisfaction by feature",

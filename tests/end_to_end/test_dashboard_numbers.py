@@ -209,7 +209,7 @@ _BY_USER: dict[tuple[str, str], Callable[[Truth], Figures]] = {
 """The same by user, whose names are hashed: the first query of these panels gives the figures."""
 
 _RATES: dict[tuple[str, str], Callable[[Truth], Figures]] = {
-    ("overview", "Calls a second"): lambda truth: truth.count(_all),
+    ("overview", "Calls a second"): lambda truth: _named("now", truth.count(_all)),
     ("overview", "Calls by outcome"): lambda truth: truth.count(_outcome),
     ("overview", "Tokens, in and out"): lambda truth: (
         _named("input", truth.tokens("input")) | _named("output", truth.tokens("output"))

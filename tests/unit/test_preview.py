@@ -192,7 +192,9 @@ def test_a_ranking_begins_with_the_largest_whose_bar_is_full() -> None:
 
 
 def test_a_score_is_measured_against_1() -> None:
-    assert re.findall(r"--share: ([\d.]+)%", _panel("Scores", _one("Scores", 0.8))) == ["80.0"]
+    assert re.findall(r"--share: ([\d.]+)%", _panel("Score by evaluation", _one("Score by evaluation", 0.8))) == [
+        "80.0"
+    ]
 
 
 def test_a_graph_has_the_colours_axis_and_thresholds_of_its_panel() -> None:

@@ -58,6 +58,10 @@ func run(start string, step time.Duration, files []string, input io.Reader, outp
 	defer os.RemoveAll(directory)
 	options := tsdb.DefaultOptions()
 	options.RetentionDuration = 0 // all that is replayed is kept
+	// It all stays in the database's head: of the usual blocks of two hours, a window of a week would read 84.
+	options.MinBlockDuration = (400 * 24 * time.Hour).Milliseconds()
+	options.MaxBlockDuration = options.MinBlockDuration
+	options.WALSegmentSize = -1 // nothing has to survive the program
 	database, err := tsdb.Open(directory, slog.New(slog.DiscardHandler), nil, options, nil)
 	if err != nil {
 		return err
