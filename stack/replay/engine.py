@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -49,11 +50,17 @@ def replay(
         ReplayError: the program is missing, or says what is wrong.
     """
     command = [str(program), "--start", f"{start:%Y-%m-%dT%H:%M:%SZ}", "--step", f"{step.total_seconds():g}s"]
-    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as complaint:
+    with (
+        # Its database is deleted here, as the program itself cannot where it is interrupted.
+        tempfile.TemporaryDirectory(prefix="genai-replay-") as folder,
+        tempfile.TemporaryFile("w+") as output,
+        tempfile.TemporaryFile("w+") as complaint,
+    ):
         try:
             child = subprocess.Popen(  # noqa: S603
-                [*command, *map(str, rules)], stdin=subprocess.PIPE, stdout=output, stderr=complaint, text=True
-            )
+                [*command, *map(str, rules)],
+                stdin=subprocess.PIPE, stdout=output, stderr=complaint, text=True, env=os.environ | {"TMPDIR": folder},
+            )  # fmt: skip
         except OSError as error:
             raise ReplayError(f"{program} cannot be run ({error.strerror}): build it with `make up`.") from error
         assert child.stdin  # noqa: S101 - as it is a pipe
@@ -66,6 +73,7 @@ def replay(
             code = child.wait()
         finally:
             child.kill()
+            child.wait()
         output.seek(0)
         complaint.seek(0)
         if code:

@@ -1,8 +1,10 @@
 """Made-up traffic through the real rules, on Prometheus' own engine."""
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from stack.replay.incidents import INCIDENTS, Incident
 from stack.replay.rules import needed
 from stack.replay.traffic import START, STEP, Change
 from stack.settings import Settings
+from tests.end_to_end.live import eventually
 
 SETTINGS = Settings.load()
 RULES = sorted((SETTINGS.root / "prometheus" / "rules").glob("*.yaml"))
@@ -103,6 +106,20 @@ def told_of(*times: tuple[str, float, float | None]) -> list[float]:
         for severity, begun, end in times
     ]
     return [(each.begun - START) / timedelta(hours=1) for each in report.messages(made)]
+
+
+def test_an_interrupted_replay_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    labels, steps = traffic.labels_and_steps(1, seed=1, services=BUSY)
+
+    def interrupted() -> Iterator[list[float | None]]:
+        yield from islice(steps, 20)
+        assert eventually(lambda: list(tmp_path.glob("genai-replay-*/replay-*")))
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(SETTINGS.binaries / "replay", RULES, labels, interrupted(), start=START, step=STEP)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_alert_is_told_once_until_it_ends_and_again_when_it_turns_critical() -> None:
