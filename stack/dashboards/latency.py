@@ -33,7 +33,6 @@ from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
 from stack.dashboards.style import (
     BLUE,
-    CALLS_PER_SECOND,
     COUNT,
     GREY,
     ORANGE,
@@ -256,7 +255,7 @@ def _courses(thresholds: Thresholds) -> list[Builder[Panel]]:
             title="Durations",
             description="How many calls a second took how long: the darker, the more. Two bands are two kinds of "
             "calls, or a provider of which a part is slow, which no percentile shows.",
-            unit=CALLS_PER_SECOND,
+            unit=SECONDS,
             empty=_NO_ANSWERS,
         ),
         course(

@@ -48,6 +48,7 @@ SHARE: Final = "percentunit"
 DOLLARS: Final = "currencyUSD"
 COUNT: Final = "short"
 CALLS_PER_SECOND: Final = "reqps"
+_COUNTS_PER_SECOND: Final = "cps"
 TOKENS_PER_SECOND: Final = "suffix: tok/s"
 SCORE: Final = "none"
 MOMENT: Final = "dateTimeAsIso"
@@ -282,9 +283,13 @@ def parts(*queries: Metrics, title: str, description: str, unit: str, empty: str
 
 
 def heat(query: Metrics, *, title: str, description: str, unit: str, empty: str, width: int = 12) -> heatmap.Panel:
-    """How values are distributed, over time; the query is the growth of a histogram's buckets, summed by `le`."""
+    """How values are distributed, over time; the query is the growth of a histogram's buckets, summed by `le`.
+
+    ``unit`` is that of the values, on the left; a cell counts them.
+    """
     return (
-        _described(heatmap.Panel(), title, description, unit, empty, width, height=8)
+        _described(heatmap.Panel(), title, description, _COUNTS_PER_SECOND, empty, width, height=8)
+        .y_axis(heatmap.YAxisConfig().unit(unit))
         .targets([_buckets(query)])
         .calculate(calculate=False)
         .color(heatmap.HeatmapColorOptions().scheme("Blues").mode(heatmap_values.HeatmapColorMode.SCHEME).steps(64))

@@ -155,7 +155,7 @@ def _parts(panel: Definition, frames: Sequence[Frame], _: Occasion) -> View:
 
 def _heat(panel: Definition, frames: Sequence[Frame], occasion: Occasion) -> View:
     """What came into each bucket: the growth of a bucket counts what came into the smaller ones, too."""
-    unit = panel["fieldConfig"]["defaults"]["unit"]
+    unit = panel["options"]["yAxis"]["unit"]
     grown = {float(frame.labels["le"]): dict(frame.points) for frame in frames}
     times = sorted({time for points in grown.values() for time in points})
     rows: list[tuple[float, list[float]]] = []
