@@ -106,8 +106,8 @@ def _bill(thresholds: Thresholds) -> list[Builder[Panel]]:
             Metrics(_sum("today"), "today", instant=True),
             Metrics(f"sum(last_over_time({_of('increase1d')}[1d:1d])) or vector(0)", "yesterday", instant=True),
             title="Today and yesterday",
-            description="Money spent on priced calls since midnight UTC, and on the whole day before, whatever the "
-            "time range of the page.",
+            description="Money spent on priced calls since midnight UTC, up to some minutes ago, and on the whole day "
+            "before, whatever the time range of the page.",
             unit=DOLLARS,
             empty=_UNKNOWN,
             width=5,

@@ -215,6 +215,7 @@ def _alarm() -> Builder[Panel]:
             Column("Value", "State", colours={"1": ("works", GREEN), "0": ("broken", RED)}),
         ],
         sort_by="Step",
+        ascending=True,
     )
 
 

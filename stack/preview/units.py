@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 _THOUSANDS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
+_TIMES = ((604_800, "weeks"), (86_400, "days"), (3_600, "hours"), (60, "min"), (1, "s"))
+_BYTES = ((2**40, "TiB"), (2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"), (1, "B"))
 
 
 def text(value: float, unit: str, decimals: int | None = None) -> str:
@@ -50,9 +52,13 @@ def _seconds(value: float, decimals: int | None) -> str:
         return "0 s"
     if abs(value) < 1:
         return f"{_plain(value * 1000, None if decimals is None else 0)} ms"
-    if abs(value) < 60:
-        return f"{_plain(value, decimals)} s"
-    return f"{_plain(value / 60, decimals)} min"
+    size, name = next(step for step in _TIMES if abs(value) >= step[0] or step[0] == 1)
+    return f"{_plain(value / size, decimals)} {name}"
+
+
+def _bytes(value: float, decimals: int | None) -> str:
+    size, name = next(step for step in _BYTES if abs(value) >= step[0] or step[0] == 1)
+    return f"{_plain(value / size, decimals)} {name}"
 
 
 def _dollars(value: float, decimals: int | None) -> str:
@@ -73,6 +79,7 @@ def _calls_a_second(value: float, decimals: int | None) -> str:
 
 _WRITERS: dict[str, Callable[[float, int | None], str]] = {
     "s": _seconds,
+    "bytes": _bytes,
     "percentunit": _share,
     "currencyUSD": _dollars,
     "short": _short,
