@@ -218,10 +218,10 @@ def _by(attribute: Attribute, name: str, advice: str) -> Builder[Panel]:
 def _times() -> list[Builder[Panel]]:
     return [
         course(
-            Metrics(total(increase(CALL_COST, window=STEP), FEATURE), legend(FEATURE)),
+            Metrics(total(increase(CALL_COST, window=STEP), FEATURE), legend(FEATURE), exemplars=True),
             title="Cost by feature, over time",
             description="Money spent in the time that each bar stands for: minutes in a range of an hour, hours in one "
-            "of days. The sum of all bars is the cost of the time range.",
+            "of days. The sum of all bars is the cost of the time range. A point marked as exemplar opens a trace.",
             unit=DOLLARS,
             empty=_NO_MONEY,
             width=12,
@@ -250,10 +250,10 @@ def _prices() -> list[Builder[Panel]]:
     price = f"{request_log(where(COST, '!=', ''))} | unwrap {COST.label}"
     return [
         course(
-            Metrics(f"{cost} / ({calls} > 0)", legend(FEATURE)),
+            Metrics(f"{cost} / ({calls} > 0)", legend(FEATURE), exemplars=True),
             title="Mean cost of a call, by feature",
             description="Money over the number of calls. It grows with longer prompts and answers or a larger model, "
-            "not with traffic: the number to watch after a release.",
+            "not with traffic: the number to watch after a release. A point marked as exemplar opens a trace.",
             unit=DOLLARS,
             empty=_NO_MONEY,
             link=Link("Only this feature", to="genai-cost", choosing={"feature": FEATURE}),

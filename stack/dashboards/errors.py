@@ -44,6 +44,7 @@ from stack.dashboards.expressions import (
     RANGE,
     STEP,
     increase,
+    quantile,
     rate,
     recorded,
     request_log,
@@ -232,6 +233,17 @@ def _faults(thresholds: Thresholds) -> list[Builder[Panel]]:
             width=12,
             stacked=True,
             bars=True,
+            colours=_WITHOUT_ANSWER,
+        ),
+        course(
+            Metrics(quantile(0.5, CALL_DURATION, UNSUCCESSFUL, by=(OUTCOME,)), legend(OUTCOME), exemplars=True),
+            title="Time until calls failed",
+            description="Half of the calls without an answer ended within this time, by outcome. Milliseconds are a "
+            "refusal; the longest a client waits is a provider that hangs. A point marked as exemplar opens the trace "
+            "of that call.",
+            unit=SECONDS,
+            empty=_NOTHING_FAILED,
+            width=12,
             colours=_WITHOUT_ANSWER,
         ),
     ]

@@ -185,7 +185,7 @@ def first_tokens(thresholds: Thresholds, *, width: int = 8) -> Builder[Panel]:
 def output_speed_by_model() -> Builder[Panel]:
     """How fast the median answer of each model is written."""
     return course(
-        Metrics(quantile(0.5, CALL_OUTPUT_RATE, by=(REQUEST_MODEL,)), legend(REQUEST_MODEL), exemplars=True),
+        Metrics(quantile(0.5, CALL_OUTPUT_RATE, by=(REQUEST_MODEL,)), legend(REQUEST_MODEL)),
         title="Output speed by model",
         description="Output tokens a second of the median call. When it falls for one model and not for others, "
         "its provider is busy.",

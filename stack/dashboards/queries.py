@@ -44,6 +44,8 @@ class PanelQuery:
     legend: str
     step: timedelta
     newest: int | None
+    exemplars: bool
+    """Whether points of it open the trace of a call."""
     length: timedelta
     """The time range of the panel: its own, or that of the page."""
 
@@ -75,6 +77,7 @@ def panel_queries(dashboard: dict[str, Any], panel: dict[str, Any], window: Wind
             legend=target.get("legendFormat", ""),
             step=step,
             newest=target.get("maxLines"),
+            exemplars=bool(target.get("exemplar")),
             length=length,
         )
         for target in panel["targets"]

@@ -11,6 +11,9 @@ from stack.preview.occasion import Occasion
 
 Record = dict[str, str | float]
 
+_SHOWN = 20
+"""Rows that are drawn: a picture of a page is to show what is below a long table, too."""
+
 _OF_THE_ROW = re.compile(r'\${__data\.fields\["([^"]*)"\]}')
 """In a link: the value of another field of the row."""
 
@@ -23,14 +26,15 @@ def table(panel: dict[str, Any], frames: Sequence[Frame], occasion: Occasion) ->
     numbers = {item["targetField"] for item in steps.get("convertFieldType", {"conversions": ()})["conversions"]}
     records = _merged(frames) if "merge" in steps else [_record(frame, numbers) for frame in frames]
     [sort] = steps["sortBy"]["sort"]
-    ranked = _sorted(records, sort["field"], descending=sort.get("desc", False))
+    ranked = _sorted(records, sort["field"], descending=sort.get("desc", False))[: steps["limit"]["limitField"]]
     properties = {heading: _properties(panel, heading) for heading in headings.values()}
     return {
         "headings": [headings[field] for field in fields],
         "rows": [
             [_cell(record, field, properties[headings[field]], occasion) for field in fields]
-            for record in ranked[: steps["limit"]["limitField"]]
+            for record in ranked[:_SHOWN]
         ],
+        "more": max(0, len(ranked) - _SHOWN),
     }
 
 

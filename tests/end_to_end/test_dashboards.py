@@ -5,14 +5,15 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
-from stack.clients import Loki, Prometheus
+from stack.clients import Jaeger, Loki, Prometheus
 from stack.dashboards import Window, ask, dashboards, queries
 from stack.settings import Settings
 from tests import layout
 from tests.browser import browser
-from tests.end_to_end.live import ROOT, Demonstration, eventually, without_otel
+from tests.end_to_end.live import ROOT, Demonstration, without_otel
 
 PICTURES = ROOT / ".stack" / "pictures"
 
@@ -103,28 +104,25 @@ def test_the_preview_shows_every_panel_of_every_dashboard_whole_and_with_data(st
     assert not faults, "\n".join(faults)
 
 
-def test_an_exemplar_in_prometheus_leads_to_a_trace_in_the_trace_store(
-    stack: Settings, demonstration: Demonstration
-) -> None:
-    import httpx
-    from genai_observability import signals
-
-    from stack.clients import Jaeger
-
-    answer = httpx.get(
-        f"{stack.prometheus_url}/api/v1/query_exemplars",
-        params={
-            "query": f"{signals.CALL_DURATION.prometheus}_bucket",
-            "start": demonstration.began.timestamp(),
-            "end": demonstration.ended.timestamp(),
-        },
-    ).json()
-    linked = {exemplar["labels"]["trace_id"] for series in answer["data"] for exemplar in series["exemplars"]}
-    stored = {
-        span.trace_id
-        for span in eventually(
-            lambda: Jaeger(stack.jaeger_url).spans("demo", start=demonstration.began, end=demonstration.ended)
-        )
+def test_the_points_of_graphs_of_latency_cost_and_errors_lead_to_traces(stack: Settings, began: datetime) -> None:
+    end = datetime.now(UTC)
+    length = end - began
+    marked = {
+        (name.removesuffix(".json"), query.panel): query.expr
+        for name, page in dashboards().items()
+        for query in queries(page, Window(length))
+        if query.exemplars
     }
-    assert linked
-    assert linked <= stored
+    assert {page for page, _ in marked} >= {"overview", "latency", "cost", "errors"}
+    found = {panel: _traces_of_exemplars(stack, expr, began, end) for panel, expr in marked.items()}
+    assert [panel for panel, traces in found.items() if not traces] == []
+    jaeger = Jaeger(stack.jaeger_url)
+    stored = {span.trace_id for service in ("demo", "unusual") for span in jaeger.spans(service, start=began, end=end)}
+    assert set().union(*found.values()) <= stored
+
+
+def _traces_of_exemplars(stack: Settings, expr: str, start: datetime, end: datetime) -> set[str]:
+    """As Grafana asks for them; https://prometheus.io/docs/prometheus/latest/querying/api/#querying-exemplars."""
+    params: dict[str, str | float] = {"query": expr, "start": start.timestamp(), "end": end.timestamp()}
+    answer = httpx.get(f"{stack.prometheus_url}/api/v1/query_exemplars", params=params).raise_for_status().json()
+    return {exemplar["labels"]["trace_id"] for series in answer["data"] for exemplar in series["exemplars"]}

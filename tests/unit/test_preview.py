@@ -281,6 +281,16 @@ def test_a_table_may_begin_with_the_smallest_and_ends_with_what_has_no_value() -
     assert [row[0] for row in _cells(_html(dashboard, *frames))] == ["a", "b", "c"]
 
 
+def test_of_a_long_table_the_first_rows_are_drawn_and_the_others_counted() -> None:
+    dashboard = _table()
+    [panel] = panels(dashboard)
+    [limit] = [step for step in panel["transformations"] if step["id"] == "limit"]
+    limit["options"]["limitField"] = 200
+    html = _html(dashboard, *(_sample("A", number, app_feature=f"f{number}") for number in range(30)))
+    assert len(_cells(html)) == 20
+    assert "10 more in Grafana" in html
+
+
 def test_a_cell_and_a_panel_lead_to_the_page_of_another_dashboard() -> None:
     assert '<a href="overview.html" data-page>search</a>' in _html(_table(), _sample("A", 3, app_feature="search"))
     link = style.Link("Which calls?", to="genai-overview", choosing={"team": TEAM})
