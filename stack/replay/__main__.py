@@ -16,7 +16,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress
 
-from stack.replay import incidents, report, traffic
+from stack.replay import gates, incidents, report, traffic
 from stack.replay.engine import Firing, ReplayError, replay
 from stack.replay.rules import needed
 from stack.settings import Settings, SettingsError
@@ -42,13 +42,15 @@ def main(arguments: list[str] | None = None) -> int:
             TemporaryDirectory() as folder,
             Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
         ):
-            program, rules = settings.binaries / "replay", needed(files, Path(folder))
+            program = settings.binaries / "replay"
+            rules = needed([*files, gates.write(Path(folder))], Path(folder))
             firings = _side_by_side(months, lambda month: _replayed(program, rules, options, month, progress))
     except KeyboardInterrupt:
         return 130
     except (ReplayError, SettingsError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    gates.show(firings[0], options.days, console)
     right = [_MONTHS[month](told, options.days, console) for month, told in zip(months, firings, strict=True)]
     return 0 if all(right) else 1
 

@@ -1,21 +1,24 @@
 """Made-up traffic through the real rules, on Prometheus' own engine."""
 
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from io import StringIO
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from rich.console import Console
 
-from stack.replay import report, traffic
+from stack.replay import gates, report, traffic
 from stack.replay.engine import Firing, ReplayError
 from stack.replay.engine import replay as run
 from stack.replay.incidents import INCIDENTS, Incident
-from stack.replay.rules import needed
+from stack.replay.rules import names_in, needed
 from stack.replay.traffic import START, STEP, Change
 from stack.settings import Settings
 from tests.end_to_end.live import eventually
@@ -31,6 +34,10 @@ FAILURE = Incident(
     alters=lambda calls: replace(calls, failing=1.0),
     alerts=frozenset({"GenAIErrorBurst"}),
 )
+
+
+def _rules(file: Path) -> list[dict[str, Any]]:
+    return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 
 
 def firings(days: float, changes: Sequence[Change] = ()) -> list[Firing]:
@@ -53,13 +60,7 @@ def test_a_failure_is_told_within_a_minute_and_ends() -> None:
 
 
 def test_every_alert_that_is_to_tell_of_an_incident_exists() -> None:
-    exist = {
-        rule["alert"]
-        for file in RULES
-        for group in yaml.safe_load(file.read_text())["groups"]
-        for rule in group["rules"]
-        if "alert" in rule
-    }
+    exist = {rule["alert"] for file in RULES for rule in _rules(file) if "alert" in rule}
     assert {name for incident in INCIDENTS for name in incident.alerts} <= exist
 
 
@@ -106,6 +107,18 @@ def told_of(*times: tuple[str, float, float | None]) -> list[float]:
         for severity, begun, end in times
     ]
     return [(each.begun - START) / timedelta(hours=1) for each in report.messages(made)]
+
+
+def test_a_month_says_since_when_the_baselines_could_tell(tmp_path: Path) -> None:
+    labels = {"alertname": "BaselineOpen", "severity": "gate", "baseline": "drift, by score", "measure": "quality"}
+    opened = Firing(labels, START + timedelta(days=7), START + timedelta(days=10.5))
+    printed = StringIO()
+    gates.show([opened], 14, Console(file=printed, width=100))
+    assert re.search(r"drift, by score +│ quality +│ 7\.0 +│ 50%", printed.getvalue())
+    [group] = yaml.safe_load(gates.write(tmp_path).read_text())["groups"]
+    asked = {name for rule in group["rules"] for name in names_in(rule["expr"]) if ":" in name}
+    assert len(asked) >= 5
+    assert asked <= {rule["record"] for file in RULES for rule in _rules(file) if "record" in rule}
 
 
 def test_an_interrupted_replay_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
