@@ -16,7 +16,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import Progress
 
-from stack.replay import gates, incidents, report, traffic
+from stack.replay import gates, incidents, inhibition, report, traffic
 from stack.replay.engine import Firing, ReplayError, replay
 from stack.replay.rules import needed
 from stack.settings import Settings, SettingsError
@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = Settings.load()
         files = sorted((settings.root / "prometheus" / "rules").glob("*.yaml"))
+        silent = inhibition.rules(settings.root / "alertmanager" / "alertmanager.yml")
         with (
             TemporaryDirectory() as folder,
             Progress(console=console, disable=not console.is_terminal, transient=True) as progress,
@@ -51,7 +52,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     gates.show(firings[0], options.days, console)
-    right = [_MONTHS[month](told, options.days, console) for month, told in zip(months, firings, strict=True)]
+    told = [inhibition.told(each, silent) for each in firings]
+    right = [_MONTHS[month](each, options.days, console) for month, each in zip(months, told, strict=True)]
     return 0 if all(right) else 1
 
 

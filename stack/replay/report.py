@@ -12,6 +12,7 @@ from rich.table import Table
 from stack.replay.engine import Firing
 from stack.replay.incidents import INCIDENTS, Incident
 from stack.replay.traffic import START
+from stack.rules import escalation
 
 _SHIFT: Final = timedelta(hours=8)
 _MOST_A_SHIFT: Final = 4
@@ -45,7 +46,8 @@ def quiet(firings: Sequence[Firing], days: float, console: Console) -> bool:
 
 def eventful(firings: Sequence[Firing], days: float, console: Console) -> bool:
     """Print what was found of the incidents, and what was told besides; whether all were found with few alerts."""
-    told = [each for each in messages(firings) if each.severity in ("critical", "warning")]
+    urgent = [each for each in messages(firings) if each.severity in ("critical", "warning")]
+    told = [each for each in urgent if each.name != escalation.ALERT]
     happened = [incident for incident in INCIDENTS if incident.ends <= START + timedelta(days=days)]
     table = Table("incident", "found by", "after", title=f"{len(happened)} incidents in {days:g} days")
     delays: list[float] = []
@@ -63,7 +65,8 @@ def eventful(firings: Sequence[Firing], days: float, console: Console) -> bool:
     console.print(
         f"Recall {len(delays)}/{len(happened)}, precision {len(right)}/{len(told)}, "
         f"median time to detect {statistics.median(delays or [0]) / 60:.1f} min, "
-        f"at most {busiest} alerts in a shift of 8 hours ({_MOST_A_SHIFT} allowed)"
+        f"at most {busiest} alerts in a shift of 8 hours ({_MOST_A_SHIFT} allowed); besides, as nobody acknowledges "
+        f"anything here, {len(urgent) - len(told)} escalations to the next people"
     )
     _list(others, console)
     return len(delays) == len(happened) and busiest <= _MOST_A_SHIFT
@@ -73,7 +76,7 @@ def messages(firings: Sequence[Firing]) -> list[Firing]:
     """The firings that someone is told of, of all in the order in which they began.
 
     Alertmanager tells of an alert of a service once, until all of its firings have ended, and once more when it turns
-    critical; a warning beside a critical one is silenced.
+    critical.
     """
     told: list[Firing] = []
     episodes: dict[tuple[str, str], _Episode] = {}

@@ -26,6 +26,10 @@ QUALITY = "quality"
 
 _IQR_OF_NORMAL = 1.349
 """Width of the middle half of the normal distribution, in standard deviations."""
+
+_LOOKED_AT = "4h"
+"""Three hours, and the one that the first of them is the mean of: what was told meanwhile is no news."""
+
 _LEAST_SPREAD = 0.02
 """A score that never changed would find a drop of a thousandth enormous."""
 
@@ -119,8 +123,8 @@ def _drift(thresholds: Thresholds) -> Alert:
         severity="warning",
         # Longer and shorter answers, unless their price is told of; of scores only those that fall.
         expr=f"(\n(\n{_drifting(FEATURES, 1)}\nor {_drifting(FEATURES, -1)}\n)\n"
-        f"{_unless('GenAITokensUnusual|GenAICostUnusual')}\n)\nor (\n{_drifting(SCORES, -1)}\n"
-        f"{_unless('GenAIQualityLow|GenAIQualityDrop', SCORES)}\n)",
+        f"{_unless('GenAITokensUnusual|GenAICostUnusual', within=_LOOKED_AT)}\n)\nor (\n{_drifting(SCORES, -1)}\n"
+        f"{_unless('GenAIQualityLow|GenAIQualityDrop', SCORES, within=_LOOKED_AT)}\n)",
         for_=Duration("0s"),
         keep_firing_for=Duration("2h"),
         why="No `for`: the three hours are the patience. keep_firing_for: a drift comes and goes at its beginning.",
@@ -140,7 +144,8 @@ def _drifting(level: Level, side: int) -> str:
     return "\nand ".join((f"{level.name}:genai_drift:change", *three))
 
 
-def _unless(alerts: str, level: Level | None = None) -> str:
-    """Silent where another alert tells of the same service, or of the same in the level's words."""
+def _unless(alerts: str, level: Level | None = None, *, within: str = "") -> str:
+    """Silent where another alert tells, or told ``within`` a time, of the same service, or of the level's same."""
     by = ", ".join(level.labels if level else SERVICE)
-    return f'unless on ({by}) ALERTS{{alertname=~"{alerts}",alertstate="firing"}}'
+    firing = f'ALERTS{{alertname=~"{alerts}",alertstate="firing"}}'
+    return f"unless on ({by}) " + (f"last_over_time({firing}[{within}])" if within else firing)

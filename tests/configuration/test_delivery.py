@@ -264,6 +264,7 @@ def test_the_dead_mans_switch_beats_outside_and_nowhere_else(tmp_path: Path) -> 
 # --- Inhibition -------------------------------------------------------------------------------------------------------
 
 OPENAI, ANTHROPIC = {"gen_ai_provider_name": "openai"}, {"gen_ai_provider_name": "anthropic"}
+SPIKE = {"alertname": "GenAICostSpike", "window": "1h"}
 TOO_DEAR = {"alertname": "GenAIHourlyCostHigh"}
 USER_LIMIT = {"alertname": "GenAIUserLimitExceeded", "severity": "warning"}
 DROPPED = {"alertname": "GenAITelemetryDropped"}
@@ -303,8 +304,10 @@ DROPPED = {"alertname": "GenAITelemetryDropped"}
         (TOO_DEAR, {"alertname": "GenAIDailyCostHigh", "service": "other"}, False),
         ({**TOO_DEAR, "severity": "warning"}, {"alertname": "GenAICostSpike", "severity": "warning"}, True),
         ({**TOO_DEAR, "severity": "warning"}, {"alertname": "GenAICostSpike"}, False),
-        ({"alertname": "GenAICostSpike", "window": "1h"}, {"alertname": "GenAICostSpike", "window": "1d"}, True),
-        ({"alertname": "GenAICostSpike", "window": "1d"}, {"alertname": "GenAICostSpike", "window": "1h"}, False),
+        (SPIKE, {"alertname": "GenAICostSpike", "window": "1d"}, True),
+        ({"alertname": "GenAICostSpike", "window": "1d"}, SPIKE, False),
+        (SPIKE, {"alertname": "GenAIDailyCostHigh", "severity": "warning"}, True),
+        (SPIKE, {"alertname": "GenAIDailyCostHigh"}, False),
         ({**USER_LIMIT, "limit": "requests"}, {"alertname": "GenAIDuplicateRequests", "severity": "warning"}, True),
         ({**USER_LIMIT, "limit": "money"}, {"alertname": "GenAIDuplicateRequests", "severity": "warning"}, False),
         ({**DROPPED, "severity": "warning"}, {**DROPPED, "severity": "info", "kind": "label"}, True),

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from rich.console import Console
 
-from stack.replay import gates, report, traffic
+from stack.replay import gates, inhibition, report, traffic
 from stack.replay.engine import Firing, ReplayError
 from stack.replay.engine import replay as run
 from stack.replay.incidents import INCIDENTS, Incident
@@ -107,6 +107,39 @@ def told_of(*times: tuple[str, float, float | None]) -> list[float]:
         for severity, begun, end in times
     ]
     return [(each.begun - START) / timedelta(hours=1) for each in report.messages(made)]
+
+
+def test_a_replay_tells_what_alertmanager_would_tell_and_when() -> None:
+    silent = inhibition.rules(SETTINGS.root / "alertmanager" / "alertmanager.yml")
+    assert len(silent) > 10
+
+    def fires(begun: float, ended: float | None, **labels: str) -> Firing:
+        end = None if ended is None else START + timedelta(hours=ended)
+        return Firing({"severity": "warning", "service": "shop"} | labels, START + timedelta(hours=begun), end)
+
+    dear = fires(1, 3, alertname="GenAIHourlyCostHigh", severity="critical")
+    after, during = fires(2, 9, alertname="GenAIDailyCostHigh"), fires(2, 3, alertname="GenAIDailyCostHigh")
+    elsewhere = fires(2, 3, alertname="GenAIDailyCostHigh", service="support")
+    told = inhibition.told([dear, after, during, elsewhere], silent)
+    assert told == [dear, elsewhere, replace(after, begun=START + timedelta(hours=3))]
+    endless = replace(dear, ended=None)
+    assert inhibition.told([endless, after], silent) == [endless]
+
+
+def test_escalations_are_not_counted_as_alerts_of_the_shift() -> None:
+    begun = START + timedelta(hours=1)
+    bursts = [
+        Firing({"alertname": "GenAIErrorBurst", "severity": "critical", "service": f"s{n}"}, begun, None)
+        for n in range(4)
+    ]
+    unattended = [replace(each, labels=each.labels | {"alertname": "GenAIUnattended"}) for each in bursts]
+    printed = StringIO()
+    assert report.eventful([*bursts, *unattended], 1, Console(file=printed, width=200))
+    assert "at most 4 alerts in a shift" in printed.getvalue()
+    assert "4 escalations to the next people" in printed.getvalue()
+    assert not report.eventful(
+        [*bursts, replace(bursts[0], labels=bursts[0].labels | {"service": "s4"})], 1, Console(file=StringIO())
+    )
 
 
 def test_a_month_says_since_when_the_baselines_could_tell(tmp_path: Path) -> None:
