@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
+import httpx
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -30,6 +31,10 @@ from stack.settings import Settings, SettingsError
 _WINDOWS: Final = {"24 h": timedelta(hours=24), "30 d": timedelta(days=history.DAYS)}
 _TURNS: Final = 5
 _SHOWN: Final = 10
+_LOOK_EVERY: Final = 75
+"""Seconds; more than the minute after which Prometheus looks for work."""
+_IDLE: Final = 0.1
+"""Share of a processor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +72,9 @@ def main(arguments: list[str] | None = None) -> int:
             end = datetime.now(UTC).replace(second=0, microsecond=0)
             count = _fill(settings, end, {query.expr for *_, query in wanted}, progress)
             with _running(settings):
+                _wait_until_idle(settings.prometheus_url, progress)
                 timed = _time(wanted, settings, end, progress)
-    except (SettingsError, StackError, StoreError, history.FillError, OSError) as error:
+    except (SettingsError, StackError, StoreError, history.FillError, httpx.HTTPError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
@@ -103,6 +109,21 @@ def _running(settings: Settings) -> Iterator[None]:
         yield
     finally:
         down(settings)
+
+
+def _wait_until_idle(url: str, progress: Progress) -> None:
+    """It looks every minute whether blocks are to be merged, and a month has many."""
+    bar = progress.add_task("Waiting until Prometheus has merged its blocks", total=None)
+    used = float("-inf")
+    while (now := _processor_seconds(url)) - used > _IDLE * _LOOK_EVERY:
+        used = now
+        time.sleep(_LOOK_EVERY)
+    progress.update(bar, total=1, completed=1)
+
+
+def _processor_seconds(url: str) -> float:
+    text = httpx.get(f"{url}/metrics").raise_for_status().text
+    return next(float(line.split()[1]) for line in text.splitlines() if line.startswith("process_cpu_seconds_total "))
 
 
 def _time(

@@ -77,7 +77,7 @@ _VALUES: Final[Mapping[Attribute, tuple[str, ...]]] = {
     signals.QUOTA_KIND: ("requests", "tokens"),
     signals.CACHE_RESULT: ("hit", "miss", "false_hit"),
     signals.BREAKER_STATE: ("closed", "open", "half_open"),
-    signals.STEP_NAME: ("documents", "search"),
+    signals.STEP_NAME: ("documents",),
     signals.PROMPT_VERSION: ("1", "2"),
     signals.SECURITY_KIND: ("prompt_injection", "pii"),
     signals.SECURITY_SOURCE: ("input", "output"),

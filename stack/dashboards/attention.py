@@ -1,6 +1,6 @@
 """The table of what changed most: this time range against the one before it, feature by feature."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from genai_observability.signals import CALL_COST, CALL_DURATION, CALL_TOKENS, EVALUATIONS, FEATURE, Attribute
@@ -23,9 +23,11 @@ _TO: Final = '${__data.fields["page"]}'
 
 def needs_attention(width: int) -> Builder[Panel]:
     """The table. Every change is written as how many times worse it is, so that a rise and a fall can be compared."""
-    changes = "\nor ".join(_labelled(what, page, worse) for what, page, worse in _changes())
+    calls = _finished()
+    changes = "\nor ".join(_labelled(what, page, worse) for what, page, worse in _changes(calls))
+    enough = "".join(f"\nand on ({FEATURE.label}) ({each} > {_LEAST_CALLS})" for each in calls)
     return rows(
-        Metrics(f"topk(10, {changes})"),
+        Metrics(f"topk(10, (\n{changes}\n){enough})"),
         title="Needs attention",
         description="What changed most since the time range before this one, by feature: 2 × for a cost that doubled "
         f"or a score that halved. Changes of less than {_WORSE:g} × and of fewer than {_LEAST_CALLS} calls are left "
@@ -42,14 +44,17 @@ def needs_attention(width: int) -> Builder[Panel]:
     )
 
 
-def _changes() -> Iterator[tuple[str, str, str]]:
+def _finished() -> list[str]:
+    """The calls of each feature, now and before."""
+    return [total(increase(CALL_DURATION, FINISHED, part="count", ago=ago), FEATURE) for ago in _TIMES]
+
+
+def _changes(calls: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """What changed, the page to look at, and how many times worse it is."""
-    calls = [total(increase(CALL_DURATION, FINISHED, part="count", ago=ago), FEATURE) for ago in _TIMES]
-    enough = " and ".join(f"({each} > {_LEAST_CALLS})" for each in calls)
 
     def compared(now: str, before: str, least: float) -> str:
         """The smallest value that counts as one keeps a rise from nothing finite."""
-        return f"clamp_min({now}, {least:g}) / clamp_min({before}, {least:g}) > {_WORSE:g} and {enough}"
+        return f"clamp_min({now}, {least:g}) / clamp_min({before}, {least:g}) > {_WORSE:g}"
 
     cost = [total(increase(CALL_COST, ago=ago), FEATURE) for ago in _TIMES]
     yield "Cost rose", "genai-cost", compared(cost[0], cost[1], 0.01)

@@ -4,7 +4,7 @@ Their meaning is that of https://prometheus.io/docs/alerting/latest/configuratio
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Final
 import yaml
 
 from stack.replay.engine import Firing
+
+_Sources = dict[tuple[str, ...], list[Firing]]
 
 _MATCHER: Final = re.compile(r'(\w+)(=~|!~|!=|=)"(.*)"')
 
@@ -40,14 +42,9 @@ class Rule:
     target: tuple[Matcher, ...]
     equal: tuple[str, ...]
 
-    def silences(self, source: Firing, target: Firing) -> bool:
-        """Whether the one is a reason not to tell of the other while both fire."""
-        return (
-            source is not target
-            and all(matcher.matches(source.labels) for matcher in self.source)
-            and all(matcher.matches(target.labels) for matcher in self.target)
-            and all(source.labels.get(name, "") == target.labels.get(name, "") for name in self.equal)
-        )
+    def key(self, firing: Firing) -> tuple[str, ...]:
+        """What a source and a target have in common."""
+        return tuple(firing.labels.get(name, "") for name in self.equal)
 
 
 def rules(configuration: Path) -> tuple[Rule, ...]:
@@ -61,20 +58,37 @@ def rules(configuration: Path) -> tuple[Rule, ...]:
 
 def told(firings: Sequence[Firing], inhibited_by: Iterable[Rule]) -> list[Firing]:
     """The firings from the moment on when nothing silences them; without those that end before that."""
-    known = tuple(inhibited_by)
     ordered = sorted(firings, key=lambda each: each.begun)
+    known = [(rule, _by_key(rule, ordered)) for rule in inhibited_by]
     begun = (
-        (each, _audible(each, [one for one in ordered if any(r.silences(one, each) for r in known)]))
+        (each, _audible(each, [one for rule, sources in known for one in _silencing(each, rule, sources)]))
         for each in ordered
     )
     audible = (replace(each, begun=since) for each, since in begun if since is not None)
     return sorted(audible, key=lambda each: each.begun)
 
 
+def _by_key(rule: Rule, firings: Sequence[Firing]) -> _Sources:
+    found: _Sources = {}
+    for each in firings:
+        if _match(rule.source, each):
+            found.setdefault(rule.key(each), []).append(each)
+    return found
+
+
+def _silencing(firing: Firing, rule: Rule, sources: _Sources) -> Iterator[Firing]:
+    if _match(rule.target, firing):
+        yield from (one for one in sources.get(rule.key(firing), ()) if one is not firing)
+
+
+def _match(matchers: Sequence[Matcher], firing: Firing) -> bool:
+    return all(matcher.matches(firing.labels) for matcher in matchers)
+
+
 def _audible(firing: Firing, sources: Sequence[Firing]) -> datetime | None:
-    """The first moment at which none of the sources, in the order in which they begin, fires beside it."""
+    """The first moment at which none of the sources fires beside it."""
     moment = firing.begun
-    for source in sources:
+    for source in sorted(sources, key=lambda each: each.begun):
         if source.begun <= moment and (source.ended is None or source.ended > moment):
             if source.ended is None:
                 return None

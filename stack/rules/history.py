@@ -10,7 +10,9 @@ from genai_observability.signals import (
     ENDPOINT,
     ERROR_TYPE,
     METRICS,
+    OUTCOME,
     RESPONSE_MODEL,
+    STEP_DURATION,
     TENANT,
     Attribute,
     Metric,
@@ -25,6 +27,8 @@ WINDOW_SECONDS: Final = 60
 
 _NOT_OF_BUCKETS: Final = (RESPONSE_MODEL, TENANT, ENDPOINT, ERROR_TYPE)
 """A histogram has a series a bucket: these labels would multiply them, and no panel shows a quantile by them."""
+_NOT_OF_STEPS: Final = (OUTCOME,)
+"""Nor by this of steps, whose times are shown whether they succeed or not."""
 
 
 Part = Literal["", "bucket", "sum", "count"]
@@ -39,7 +43,10 @@ def name(metric: Metric, part: str = "") -> str:
 
 def labels_of(metric: Metric, part: str = "") -> tuple[Attribute, ...]:
     """The labels that are left, besides those of the service and, for buckets, their bound."""
-    return tuple(label for label in metric.labels if part != "bucket" or label not in _NOT_OF_BUCKETS)
+    if part != "bucket":
+        return metric.labels
+    dropped = _NOT_OF_BUCKETS + (_NOT_OF_STEPS if metric is STEP_DURATION else ())
+    return tuple(label for label in metric.labels if label not in dropped)
 
 
 def groups(_: Thresholds) -> tuple[Group, ...]:
