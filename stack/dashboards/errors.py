@@ -218,7 +218,6 @@ def _faults(thresholds: Thresholds) -> list[Builder[Panel]]:
             "request: the provider rejects what it is sent; a key, a parameter or a prompt of ours is wrong.",
             unit=COUNT,
             empty=_NOTHING_FAILED,
-            width=12,
             stacked=True,
             bars=True,
             colours={"provider": RED, "rate limit": PURPLE, "request": ORANGE},
@@ -230,7 +229,6 @@ def _faults(thresholds: Thresholds) -> list[Builder[Panel]]:
             "its user are no failures; many of them mean that people do not wait.",
             unit=COUNT,
             empty=_NOTHING_FAILED,
-            width=12,
             stacked=True,
             bars=True,
             colours=_WITHOUT_ANSWER,
@@ -243,7 +241,6 @@ def _faults(thresholds: Thresholds) -> list[Builder[Panel]]:
             "of that call.",
             unit=SECONDS,
             empty=_NOTHING_FAILED,
-            width=12,
             colours=_WITHOUT_ANSWER,
         ),
     ]
