@@ -128,9 +128,6 @@ inhibit_rules:
   - source_matchers: [alertname="GenAICostSpike", window="1h"]
     target_matchers: [alertname="GenAICostSpike", window="1d"]
     equal: [service, deployment_environment_name]
-  - source_matchers: [alertname="GenAICostSpike", window="1h"]
-    target_matchers: [alertname="GenAIDailyCostHigh", severity="warning"]
-    equal: [service, deployment_environment_name]
 
   # A user who makes too many calls makes some of them twice.
   - source_matchers: [alertname="GenAIUserLimitExceeded", limit="requests"]

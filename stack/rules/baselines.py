@@ -272,7 +272,7 @@ def _errors(thresholds: Thresholds) -> Alert:
         "GenAIErrorsUnusual",
         "errors",
         errors,
-        expr=f"{failing}\n{_unless('GenAIErrorBurst|GenAIErrorRatioHigh')}\n{_UNLESS_PROVIDER_DOWN}",
+        expr=f"{failing}\n{_unless('GenAIErrorBurst|GenAIErrorRatioHigh', within='1h')}\n{_UNLESS_PROVIDER_DOWN}",
         what="The share of failed calls of",
         unit="humanizePercentage",
         meaning=f"Of the calls of 15 minutes, at least {errors.min_calls} ended in an error or a timeout, more than "
@@ -310,10 +310,11 @@ def _by_level(condition: Callable[[Level], str]) -> str:
     return f"(\n{whole}\nor (\n{condition(FEATURES)}\nunless on ({', '.join(SERVICE)}) (\n{whole}\n)\n)\n)"
 
 
-def _unless(alerts: str, measures: str | None = None) -> str:
-    """Silent where another alert tells of the same."""
+def _unless(alerts: str, measures: str | None = None, *, within: str = "") -> str:
+    """Silent where another alert tells of the same, or told of it ``within`` a time."""
     of = f',measure=~"{measures}"' if measures else ""
-    return f'unless on ({", ".join(SERVICE)}) ALERTS{{alertname=~"{alerts}",alertstate="firing"{of}}}'
+    firing = f'ALERTS{{alertname=~"{alerts}",alertstate="firing"{of}}}'
+    return f"unless on ({', '.join(SERVICE)}) " + (f"last_over_time({firing}[{within}])" if within else firing)
 
 
 def _alert(

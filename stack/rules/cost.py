@@ -15,7 +15,7 @@ from genai_observability.signals import (
 )
 
 from stack.rules.model import Alert, Group, Recording, percent, worst_calls
-from stack.rules.promql import SERVICE, Match, count_from_first, count_within, firing, labels, series, total
+from stack.rules.promql import SERVICE, Match, count_from_first, count_within, firing, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 SPENT = "job:genai_cost_usd"
@@ -157,12 +157,15 @@ def _hourly(thresholds: Thresholds, severity: Severity) -> Alert:
 
 def _daily(thresholds: Thresholds, severity: Severity) -> Alert:
     limit = thresholds.daily_cost.at(severity)
+    # A spike says more: it compares with the usual. What is critical is told all the same.
+    spike = f"\nunless {on(*SERVICE)} {firing('GenAICostSpike')}"
     return Alert(
         name="GenAIDailyCostHigh",
         severity=severity,
-        expr=f"{SPENT}:today > {limit.above:g} unless on (job) {PLANNED}:day",
+        expr=f"{SPENT}:today > {limit.above:g} unless on (job) {PLANNED}:day{spike if severity == 'warning' else ''}",
         for_=limit.for_,
-        why="What is spent today stays spent: it fires until midnight UTC, and needs no patience.",
+        why="What is spent today stays spent: it fires until midnight UTC, or until a spike tells of it, and needs no "
+        "patience.",
         labels={"limit": "dollars"},
         summary='{{ $labels.job }} has spent ${{ $value | printf "%.2f" }} on model calls today',
         description=f"More than ${limit.above:g} since midnight UTC. The service has no budget for the day.",

@@ -306,8 +306,6 @@ DROPPED = {"alertname": "GenAITelemetryDropped"}
         ({**TOO_DEAR, "severity": "warning"}, {"alertname": "GenAICostSpike"}, False),
         (SPIKE, {"alertname": "GenAICostSpike", "window": "1d"}, True),
         ({"alertname": "GenAICostSpike", "window": "1d"}, SPIKE, False),
-        (SPIKE, {"alertname": "GenAIDailyCostHigh", "severity": "warning"}, True),
-        (SPIKE, {"alertname": "GenAIDailyCostHigh"}, False),
         ({**USER_LIMIT, "limit": "requests"}, {"alertname": "GenAIDuplicateRequests", "severity": "warning"}, True),
         ({**USER_LIMIT, "limit": "money"}, {"alertname": "GenAIDuplicateRequests", "severity": "warning"}, False),
         ({**DROPPED, "severity": "warning"}, {**DROPPED, "severity": "info", "kind": "label"}, True),
