@@ -23,7 +23,7 @@ from genai_observability.signals import CALL_COST, CALL_TOKENS, FEATURE, OPERATI
 from stack.rules.calls import LEVELS, Level
 from stack.rules.errors import AFFECTED
 from stack.rules.model import Alert, Group, Recording, percent, worst_calls
-from stack.rules.promql import SERVICE, Match, count_within, labels, on, series, total
+from stack.rules.promql import SERVICE, Match, count_within, labels, on, series, total, unless_told
 from stack.thresholds import Duration, Thresholds, Unusual
 
 WINDOW = "15m"
@@ -207,7 +207,7 @@ def _latency(thresholds: Thresholds) -> Alert:
         "GenAILatencyUnusual",
         "latency",
         latency,
-        expr=f"{_far(latency, 'latency', thresholds)}\n{_unless('GenAILatencyHigh|GenAILatencyBurst')}\n"
+        expr=f"{_far(latency, 'latency', thresholds)}\n{unless_told('GenAILatencyHigh', 'GenAILatencyBurst')}\n"
         + _UNLESS_PROVIDER_DOWN,
         what="The p95 of",
         unit="humanizeDuration",
@@ -241,7 +241,7 @@ def _cost(thresholds: Thresholds) -> tuple[Alert, Alert]:
             spend,
             expr=f"{_far(spend, 'spend', thresholds)}\nand (\n{much}\n)\n"
             # Longer prompts, which come first, explain it.
-            + _unless("GenAIHourlyCostHigh|GenAICostSpike|GenAITokensUnusual"),
+            + unless_told("GenAIHourlyCostHigh", "GenAICostSpike", "GenAITokensUnusual"),
             what="Spending of",
             unit='printf "$%.2f an hour"',
             meaning="By the last 15 minutes. Calls without a known price come on top.",
@@ -254,7 +254,12 @@ def _cost(thresholds: Thresholds) -> tuple[Alert, Alert]:
             per_call,
             # What longer prompts, longer answers and more calls cost has alerts of its own.
             expr=f"{_far(per_call, 'cost_per_call', thresholds)}\n"
-            + _unless("GenAITokensUnusual|GenAICostUnusual|GenAIDrift", "spend|input_tokens|output_tokens"),
+            + unless_told(
+                "GenAITokensUnusual",
+                "GenAICostUnusual",
+                "GenAIDrift",
+                conditions=('measure=~"spend|input_tokens|output_tokens"',),
+            ),
             what="The price of a call of",
             unit='printf "$%.4f a call"',
             meaning="Over 15 minutes, and longer prompts do not explain it: a dearer model or service tier, longer "
@@ -272,7 +277,8 @@ def _errors(thresholds: Thresholds) -> Alert:
         "GenAIErrorsUnusual",
         "errors",
         errors,
-        expr=f"{failing}\n{_unless('GenAIErrorBurst|GenAIErrorRatioHigh', within='1h')}\n{_UNLESS_PROVIDER_DOWN}",
+        expr=f"{failing}\n{unless_told('GenAIErrorBurst', 'GenAIErrorRatioHigh', within='1h')}\n"
+        f"{_UNLESS_PROVIDER_DOWN}",
         what="The share of failed calls of",
         unit="humanizePercentage",
         meaning=f"Of the calls of 15 minutes, at least {errors.min_calls} ended in an error or a timeout, more than "
@@ -308,13 +314,6 @@ def _by_level(condition: Callable[[Level], str]) -> str:
     """True of an operation; else of a feature, which would only repeat it."""
     whole = condition(OPERATIONS)
     return f"(\n{whole}\nor (\n{condition(FEATURES)}\nunless on ({', '.join(SERVICE)}) (\n{whole}\n)\n)\n)"
-
-
-def _unless(alerts: str, measures: str | None = None, *, within: str = "") -> str:
-    """Silent where another alert tells of the same, or told of it ``within`` a time."""
-    of = f',measure=~"{measures}"' if measures else ""
-    firing = f'ALERTS{{alertname=~"{alerts}",alertstate="firing"{of}}}'
-    return f"unless on ({', '.join(SERVICE)}) " + (f"last_over_time({firing}[{within}])" if within else firing)
 
 
 def _alert(

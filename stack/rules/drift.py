@@ -17,7 +17,7 @@ from genai_observability.signals import EVALUATION_NAME
 from stack.rules.baselines import FEATURES, least_samples, measure
 from stack.rules.calls import Level
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE
+from stack.rules.promql import unless_told
 from stack.rules.quality import OF, SCORES, judged
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
@@ -103,7 +103,8 @@ def _drop(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIQualityDrop",
         severity=severity,
-        expr=f"-{drift}:change > {lost:g}\nand {drift}:z < -{drop.z:g}\n{_unless('GenAIQualityLow', SCORES)}",
+        expr=f"-{drift}:change > {lost:g}\nand {drift}:z < -{drop.z:g}\n"
+        f"{unless_told('GenAIQualityLow', by=SCORES.labels)}",
         for_=thresholds.quality.for_,
         keep_firing_for=Duration("30m"),
         why="for: besides the hour of the window. keep_firing_for: half of it, so that a drop near the limit is one "
@@ -123,8 +124,9 @@ def _drift(thresholds: Thresholds) -> Alert:
         severity="warning",
         # Longer and shorter answers, unless their price is told of; of scores only those that fall.
         expr=f"(\n(\n{_drifting(FEATURES, 1)}\nor {_drifting(FEATURES, -1)}\n)\n"
-        f"{_unless('GenAITokensUnusual|GenAICostUnusual', within=_LOOKED_AT)}\n)\nor (\n{_drifting(SCORES, -1)}\n"
-        f"{_unless('GenAIQualityLow|GenAIQualityDrop', SCORES, within=_LOOKED_AT)}\n)",
+        f"{unless_told('GenAITokensUnusual', 'GenAICostUnusual', within=_LOOKED_AT)}\n)\n"
+        f"or (\n{_drifting(SCORES, -1)}\n"
+        f"{unless_told('GenAIQualityLow', 'GenAIQualityDrop', by=SCORES.labels, within=_LOOKED_AT)}\n)",
         for_=Duration("0s"),
         keep_firing_for=Duration("2h"),
         why="No `for`: the three hours are the patience. keep_firing_for: a drift comes and goes at its beginning.",
@@ -142,10 +144,3 @@ def _drifting(level: Level, side: int) -> str:
     beyond = f"{level.name}:genai_drift:beyond"
     three = (f"{beyond}{hour} == {side}" for hour in ("", " offset 1h", " offset 2h"))
     return "\nand ".join((f"{level.name}:genai_drift:change", *three))
-
-
-def _unless(alerts: str, level: Level | None = None, *, within: str = "") -> str:
-    """Silent where another alert tells, or told ``within`` a time, of the same service, or of the level's same."""
-    by = ", ".join(level.labels if level else SERVICE)
-    firing = f'ALERTS{{alertname=~"{alerts}",alertstate="firing"}}'
-    return f"unless on ({by}) " + (f"last_over_time({firing}[{within}])" if within else firing)

@@ -59,14 +59,20 @@ def firing(alert: str, *conditions: str) -> str:
     return "ALERTS{" + ",".join((f'alertname="{alert}"', 'alertstate="firing"', *conditions)) + "}"
 
 
-def firing_any(*names: str) -> str:
+def firing_any(*names: str, conditions: tuple[str, ...] = ()) -> str:
     """Likewise of any of several names."""
-    return f'ALERTS{{alertname=~"{"|".join(names)}",alertstate="firing"}}'
+    return "ALERTS{" + ",".join((f'alertname=~"{"|".join(names)}"', 'alertstate="firing"', *conditions)) + "}"
 
 
 def on(*names: str) -> str:
     """The labels by which two sides of an operator are matched."""
     return f"on ({', '.join(names)})"
+
+
+def unless_told(*alerts: str, by: tuple[str, ...] = SERVICE, conditions: tuple[str, ...] = (), within: str = "") -> str:
+    """Silent where one of these alerts tells of the same, or told of it ``within`` a time."""
+    told = firing_any(*alerts, conditions=conditions)
+    return f"unless {on(*by)} " + (f"last_over_time({told}[{within}])" if within else told)
 
 
 def count_from_first(selector: str, window: str) -> str:
