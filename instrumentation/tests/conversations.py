@@ -52,6 +52,24 @@ async def read(stream: Any) -> list[Any]:
     return [isinstance(stream, (Stream, AsyncStream)), stream.response.status_code, await all_of(stream)]
 
 
+async def read_in_pieces(stream: Any) -> list[Any]:
+    """One item of a stream, two in a loop that is left early, and the rest."""
+    some = []
+    if hasattr(stream, "__aiter__"):
+        first = await anext(stream)
+        async for item in stream:
+            some.append(item)
+            if len(some) == 2:
+                break
+    else:
+        first = next(stream)
+        for item in stream:
+            some.append(item)
+            if len(some) == 2:
+                break
+    return [first, some, await all_of(stream)]
+
+
 def attempt(talk: Talk) -> Talk:
     """The same conversation, which ends in an error that the application catches."""
 
@@ -153,6 +171,12 @@ async def chat_streamed(client: Any) -> Any:
     )
 
 
+async def chat_streamed_in_pieces(client: Any) -> Any:
+    return await read_in_pieces(
+        await now(client.chat.completions.create(model=MODEL, messages=messages("greet me"), stream=True))
+    )
+
+
 async def chat_streamed_without_usage(client: Any) -> Any:
     stream = await now(client.chat.completions.create(model=MODEL, messages=messages("greet me"), stream=True))
     return await read(stream)
@@ -240,6 +264,10 @@ async def responses(client: Any) -> Any:
 
 async def responses_streamed(client: Any) -> Any:
     return await read(await now(client.responses.create(model=MODEL, input="greet me", stream=True)))
+
+
+async def responses_streamed_in_pieces(client: Any) -> Any:
+    return await read_in_pieces(await now(client.responses.create(model=MODEL, input="greet me", stream=True)))
 
 
 async def responses_parsed(client: Any) -> Any:

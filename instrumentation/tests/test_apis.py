@@ -70,6 +70,9 @@ CASES: dict[str, Case] = {
     "chat streamed without usage": Case(
         talk=ask.chat_streamed_without_usage, unpriced="no_usage", end="complete", recorded=STOPPED
     ),
+    "chat streamed, read in pieces": Case(
+        talk=ask.chat_streamed_in_pieces, unpriced="no_usage", end="complete", recorded=STOPPED
+    ),
     "chat parsed": Case(talk=ask.chat_parsed, cost=WEATHER, recorded=tokens(300, 40)),
     "chat with tools": Case(
         talk=ask.chat_with_tools,
@@ -106,6 +109,9 @@ CASES: dict[str, Case] = {
     ),
     "responses": Case(talk=ask.responses, cost=GREETING, recorded=tokens(1_000, 200)),
     "responses streamed": Case(talk=ask.responses_streamed, cost=GREETING, end="complete", recorded=tokens(1_000, 200)),
+    "responses streamed, read in pieces": Case(
+        talk=ask.responses_streamed_in_pieces, cost=GREETING, end="complete", recorded=tokens(1_000, 200)
+    ),
     "responses parsed": Case(talk=ask.responses_parsed, cost=WEATHER, recorded=tokens(300, 40)),
     "responses, raw": Case(talk=ask.responses_raw, cost=GREETING, recorded=tokens(1_000, 200)),
     "responses, helper for streams": Case(

@@ -152,6 +152,18 @@ def test_a_stream_that_is_left_says_whether_any_of_it_was_read(
     assert record[signals.ESTIMATED_OUTPUT.name] == max(read - 1, 0)
 
 
+@pytest.mark.parametrize("kind", ["response.created", "response.output_text.delta"])
+def test_a_streamed_response_that_is_left_is_abandoned(client: openai.OpenAI, recording: Recording, kind: str) -> None:
+    stream = client.responses.create(model="gpt-4o-mini", input="?", stream=True)
+    for event in stream:
+        if event.type == kind:
+            break
+    stream.close()
+    record = recording.record
+    assert (record[signals.STREAM_END.name], record[signals.OUTCOME.name]) == ("abandoned", "cancelled")
+    assert record[signals.ESTIMATED_OUTPUT.name] == kind.endswith(".delta")
+
+
 def test_a_stream_that_breaks_midway_is_broken_and_an_error(client: openai.OpenAI, recording: Recording) -> None:
     stream = ask(client)
     next(stream)

@@ -2,8 +2,8 @@
 
 The requests of each call and their headers (``requests``), the chunks of streams (``streams``), the APIs that they
 leave out (``apis``), and the results of batches (``batches``). ``wrapper`` reads more of the answers and keeps its
-faults from the application; ``lean`` has it do less for each chunk, and ``later`` less before the
-caller has its answer; ``unmarked`` sees that the provider is told nothing
+faults from the application; ``lean_calls`` and ``lean_streams`` have it do less for each call and for each chunk, and
+``later`` less before the caller has its answer; ``unmarked`` sees that the provider is told nothing
 of ours. Each part stands for itself: a version of the client or of the wrapper that one of them does not know costs
 what that part would have done.
 """
@@ -54,7 +54,8 @@ def watch(
         *_start("apis", tracer_provider),
         *_start("batches", fetched),
         *_start("wrapper"),
-        *_start("lean"),
+        *_start("lean_calls"),
+        *_start("lean_streams"),
         *_start("later", open_calls, alone),
         *_start("unmarked"),
     ]

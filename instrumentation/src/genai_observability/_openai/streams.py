@@ -15,43 +15,63 @@ from genai_observability._patching import replace
 def watch() -> list[Callable[[], None]]:
     """Note the chunks of each open call's stream; returns what ends that."""
 
-    def watched(watching: Callable[[Any, OpenCall], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def watched(kind: type[Watched] | type[WatchedAsync]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         def noting(original: Callable[..., Any]) -> Callable[..., Any]:
             def stream(self: Any) -> Any:
                 call = getattr(self.response, "extensions", {}).get(KEY)
-                return watching(original(self), call) if isinstance(call, OpenCall) else original(self)
+                return kind(original(self), call) if isinstance(call, OpenCall) else original(self)
 
             return stream
 
         return noting
 
     return [
-        replace(Stream, "__stream__", watched(_watched)),
-        replace(AsyncStream, "__stream__", watched(_watched_async)),
+        replace(Stream, "__stream__", watched(Watched)),
+        replace(AsyncStream, "__stream__", watched(WatchedAsync)),
     ]
 
 
-def _watched(chunks: Iterator[Any], call: OpenCall) -> Iterator[Any]:
-    for chunk in chunks:
-        if call.first_token is not None and not call.usage_is_ours:  # most chunks: on the reader's way
-            call.chunks += 1
-            yield chunk
-        elif _is_for_application(chunk, call):
-            yield chunk
-    call.complete = True
+class Watched:
+    """The chunks of a stream, of which its call takes note."""
+
+    __slots__ = ("call", "chunks")
+
+    def __init__(self, chunks: Iterator[Any], call: OpenCall) -> None:
+        self.chunks = chunks
+        self.call = call
+
+    def __iter__(self) -> "Watched":
+        return self
+
+    def __next__(self) -> Any:
+        for chunk in self.chunks:
+            if is_for_application(chunk, self.call):
+                return chunk
+        self.call.complete = True
+        raise StopIteration
 
 
-async def _watched_async(chunks: AsyncIterator[Any], call: OpenCall) -> AsyncIterator[Any]:
-    async for chunk in chunks:
-        if call.first_token is not None and not call.usage_is_ours:
-            call.chunks += 1
-            yield chunk
-        elif _is_for_application(chunk, call):
-            yield chunk
-    call.complete = True
+class WatchedAsync:
+    """The same for an asynchronous client."""
+
+    __slots__ = ("call", "chunks")
+
+    def __init__(self, chunks: AsyncIterator[Any], call: OpenCall) -> None:
+        self.chunks = chunks
+        self.call = call
+
+    def __aiter__(self) -> "WatchedAsync":
+        return self
+
+    async def __anext__(self) -> Any:
+        async for chunk in self.chunks:
+            if is_for_application(chunk, self.call):
+                return chunk
+        self.call.complete = True
+        raise StopAsyncIteration
 
 
-def _is_for_application(chunk: Any, call: OpenCall) -> bool:
+def is_for_application(chunk: Any, call: OpenCall) -> bool:
     """Note a chunk; ``False`` for the one that carries the usage which only this package asked for."""
     try:
         if call.first_token is None:

@@ -43,20 +43,8 @@ def watch() -> list[Callable[[], None]]:
         *(replace(owner, name, harmless) for owner, name in safe),
         replace(patch, "create_chat_invocation", _begun),
         replace(patch, "_set_embeddings_response_properties", _parsed),
-        _told_apart_by_class(),
         replace(chat_wrappers._ChatStreamMixin, "_build_streaming_response", _bounded),  # noqa: SLF001
     ]
-
-
-def _told_apart_by_class() -> Callable[[], None]:
-    """Raw answers known by their classes: by its protocol, the wrapper takes 10 µs to tell that an answer is none."""
-    module: Any = patch
-    protocol, module.ParsableResponse = module.ParsableResponse, (LegacyAPIResponse, BaseAPIResponse)
-
-    def undo() -> None:
-        module.ParsableResponse = protocol
-
-    return undo
 
 
 def _reading(*more: Callable[[InferenceInvocation, Any], None]) -> Callable[[Callable[..., None]], Callable[..., None]]:

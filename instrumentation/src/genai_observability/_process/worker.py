@@ -5,17 +5,15 @@ import logging
 import os
 import queue
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from genai_observability._process.turns import Turns
+
 _logger = logging.getLogger("genai_observability")
 
-_sleep: Final = time.sleep  # an application may put something else in its place
-_TURN: Final = 0.001  # seconds of work after which the application may go first
-_GIVE_WAY: Final = 0.000_05  # seconds; at 0 the lock would be taken back before a thread that waits for it is awake
 _PAUSE: Final = 0.2  # seconds between two looks at the queue: waking a thread for each call would cost the caller time
 
 
@@ -74,12 +72,10 @@ class Worker:
     def _drain(self) -> None:
         if not self._tasks:
             return
-        turn_ends = time.perf_counter() + _TURN
+        turns = Turns()
         while self._tasks:
             self._perform(self._tasks.popleft())
-            if time.perf_counter() > turn_ends:
-                _sleep(_GIVE_WAY)  # whoever waits for the interpreter's lock gets it now, and not only after its 5 ms
-                turn_ends = time.perf_counter() + _TURN
+            turns.give_way()
         self._perform(self.settle)
 
     def _perform(self, task: Callable[[], object]) -> None:
