@@ -12,6 +12,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -56,10 +57,24 @@ def main() -> None:
     provider.start()
     os.environ["BENCHMARK_PROVIDER"] = f"http://127.0.0.1:{port}"
     try:
+        _wait_for(port)
         for what in WORK:
             _compare(what)
     finally:
         provider.terminate()
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 30
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _compare(what: str) -> None:

@@ -42,10 +42,10 @@ def _shortened(wrapper: type, asynchronous: type, is_more_text: _IsMoreText) -> 
     return [
         replace(wrapper, "_bind_stream", _bound_to(Stream, Watched, "_self_iterator")),
         replace(wrapper, "__iter__", lambda _: chunks),
-        replace(wrapper, "__next__", lambda _: _next(chunks)),
+        replace(wrapper, "__next__", lambda _: _next(is_more_text)),
         replace(asynchronous, "_bind_stream", _bound_to(AsyncStream, WatchedAsync, "_self_aiter")),
         replace(asynchronous, "__aiter__", lambda _: chunks_async),
-        replace(asynchronous, "__anext__", lambda _: _anext(chunks_async)),
+        replace(asynchronous, "__anext__", lambda _: _anext(is_more_text)),
     ]
 
 
@@ -88,9 +88,22 @@ def _chunks(is_more_text: _IsMoreText) -> Callable[[Any], Iterator[Any]]:
     return chunks
 
 
-def _next(chunks: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Any]:
+def _next(is_more_text: _IsMoreText) -> Callable[[Any], Any]:
+    """One chunk. Not from a generator: each would be left behind, and an asynchronous one has to be closed."""
+
     def read(stream: Any) -> Any:
-        return next(chunks(stream))
+        call = stream._self_call
+        while True:
+            try:
+                chunk = next(stream._self_iterator)
+            except StopIteration:
+                _ended(stream)
+                raise
+            except BaseException as error:
+                stream._finalize_failure(error)
+                raise
+            if (call is not None and is_more_text(stream, chunk, call)) or _is_for_application(stream, chunk, call):
+                return chunk
 
     return read
 
@@ -113,9 +126,20 @@ def _chunks_async(is_more_text: _IsMoreText) -> Callable[[Any], AsyncIterator[An
     return chunks
 
 
-def _anext(chunks: Callable[[Any], AsyncIterator[Any]]) -> Callable[[Any], Awaitable[Any]]:
+def _anext(is_more_text: _IsMoreText) -> Callable[[Any], Awaitable[Any]]:
     async def read(stream: Any) -> Any:
-        return await anext(chunks(stream))
+        call = stream._self_call
+        while True:
+            try:
+                chunk = await anext(stream._self_aiter)
+            except StopAsyncIteration:
+                _ended(stream)
+                raise
+            except BaseException as error:
+                stream._finalize_failure(error)
+                raise
+            if (call is not None and is_more_text(stream, chunk, call)) or _is_for_application(stream, chunk, call):
+                return chunk
 
     return read
 
