@@ -57,6 +57,17 @@ def test_an_async_stream_reports_it_too(provider: str, recording: Recording) -> 
     assert recording.record[signals.COST.name] > 0
 
 
+@pytest.mark.usefixtures("_always")
+def test_usage_that_was_asked_for_here_is_kept_from_an_application_that_reads_on_after_shutdown(
+    client: openai.OpenAI, recording: Recording
+) -> None:
+    begun, unread = ask(client), ask(client)
+    chunks = [next(begun)]
+    recording.handle.shutdown()
+    chunks += [*begun, *unread]
+    assert all(chunk.choices and "usage" not in chunk.model_fields_set for chunk in chunks)
+
+
 def test_an_application_that_asks_for_usage_sees_it(client: openai.OpenAI, recording: Recording) -> None:
     *_, last = ask(client, stream_options={"include_usage": True})
     assert last.choices == []

@@ -40,44 +40,43 @@ def watch() -> list[Callable[[], None]]:
 def _shortened(wrapper: type, asynchronous: type, is_more_text: _IsMoreText) -> list[Callable[[], None]]:
     chunks, chunks_async = _chunks(is_more_text), _chunks_async(is_more_text)
     return [
-        replace(wrapper, "_bind_stream", _bound_to(Stream, Watched, "_self_iterator")),
+        replace(wrapper, "_bind_stream", _bound_to(Stream, "_self_iterator")),
         replace(wrapper, "__iter__", lambda _: chunks),
         replace(wrapper, "__next__", lambda _: _next(is_more_text)),
-        replace(asynchronous, "_bind_stream", _bound_to(AsyncStream, WatchedAsync, "_self_aiter")),
+        replace(asynchronous, "_bind_stream", _bound_to(AsyncStream, "_self_aiter")),
         replace(asynchronous, "__aiter__", lambda _: chunks_async),
         replace(asynchronous, "__anext__", lambda _: _anext(is_more_text)),
     ]
 
 
-def _bound_to(
-    kind: type, watched: type[Watched] | type[WatchedAsync], name: str
-) -> Callable[[Callable[[Any, Any], None]], Callable[[Any, Any], None]]:
+def _bound_to(kind: Any, name: str) -> Callable[[Callable[[Any, Any], None]], Callable[[Any, Any], None]]:
     """Of the client's own streams the wrapper reads what these themselves do nothing but read."""
 
     def binding(original: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
         def bind_stream(stream: Any, wrapped: Any) -> None:
             original(stream, wrapped)
-            stream._self_call = None
-            if type(wrapped) is not kind:
-                return
-            chunks: Any = wrapped._iterator  # type: ignore[attr-defined]
-            if type(chunks) is watched:
-                stream._self_call, chunks = chunks.call, chunks.chunks
-            setattr(stream, name, chunks)
+            if type(wrapped) is kind:
+                setattr(stream, name, wrapped._iterator)
 
         return bind_stream
 
     return binding
 
 
+def _source(chunks: Any) -> tuple[Any, OpenCall | None]:
+    """What is noted elsewhere of each chunk is noted here: the chunks before that, and the call that they are of."""
+    return (chunks.chunks, chunks.call) if type(chunks) in (Watched, WatchedAsync) else (chunks, None)
+
+
 def _chunks(is_more_text: _IsMoreText) -> Callable[[Any], Iterator[Any]]:
     def chunks(stream: Any) -> Iterator[Any]:
-        read, call = stream._self_iterator.__next__, stream._self_call
+        source, call = _source(stream._self_iterator)
+        read = source.__next__
         while True:
             try:
                 chunk = read()
             except StopIteration:
-                _ended(stream)
+                _ended(stream, call)
                 return
             except BaseException as error:
                 stream._finalize_failure(error)
@@ -92,12 +91,12 @@ def _next(is_more_text: _IsMoreText) -> Callable[[Any], Any]:
     """One chunk. Not from a generator: each would be left behind, and an asynchronous one has to be closed."""
 
     def read(stream: Any) -> Any:
-        call = stream._self_call
+        source, call = _source(stream._self_iterator)
         while True:
             try:
-                chunk = next(stream._self_iterator)
+                chunk = next(source)
             except StopIteration:
-                _ended(stream)
+                _ended(stream, call)
                 raise
             except BaseException as error:
                 stream._finalize_failure(error)
@@ -110,12 +109,13 @@ def _next(is_more_text: _IsMoreText) -> Callable[[Any], Any]:
 
 def _chunks_async(is_more_text: _IsMoreText) -> Callable[[Any], AsyncIterator[Any]]:
     async def chunks(stream: Any) -> AsyncIterator[Any]:
-        read, call = stream._self_aiter.__anext__, stream._self_call
+        source, call = _source(stream._self_aiter)
+        read = source.__anext__
         while True:
             try:
                 chunk = await read()
             except StopAsyncIteration:
-                _ended(stream)
+                _ended(stream, call)
                 return
             except BaseException as error:
                 stream._finalize_failure(error)
@@ -128,12 +128,12 @@ def _chunks_async(is_more_text: _IsMoreText) -> Callable[[Any], AsyncIterator[An
 
 def _anext(is_more_text: _IsMoreText) -> Callable[[Any], Awaitable[Any]]:
     async def read(stream: Any) -> Any:
-        call = stream._self_call
+        source, call = _source(stream._self_aiter)
         while True:
             try:
-                chunk = await anext(stream._self_aiter)
+                chunk = await anext(source)
             except StopAsyncIteration:
-                _ended(stream)
+                _ended(stream, call)
                 raise
             except BaseException as error:
                 stream._finalize_failure(error)
@@ -144,9 +144,9 @@ def _anext(is_more_text: _IsMoreText) -> Callable[[Any], Awaitable[Any]]:
     return read
 
 
-def _ended(stream: Any) -> None:
-    if stream._self_call is not None:
-        stream._self_call.complete = True
+def _ended(stream: Any, call: OpenCall | None) -> None:
+    if call is not None:
+        call.complete = True
     stream._finalize_success()
 
 
