@@ -80,16 +80,14 @@ def assert_same_spans(batch: Sequence[ReadableSpan]) -> None:
     expected = read_spans(encode_spans(batch).SerializeToString())
     found = read_spans(otlp.spans(batch))
     assert len(found) == len(batch)
-    assert all(each in expected for each in found)
-    assert all(each in found for each in expected)
+    assert found == expected
 
 
 def assert_same_records(batch: Sequence[ReadableLogRecord]) -> None:
     expected = read_records(encode_logs(batch).SerializeToString())
     found = read_records(otlp.log_records(batch))
     assert len(found) == len(batch)
-    assert all(each in expected for each in found)
-    assert all(each in found for each in expected)
+    assert found == expected
 
 
 @pytest.mark.parametrize("name", [*ORDINARY, *UNUSUAL])
@@ -176,10 +174,10 @@ def test_calls_are_encoded_here_and_not_by_the_sdk(monkeypatch: pytest.MonkeyPat
 
 
 def test_what_is_kept_of_attributes_is_bounded() -> None:
-    for number in range(10_000):
+    for number in range(3_000):
         otlp.spans([span({f"name.{number}": f"value {number}"}, status=Status(StatusCode.ERROR, f"error {number}"))])
     for kept in (otlp._kept_text, otlp._name, otlp._span_head, otlp._status, otlp._log_severity):
-        assert kept.cache_info().currsize <= 4096
+        assert kept.cache_info().currsize <= 1024
 
 
 @pytest.mark.parametrize("signal", ["TRACES", "LOGS"])

@@ -22,7 +22,7 @@ from opentelemetry.trace.status import StatusCode
 
 from genai_observability._process.turns import Turns
 
-_KEPT: Final = 4096  # attributes, of some 150 bytes each
+_KEPT: Final = 1024  # of those that came last: what recurs comes with every call, and is never let go of
 _LONGEST_KEPT: Final = 100  # characters
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LARGEST: Final = 2**63
@@ -54,21 +54,24 @@ class _Kind(NamedTuple):
 
 def _request(kind: _Kind, batch: Sequence[Any]) -> bytes:
     alike: dict[tuple[int, int], tuple[Any, list[bytes]]] = {}
-    others = []
     turns = Turns()
     for each in batch:
         try:
             encoded = kind.encode(each)
         except Exception:  # also a number that is too large, or text that is no Unicode
-            others.append(each)
-        else:
-            place = id(each.resource), id(each.instrumentation_scope)
-            alike.setdefault(place, (each, []))[1].append(encoded)
+            encoded = _by_sdk(kind, each)
+        place = id(each.resource), id(each.instrumentation_scope)
+        alike.setdefault(place, (each, []))[1].append(encoded)
         turns.give_way()
-    requests = [_enveloped(kind, example, records) for example, records in alike.values()]
-    if others:
-        requests.append(kind.by_sdk(others).SerializeToString())
-    return b"".join(requests)  # requests one after the other are one request, with what is in each of them
+    # Requests one after the other are one request, with what is in each of them.
+    return b"".join(_enveloped(kind, example, records) for example, records in alike.values())
+
+
+def _by_sdk(kind: _Kind, record: Any) -> bytes:
+    resource = getattr(kind.by_sdk([record]), kind.resources)[0]
+    scope = getattr(resource, kind.scopes)[0]
+    encoded: bytes = getattr(scope, kind.records)[0].SerializeToString()
+    return encoded
 
 
 def _enveloped(kind: _Kind, example: Any, records: Iterable[bytes]) -> bytes:
@@ -210,7 +213,7 @@ def _status(code: StatusCode, message: str | None) -> bytes:
 def _log_record(readable: ReadableLogRecord) -> bytes:
     record = readable.log_record
     severity, body = record.severity_number, record.body
-    if type(body) is not str or severity is None or not record.trace_id or not record.span_id:
+    if type(body) is not str or severity is None or bool(record.trace_id) != bool(record.span_id):
         raise _UnusualError
     if record.timestamp is None or record.observed_timestamp is None:
         raise _UnusualError
@@ -223,7 +226,7 @@ def _log_record(readable: ReadableLogRecord) -> bytes:
             _within(_LOG_BODY, _within(_TEXT, body.encode())),
             *_attributes(_LOG_ATTRIBUTES, record.attributes or {}),
             _flags(_LOG_FLAGS, int(record.trace_flags)) if record.trace_flags else b"",
-            _ids(_LOG_TRACE, record.trace_id.to_bytes(16, "big"), _LOG_SPAN, record.span_id.to_bytes(8, "big")),
+            _log_ids(record.trace_id, record.span_id) if record.trace_id and record.span_id else b"",
         )
     )
 
@@ -238,6 +241,10 @@ _LOG_FLAGS: Final = _tag(LogRecord, "flags", _FIXED32)
 _LOG_TRACE: Final = _tag(LogRecord, "trace_id") + b"\x10"
 _LOG_SPAN: Final = _tag(LogRecord, "span_id") + b"\x08"
 _flags = struct.Struct("<1sI").pack
+
+
+def _log_ids(trace: int, span: int) -> bytes:
+    return _ids(_LOG_TRACE, trace.to_bytes(16, "big"), _LOG_SPAN, span.to_bytes(8, "big"))
 
 
 @lru_cache(maxsize=_KEPT)
