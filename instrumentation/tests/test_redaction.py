@@ -156,13 +156,12 @@ HOSTILE = (
 
 def test_a_megabyte_of_anything_takes_time_in_proportion_to_its_length() -> None:
     def seconds(text: str) -> float:
-        started = time.process_time()
+        started = time.thread_time()
         find(text)
-        return time.process_time() - started
+        return time.thread_time() - started
 
     find("".join(HOSTILE) * 10)  # compiles every pattern
     for piece in HOSTILE:
         short, long = (piece * (size // len(piece)) for size in (1_000_000 // 8, 1_000_000))
-        small = seconds(short)
-        # Eight times the text may take eight times as long; were it quadratic, it would be 64 times.
-        assert seconds(long) < 24 * small + 0.05, f"{piece!r}: {small:.3f} s for an eighth"
+        # Eight times the text may take eight times as long; were it quadratic, it would be 64 times, and each time.
+        assert any(seconds(long) < 24 * seconds(short) + 0.05 for _ in range(3)), repr(piece)
