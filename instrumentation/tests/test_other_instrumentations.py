@@ -228,7 +228,7 @@ def test_calls_of_one_instrumentation_are_never_duplicates_of_each_other() -> No
 def test_what_is_remembered_of_calls_is_bounded() -> None:
     trace = Trace()
     trace.ended("framework", 1)
-    for span in range(2, 20_000):
+    for span in range(2, 4_000):  # three places each
         trace.ended("client", span, response_id=f"chatcmpl-{span}")
     assert len(trace._duplicates._places) == 5_000
 
