@@ -31,6 +31,7 @@ VARIANTS: Final = ("none", "wrapper", "spans", "upstream", "ours")
 _WAIT: Final = 0.05
 _CHUNKS: Final = 200
 _ROUNDS: Final = 3
+_REST: Final = 2  # seconds: an application has long been running, and what starts in the background has started
 _QUESTION: Final[Any] = [{"role": "user", "content": "?"}]
 _ANSWER: Final = json.dumps(
     {
@@ -44,11 +45,13 @@ _ANSWER: Final = json.dumps(
 def main() -> None:
     """Measure and print; in a worker, do one measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--only", choices=WORK, help="one of the three")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         what, variant = arguments.worker
         instrument(variant)
+        time.sleep(_REST)
         print(json.dumps(_measured(WORK[what])))
         return
     provider = multiprocessing.get_context("spawn").Process(
@@ -58,7 +61,7 @@ def main() -> None:
     os.environ["BENCHMARK_PROVIDER"] = f"http://127.0.0.1:{port}"
     try:
         _wait_for(port)
-        for what in WORK:
+        for what in [arguments.only] if arguments.only else WORK:
             _compare(what)
     finally:
         provider.terminate()
