@@ -95,12 +95,17 @@ def _compare(what: str) -> None:
 
 def _measured(work: Callable[[], float]) -> dict[str, float]:
     """Calls a second, and the CPU time of one in milliseconds: of the process, and of its threads in the background."""
-    began, cpu = time.perf_counter(), time.process_time()
+    began, cpu, background = time.perf_counter(), time.process_time(), _background()
     rate = work()
     calls = rate * (time.perf_counter() - began)
-    others = [thread.ident for thread in threading.enumerate() if thread is not threading.main_thread()]
-    background = sum(time.clock_gettime(time.pthread_getcpuclockid(ident)) for ident in others if ident is not None)
-    return {"rate": rate, "cpu": (time.process_time() - cpu) / calls * 1e3, "others": background / calls * 1e3}
+    used, others = time.process_time() - cpu, _background() - background
+    return {"rate": rate, "cpu": used / calls * 1e3, "others": others / calls * 1e3}
+
+
+def _background() -> float:
+    """CPU seconds of all threads but the main one, which are those in the background where no others run."""
+    idents = [thread.ident for thread in threading.enumerate() if thread is not threading.main_thread()]
+    return sum(time.clock_gettime(time.pthread_getcpuclockid(ident)) for ident in idents if ident is not None)
 
 
 def _run(what: str, variant: str) -> dict[str, float]:
