@@ -18,7 +18,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import httpx2
@@ -54,15 +55,21 @@ def main() -> None:
         time.sleep(_REST)
         print(json.dumps(_measured(WORK[what])))
         return
-    provider = multiprocessing.get_context("spawn").Process(
-        target=provide, args=(port := free_ports(1)[0],), daemon=True
-    )
-    provider.start()
+    (port,) = free_ports(1)
     os.environ["BENCHMARK_PROVIDER"] = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(port)
+    with providing(port):
         for what in [arguments.only] if arguments.only else WORK:
             _compare(what)
+
+
+@contextmanager
+def providing(port: int) -> Iterator[None]:
+    """Have a provider listen inside the block, in a process of its own; it also takes what is exported."""
+    provider = multiprocessing.get_context("spawn").Process(target=provide, args=(port,), daemon=True)
+    provider.start()
+    try:
+        _wait_for(port)
+        yield
     finally:
         provider.terminate()
 

@@ -14,7 +14,6 @@ import gc
 import itertools
 import json
 import logging
-import multiprocessing
 import os
 import re
 import subprocess
@@ -30,7 +29,7 @@ import httpx2
 import openai
 import psutil
 
-from instrumentation.benchmarks.load import instrument, provide
+from instrumentation.benchmarks.load import instrument, providing
 from stack.native.ports import free_ports
 
 _VARIANTS: Final = ("none", "upstream", "ours")
@@ -68,13 +67,9 @@ def main() -> None:
             print(json.dumps(asdict(size)), flush=True)
         return
     port, nobody = free_ports(2)
-    collector = multiprocessing.get_context("spawn").Process(target=provide, args=(port,), daemon=True)
-    collector.start()
-    try:
+    with providing(port):
         _show("with a Collector that takes everything", _VARIANTS, arguments.calls, port)
         _show("with no Collector", _VARIANTS[1:], arguments.outage, nobody)
-    finally:
-        collector.terminate()
 
 
 def _show(described: str, variants: Iterable[str], calls: int, port: int) -> None:

@@ -15,7 +15,17 @@ from genai_observability.signals import (
 )
 
 from stack.rules.model import Alert, Group, Recording, percent, worst_calls
-from stack.rules.promql import SERVICE, Match, count_from_first, count_within, firing, labels, on, series, total
+from stack.rules.promql import (
+    SERVICE,
+    Match,
+    count_from_first,
+    count_within,
+    firing,
+    labels,
+    series,
+    total,
+    unless_told,
+)
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 SPENT = "job:genai_cost_usd"
@@ -158,11 +168,11 @@ def _hourly(thresholds: Thresholds, severity: Severity) -> Alert:
 def _daily(thresholds: Thresholds, severity: Severity) -> Alert:
     limit = thresholds.daily_cost.at(severity)
     # A spike says more: it compares with the usual. What is critical is told all the same.
-    spike = f"\nunless {on(*SERVICE)} {firing('GenAICostSpike')}"
+    untold = f"\n{unless_told('GenAICostSpike')}" if severity == "warning" else ""
     return Alert(
         name="GenAIDailyCostHigh",
         severity=severity,
-        expr=f"{SPENT}:today > {limit.above:g} unless on (job) {PLANNED}:day{spike if severity == 'warning' else ''}",
+        expr=f"{SPENT}:today > {limit.above:g} unless on (job) {PLANNED}:day{untold}",
         for_=limit.for_,
         why="What is spent today stays spent: it fires until midnight UTC, or until a spike tells of it, and needs no "
         "patience.",

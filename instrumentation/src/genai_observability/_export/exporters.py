@@ -84,8 +84,7 @@ def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -
 
 def _quick(signal: str, exporter: Any) -> Any:
     """The SDK's exporter with our own encoding, where there is one and the SDK is not to measure its exports."""
-    measured = os.environ.get("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "").strip().lower() == "true"
-    if measured or signal not in ("TRACES", "LOGS"):
+    if signal not in ("TRACES", "LOGS") or _is_true("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"):
         return exporter
     from genai_observability._export import otlp  # takes long to import, and there may be other exporters
 
@@ -143,7 +142,11 @@ class _Seldom(logging.Filter):
 
 def sdk_disabled() -> bool:
     """Whether the environment switches OpenTelemetry off."""
-    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
+    return _is_true("OTEL_SDK_DISABLED")
+
+
+def _is_true(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() == "true"
 
 
 def chosen_exporter(signal: str) -> str:

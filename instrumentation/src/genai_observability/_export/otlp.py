@@ -1,4 +1,4 @@
-"""Spans and log records of calls in OTLP, at a fifth of what the SDK's encoding of them takes: 15 µs in place of 65.
+"""Spans and log records of calls in OTLP, at a quarter of what the SDK's encoding of them takes: 15 µs in place of 65.
 
 That is the greatest part of what a call costs after it has ended. The SDK makes an object of every attribute and of its
 value; but most attributes of a call are those of the call before, and their bytes are kept here. Whatever is out of the
@@ -68,22 +68,26 @@ def _request(kind: _Kind, batch: Sequence[Any]) -> bytes:
 
 
 def _by_sdk(kind: _Kind, record: Any) -> bytes:
-    resource = getattr(kind.by_sdk([record]), kind.resources)[0]
-    scope = getattr(resource, kind.scopes)[0]
+    _, _, scope = _opened(kind, record)
     encoded: bytes = getattr(scope, kind.records)[0].SerializeToString()
     return encoded
 
 
 def _enveloped(kind: _Kind, example: Any, records: Iterable[bytes]) -> bytes:
     """A request of records that have the resource and the scope of this one."""
-    request = kind.by_sdk([example])
-    resource = getattr(request, kind.resources)[0]
-    scope = getattr(resource, kind.scopes)[0]
+    request, resource, scope = _opened(kind, example)
+    tags = _tag(request, kind.resources), _tag(resource, kind.scopes), _tag(scope, kind.records)
     scope.ClearField(kind.records)
-    scope_bytes = scope.SerializeToString() + b"".join(_within(_tag(scope, kind.records), each) for each in records)
-    scopes = _tag(resource, kind.scopes)
+    scope_bytes = scope.SerializeToString() + b"".join(_within(tags[2], each) for each in records)
     resource.ClearField(kind.scopes)
-    return _within(_tag(request, kind.resources), resource.SerializeToString() + _within(scopes, scope_bytes))
+    return _within(tags[0], resource.SerializeToString() + _within(tags[1], scope_bytes))
+
+
+def _opened(kind: _Kind, record: Any) -> tuple[Any, Any, Any]:
+    """The SDK's request of one record, its resource, and its scope."""
+    request = kind.by_sdk([record])
+    resource = getattr(request, kind.resources)[0]
+    return request, resource, getattr(resource, kind.scopes)[0]
 
 
 def _tag(message: Any, field: str, wire_type: int = _BYTES) -> bytes:

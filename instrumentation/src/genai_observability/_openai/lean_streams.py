@@ -81,7 +81,7 @@ def _chunks(is_more_text: _IsMoreText) -> Callable[[Any], Iterator[Any]]:
             except BaseException as error:
                 stream._finalize_failure(error)
                 raise
-            if (call is not None and is_more_text(stream, chunk, call)) or _is_for_application(stream, chunk, call):
+            if (call is not None and is_more_text(stream, chunk, call)) or _note_in_full(stream, chunk, call):
                 yield chunk
 
     return chunks
@@ -101,7 +101,7 @@ def _next(is_more_text: _IsMoreText) -> Callable[[Any], Any]:
             except BaseException as error:
                 stream._finalize_failure(error)
                 raise
-            if (call is not None and is_more_text(stream, chunk, call)) or _is_for_application(stream, chunk, call):
+            if (call is not None and is_more_text(stream, chunk, call)) or _note_in_full(stream, chunk, call):
                 return chunk
 
     return read
@@ -120,7 +120,7 @@ def _chunks_async(is_more_text: _IsMoreText) -> Callable[[Any], AsyncIterator[An
             except BaseException as error:
                 stream._finalize_failure(error)
                 raise
-            if (call is not None and is_more_text(stream, chunk, call)) or _is_for_application(stream, chunk, call):
+            if (call is not None and is_more_text(stream, chunk, call)) or _note_in_full(stream, chunk, call):
                 yield chunk
 
     return chunks
@@ -138,7 +138,7 @@ def _anext(is_more_text: _IsMoreText) -> Callable[[Any], Awaitable[Any]]:
             except BaseException as error:
                 stream._finalize_failure(error)
                 raise
-            if (call is not None and is_more_text(stream, chunk, call)) or _is_for_application(stream, chunk, call):
+            if (call is not None and is_more_text(stream, chunk, call)) or _note_in_full(stream, chunk, call):
                 return chunk
 
     return read
@@ -176,7 +176,7 @@ def _is_more_of_a_response(stream: Any, event: Any, call: OpenCall) -> bool:
     return True
 
 
-def _is_for_application(stream: Any, chunk: Any, call: OpenCall | None) -> bool:
+def _note_in_full(stream: Any, chunk: Any, call: OpenCall | None) -> bool:
     """Note a chunk; ``False`` for the one that carries the usage which only this package asked for."""
     if call is not None and not is_for_application(chunk, call):
         return False
