@@ -1,0 +1,371 @@
+-- The usage warehouse: every model call once, for ever, with its scores and the signs of attacks in it.
+-- Applied in one transaction, by an owner of the schema `genai` in which all of it lies. What each column means is in
+-- the database itself (\d+ calls), put there from the catalogue of signals; docs/warehouse.md has the same as a page.
+
+-- --- Calls -----------------------------------------------------------------------------------------------------------
+
+CREATE TABLE calls (
+    id uuid NOT NULL,
+    ended_at timestamptz NOT NULL,
+    started_at timestamptz,
+    trace_id text COLLATE "C",
+    span_id text COLLATE "C",
+    service text COLLATE "C",
+    environment text COLLATE "C",
+    service_version text COLLATE "C",
+    -- Who the call is for.
+    feature text COLLATE "C",
+    team text COLLATE "C",
+    tenant text COLLATE "C",
+    endpoint text COLLATE "C",
+    user_hash text COLLATE "C",
+    user_tier text COLLATE "C",
+    session_id text COLLATE "C",
+    conversation_id text COLLATE "C",
+    request_id text COLLATE "C",
+    prompt_name text COLLATE "C",
+    prompt_version text COLLATE "C",
+    experiment text COLLATE "C",
+    variant text COLLATE "C",
+    -- What was asked and answered.
+    operation text COLLATE "C",
+    provider text COLLATE "C",
+    request_model text COLLATE "C",
+    response_model text COLLATE "C",
+    response_id text COLLATE "C",
+    provider_request_id text COLLATE "C",
+    batch_id text COLLATE "C",
+    server_address text COLLATE "C",
+    service_tier text COLLATE "C",
+    temperature double precision,
+    top_p double precision,
+    max_tokens bigint,
+    streamed boolean,
+    background boolean,
+    -- How it went.
+    outcome text COLLATE "C" NOT NULL,
+    error_type text COLLATE "C",
+    error_message text COLLATE "C",
+    finish_reasons text[] COLLATE "C",
+    refused boolean,
+    stream_end text COLLATE "C",
+    retries bigint,
+    -- Seconds.
+    duration double precision,
+    time_to_first_token double precision,
+    time_per_output_token double precision,
+    output_tokens_per_second double precision,
+    seconds_preparing double precision,
+    seconds_retrying double precision,
+    seconds_network double precision,
+    seconds_provider double precision,
+    seconds_waiting double precision,
+    seconds_reading double precision,
+    -- Input includes cached and cache-write tokens, output includes reasoning tokens: parts are never added to the whole.
+    input_tokens bigint,
+    output_tokens bigint,
+    cached_tokens bigint,
+    cache_write_tokens bigint,
+    reasoning_tokens bigint,
+    audio_input_tokens bigint,
+    audio_output_tokens bigint,
+    image_input_tokens bigint,
+    image_output_tokens bigint,
+    text_cached_tokens bigint,
+    audio_cached_tokens bigint,
+    image_cached_tokens bigint,
+    characters bigint,
+    audio_seconds double precision,
+    images bigint,
+    web_searches bigint,
+    file_searches bigint,
+    -- Money: exact, and null where the price is not known.
+    cost numeric CHECK (cost >= 0),
+    currency text COLLATE "C",
+    cost_source text COLLATE "C",
+    price_age_days bigint,
+    cache_saved numeric,
+    unpriced_reason text COLLATE "C",
+    estimated_input_tokens bigint,
+    estimated_output_tokens bigint,
+    estimated_cost numeric CHECK (estimated_cost >= 0),
+    metadata jsonb,
+    -- The time first: calls arrive in its order, so that the index grows at one end. A record that is sent twice has the
+    -- same time and the same id, and is stored once.
+    PRIMARY KEY (ended_at, id)
+) PARTITION BY RANGE (ended_at);
+
+-- Hash indexes take a third of the space of others, and ids are only ever looked up whole.
+CREATE INDEX calls_trace ON calls USING hash (trace_id);
+CREATE INDEX calls_response ON calls USING hash (response_id);
+-- Equal values share an entry, so these are small.
+CREATE INDEX calls_user ON calls (user_hash, ended_at) WHERE user_hash IS NOT NULL;
+CREATE INDEX calls_conversation ON calls USING hash (conversation_id) WHERE conversation_id IS NOT NULL;
+CREATE INDEX calls_session ON calls USING hash (session_id) WHERE session_id IS NOT NULL;
+-- For the few that tables show: the slowest, the dearest, those that failed.
+CREATE INDEX calls_slowest ON calls (duration);
+CREATE INDEX calls_dearest ON calls (cost);
+CREATE INDEX calls_failed ON calls (ended_at) WHERE outcome <> 'success';
+
+-- --- Scores, and signs of attacks ------------------------------------------------------------------------------------
+
+-- Evaluations and feedback. A score finds its call by the response id, whichever comes first; see the view scored_calls.
+CREATE TABLE scores (
+    id uuid NOT NULL PRIMARY KEY,
+    scored_at timestamptz NOT NULL,
+    trace_id text COLLATE "C",
+    span_id text COLLATE "C",
+    service text COLLATE "C",
+    environment text COLLATE "C",
+    service_version text COLLATE "C",
+    feature text COLLATE "C",
+    team text COLLATE "C",
+    tenant text COLLATE "C",
+    endpoint text COLLATE "C",
+    user_hash text COLLATE "C",
+    user_tier text COLLATE "C",
+    session_id text COLLATE "C",
+    conversation_id text COLLATE "C",
+    request_id text COLLATE "C",
+    prompt_name text COLLATE "C",
+    prompt_version text COLLATE "C",
+    experiment text COLLATE "C",
+    variant text COLLATE "C",
+    response_id text COLLATE "C",
+    request_model text COLLATE "C",
+    name text COLLATE "C" NOT NULL,
+    score double precision,
+    label text COLLATE "C",
+    explanation text,
+    category text,
+    metadata jsonb
+);
+CREATE INDEX scores_time ON scores (scored_at);
+CREATE INDEX scores_response ON scores USING hash (response_id);
+
+CREATE TABLE findings (
+    id uuid NOT NULL PRIMARY KEY,
+    found_at timestamptz NOT NULL,
+    trace_id text COLLATE "C",
+    span_id text COLLATE "C",
+    service text COLLATE "C",
+    environment text COLLATE "C",
+    service_version text COLLATE "C",
+    feature text COLLATE "C",
+    team text COLLATE "C",
+    tenant text COLLATE "C",
+    endpoint text COLLATE "C",
+    user_hash text COLLATE "C",
+    user_tier text COLLATE "C",
+    session_id text COLLATE "C",
+    conversation_id text COLLATE "C",
+    request_id text COLLATE "C",
+    prompt_name text COLLATE "C",
+    prompt_version text COLLATE "C",
+    experiment text COLLATE "C",
+    variant text COLLATE "C",
+    response_id text COLLATE "C",
+    request_model text COLLATE "C",
+    kind text COLLATE "C" NOT NULL,
+    detail text COLLATE "C",
+    source text COLLATE "C",
+    matches bigint,
+    metadata jsonb
+);
+CREATE INDEX findings_time ON findings (found_at);
+
+-- Records that could not be stored, whole, with the reason. Nothing waits for them.
+CREATE TABLE refused_records (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    refused_at timestamptz NOT NULL DEFAULT now(),
+    reason text NOT NULL,
+    record jsonb NOT NULL
+);
+CREATE INDEX refused_records_time ON refused_records (refused_at);
+
+-- --- Sums ------------------------------------------------------------------------------------------------------------
+
+-- Exact sums of calls, kept in the transaction that stores the calls, so that late ones are in them, too. The hour and
+-- the day are of the call's end, in UTC. `key` is a digest of all that the rows are grouped by: an index over so many
+-- texts would exceed what PostgreSQL allows for an entry.
+CREATE TABLE calls_by_hour (
+    hour timestamptz NOT NULL,
+    key uuid NOT NULL,
+    service text COLLATE "C",
+    environment text COLLATE "C",
+    feature text COLLATE "C",
+    team text COLLATE "C",
+    tenant text COLLATE "C",
+    endpoint text COLLATE "C",
+    user_tier text COLLATE "C",
+    prompt_name text COLLATE "C",
+    prompt_version text COLLATE "C",
+    experiment text COLLATE "C",
+    variant text COLLATE "C",
+    operation text COLLATE "C",
+    provider text COLLATE "C",
+    request_model text COLLATE "C",
+    response_model text COLLATE "C",
+    service_tier text COLLATE "C",
+    outcome text COLLATE "C",
+    error_type text COLLATE "C",
+    finish_reasons text[] COLLATE "C",
+    refused boolean,
+    stream_end text COLLATE "C",
+    retried boolean,
+    batch boolean,
+    unpriced_reason text COLLATE "C",
+    -- The price of a call, rounded down by cost_from(): what distributions are made of.
+    cost_from numeric,
+    calls bigint NOT NULL,
+    priced bigint NOT NULL,
+    cost numeric,
+    cache_saved numeric,
+    estimated_cost numeric,
+    input_tokens numeric NOT NULL,
+    output_tokens numeric NOT NULL,
+    cached_tokens numeric NOT NULL,
+    cache_write_tokens numeric NOT NULL,
+    reasoning_tokens numeric NOT NULL,
+    retries numeric NOT NULL,
+    duration double precision NOT NULL,
+    PRIMARY KEY (hour, key)
+);
+
+CREATE TABLE calls_by_user_day (
+    day timestamptz NOT NULL,
+    key uuid NOT NULL,
+    user_hash text COLLATE "C" NOT NULL,
+    service text COLLATE "C",
+    environment text COLLATE "C",
+    feature text COLLATE "C",
+    team text COLLATE "C",
+    tenant text COLLATE "C",
+    user_tier text COLLATE "C",
+    provider text COLLATE "C",
+    request_model text COLLATE "C",
+    calls bigint NOT NULL,
+    -- Without an answer: outcome error, timeout or rate_limited.
+    failed bigint NOT NULL,
+    priced bigint NOT NULL,
+    cost numeric,
+    cache_saved numeric,
+    estimated_cost numeric,
+    input_tokens numeric NOT NULL,
+    output_tokens numeric NOT NULL,
+    cached_tokens numeric NOT NULL,
+    cache_write_tokens numeric NOT NULL,
+    reasoning_tokens numeric NOT NULL,
+    retries numeric NOT NULL,
+    duration double precision NOT NULL,
+    PRIMARY KEY (day, key)
+);
+CREATE INDEX calls_by_user_day_user ON calls_by_user_day (user_hash);
+
+-- --- Partitions ------------------------------------------------------------------------------------------------------
+
+-- One partition a month (of UTC), made ahead. Whoever stores calls may call this, without being the owner of the table.
+CREATE FUNCTION make_partitions(first timestamptz, last timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = genai, pg_temp AS $$
+DECLARE
+    month timestamp := date_trunc('month', first AT TIME ZONE 'UTC');
+    partition text;
+BEGIN
+    WHILE month <= last AT TIME ZONE 'UTC' LOOP
+        partition := 'calls_' || to_char(month, 'YYYY_MM');
+        IF to_regclass('genai.' || partition) IS NULL THEN
+            EXECUTE format(
+                'CREATE TABLE IF NOT EXISTS %I PARTITION OF calls FOR VALUES FROM (%L) TO (%L)',
+                partition, month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC'
+            );
+        END IF;
+        month := month + interval '1 month';
+    END LOOP;
+END $$;
+
+-- The end of the last partition: later calls have no place yet.
+CREATE FUNCTION partitions_until() RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = genai, pg_temp AS $$
+    SELECT max((to_date(right(inhrelid::regclass::text, 7), 'YYYY_MM') + interval '1 month') AT TIME ZONE 'UTC')
+    FROM pg_inherits WHERE inhparent = 'calls'::regclass
+$$;
+
+-- --- What people ask -------------------------------------------------------------------------------------------------
+
+-- The price of a call in steps of 1, 2 and 5, from a millionth of a dollar to a hundred: the step at or below it.
+CREATE FUNCTION cost_from(cost numeric) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (ARRAY[0, 0.000001, 0.000002, 0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005,
+                  0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])[1 + width_bucket(cost,
+            ARRAY[0.000001, 0.000002, 0.000005, 0.00001, 0.00002, 0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005,
+                  0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])]
+$$;
+
+-- Single calls in the columns of the sums, so that both can be added up together. `ended_at` stands where the hour does.
+CREATE VIEW calls_as_hours AS
+SELECT ended_at, id AS key, service, environment, feature, team, tenant, endpoint, user_tier, prompt_name, prompt_version,
+       experiment, variant, operation, provider, request_model, response_model, service_tier, outcome, error_type,
+       finish_reasons, refused, stream_end, retries > 0 AS retried, batch_id IS NOT NULL AS batch, unpriced_reason,
+       cost_from(cost) AS cost_from, 1::bigint AS calls, (cost IS NOT NULL)::int::bigint AS priced, cost, cache_saved,
+       estimated_cost, coalesce(input_tokens, 0)::numeric AS input_tokens, coalesce(output_tokens, 0)::numeric AS output_tokens,
+       coalesce(cached_tokens, 0)::numeric AS cached_tokens, coalesce(cache_write_tokens, 0)::numeric AS cache_write_tokens,
+       coalesce(reasoning_tokens, 0)::numeric AS reasoning_tokens, coalesce(retries, 0)::numeric AS retries,
+       coalesce(duration, 0) AS duration
+FROM calls;
+
+CREATE VIEW calls_as_user_days AS
+SELECT ended_at, id AS key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model,
+       1::bigint AS calls, (outcome IN ('error', 'timeout', 'rate_limited'))::int::bigint AS failed,
+       (cost IS NOT NULL)::int::bigint AS priced, cost, cache_saved, estimated_cost,
+       coalesce(input_tokens, 0)::numeric AS input_tokens, coalesce(output_tokens, 0)::numeric AS output_tokens,
+       coalesce(cached_tokens, 0)::numeric AS cached_tokens, coalesce(cache_write_tokens, 0)::numeric AS cache_write_tokens,
+       coalesce(reasoning_tokens, 0)::numeric AS reasoning_tokens, coalesce(retries, 0)::numeric AS retries,
+       coalesce(duration, 0) AS duration
+FROM calls
+WHERE user_hash IS NOT NULL;
+
+-- Sums of any time range from `first` to before `last`, exact to the microsecond: whole hours (days) from the sums, what
+-- is left at both ends from the calls. To be grouped and added up by whoever asks.
+CREATE FUNCTION usage_between(first timestamptz, last timestamptz) RETURNS SETOF calls_by_hour
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT * FROM calls_by_hour
+    WHERE hour >= first AND hour < date_trunc('hour', last, 'UTC')
+    UNION ALL
+    SELECT * FROM calls_as_hours
+    WHERE ended_at >= first
+      AND ended_at < least(last, date_trunc('hour', first + interval '1 hour - 1 microsecond', 'UTC'))
+    UNION ALL
+    SELECT * FROM calls_as_hours
+    WHERE ended_at < last
+      AND ended_at >= greatest(date_trunc('hour', last, 'UTC'),
+                               date_trunc('hour', first + interval '1 hour - 1 microsecond', 'UTC'))
+$$;
+
+CREATE FUNCTION users_between(first timestamptz, last timestamptz) RETURNS SETOF calls_by_user_day
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT * FROM calls_by_user_day
+    WHERE day >= first AND day < date_trunc('day', last, 'UTC')
+    UNION ALL
+    SELECT * FROM calls_as_user_days
+    WHERE ended_at >= first
+      AND ended_at < least(last, date_trunc('day', first + interval '1 day - 1 microsecond', 'UTC'))
+    UNION ALL
+    SELECT * FROM calls_as_user_days
+    WHERE ended_at < last
+      AND ended_at >= greatest(date_trunc('day', last, 'UTC'),
+                               date_trunc('day', first + interval '1 day - 1 microsecond', 'UTC'))
+$$;
+
+-- The plain columns that finance people expect.
+CREATE VIEW llm_usage AS
+SELECT ended_at AS timestamp, id::text AS request_id, user_hash AS user_id, team, feature, endpoint,
+       coalesce(response_model, request_model) AS model, provider,
+       input_tokens AS prompt_tokens, output_tokens AS completion_tokens,
+       coalesce(input_tokens, 0) + coalesce(output_tokens, 0) AS total_tokens,
+       cost AS cost_usd, duration * 1000 AS latency_ms, outcome AS status
+FROM calls;
+
+-- Scores with the calls that they are about.
+CREATE VIEW scored_calls AS
+SELECT scores.scored_at, scores.name, scores.score, scores.label, scores.explanation, scores.category, calls.*
+FROM scores JOIN calls USING (response_id);
