@@ -8,6 +8,12 @@ from stack.channels import Channels, ChannelsError, secret_fault
 from stack.settings import Settings, SettingsError
 
 GRAFANA_PASSWORD = "grafana-password"  # noqa: S105 -- the name of a file
+WAREHOUSE_PASSWORDS = {
+    "genai": "warehouse-owner-password",
+    "genai_ingest": "warehouse-ingest-password",
+    "genai_reader": "warehouse-reader-password",
+}
+"""The file of the password of each role of the warehouse: its owner, the service that writes, and all that read."""
 
 
 def main() -> int:
@@ -23,18 +29,21 @@ def main() -> int:
 
 
 def prepare(channels: Channels, directory: Path) -> str:
-    """Make Grafana's password, once; returns what is there and what the user has to put where.
+    """Make the passwords of the stack itself, once; returns what is there and what the user has to put where.
 
     Raises:
         OSError: the folder or the file cannot be written.
     """
     password = directory / GRAFANA_PASSWORD
     lines = [f"{password}: {'made' if make_password(password) else 'there'}, the password of Grafana's admin"]
+    for role, name in WAREHOUSE_PASSWORDS.items():
+        state = "made" if make_password(directory / name) else "there"
+        lines.append(f"{directory / name}: {state}, the password of the warehouse's role {role}")
     for secret in channels.secrets():
         fault = secret_fault(secret, directory)
         state = f"{fault}: put {secret.content} there" if fault else "there"
         lines.append(f"{directory / secret.name}: {state}")
-    if len(lines) == 1:
+    if not channels.secrets():
         lines.append("No channel of stack/channels.yaml is enabled: alerts go to the inbox alone and need no secret.")
     return "\n".join(lines) + "\n"
 

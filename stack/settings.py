@@ -43,6 +43,9 @@ class Settings:
     tempo_port: int = 3200
     """In containers only, in Jaeger's place."""
     inbox_port: int = 8093
+    postgres_port: int = 15432
+    """Not PostgreSQL's usual 5432, which a database of the user's own may have."""
+    usage_port: int = 8094
     grafana_port: int = 3000
     provider_port: int = 8010
     demo_port: int = 8011
@@ -51,6 +54,9 @@ class Settings:
     """Where the demo's provider listens and is looked for; in containers another address (PROVIDER_HOST)."""
     demo_host: str = "127.0.0.1"
     """The same for the sample application (DEMO_HOST)."""
+
+    usage_database_url: str = ""
+    """A database of the user's own for the warehouse, as its owner (USAGE_DATABASE_URL); empty: the stack's own."""
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, *, root: Path = _REPOSITORY) -> Self:
@@ -70,6 +76,7 @@ class Settings:
             binaries=binaries,
             provider_host=values.get("PROVIDER_HOST") or cls.provider_host,
             demo_host=values.get("DEMO_HOST") or cls.demo_host,
+            usage_database_url=values.get("USAGE_DATABASE_URL") or cls.usage_database_url,
             **ports,
         )
 
@@ -114,6 +121,11 @@ class Settings:
         return f"http://127.0.0.1:{self.inbox_port}"
 
     @property
+    def usage_url(self) -> str:
+        """The service that takes calls into the warehouse."""
+        return f"http://127.0.0.1:{self.usage_port}"
+
+    @property
     def grafana_url(self) -> str:
         """Grafana, where it is installed."""
         return f"http://127.0.0.1:{self.grafana_port}"
@@ -131,7 +143,8 @@ class Settings:
     def variables(self) -> dict[str, str]:
         """The same settings as environment variables, for a child process."""
         ports = {name.upper(): str(getattr(self, name)) for name in _default_ports()}
-        return {"GENAI_STACK_DIR": str(self.state), "GENAI_STACK_BIN": str(self.binaries), **ports}
+        folders = {"GENAI_STACK_DIR": str(self.state), "GENAI_STACK_BIN": str(self.binaries)}
+        return {**folders, "USAGE_DATABASE_URL": self.usage_database_url, **ports}
 
 
 def _default_ports() -> dict[str, int]:

@@ -33,7 +33,7 @@ def status(settings: Settings) -> list[State]:
     states = []
     for server in servers(settings):
         running = process.find(server.name, state=settings.state)
-        state = "stopped" if not running else "ready" if process.is_healthy(server.health_url) else "not ready"
+        state = "stopped" if not running else "ready" if process.is_ready(server) else "not ready"
         states.append(
             State(
                 name=server.name,

@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import os
+import pwd
 import secrets
 import signal
 import subprocess
@@ -46,7 +47,7 @@ class Program:
     name: str
     """Names its log, its record and its place in messages."""
     command: tuple[str, ...]
-    health_url: str
+    health_url: str = ""
     """Answers 200 once the program is ready."""
     ports: Mapping[str, int] = field(default_factory=dict)
     """The ports that it listens on, by the variable that changes them."""
@@ -54,6 +55,12 @@ class Program:
     """Variables set in addition to the environment of the caller."""
     without: tuple[str, ...] = ()
     """Beginnings of names of variables that it must not inherit."""
+    health_command: tuple[str, ...] = ()
+    """Ends with 0 once the program is ready; for a program that does not speak HTTP, in place of ``health_url``."""
+    user: str | None = None
+    """Another user than the caller to run it as."""
+    stop_signal: int = signal.SIGTERM
+    """Asks it to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +77,7 @@ class Running:
     """Size of the log when the process started: what follows was written by it."""
     fingerprint: str
     """Whatever the starter compares to know whether a restart is needed."""
+    stop_signal: int = signal.SIGTERM
 
 
 def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
@@ -95,6 +103,10 @@ def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
                 stderr=subprocess.STDOUT,
                 env={**_inherited(program.without), **program.environment, _MARK: mark},
                 start_new_session=True,
+                user=program.user,
+                group=pwd.getpwnam(program.user).pw_gid if program.user else None,
+                extra_groups=[] if program.user else None,
+                cwd="/" if program.user else None,  # the caller's folder may be closed to that user
             )
         except OSError as error:
             raise StackError(f"{program.name} cannot be started: {error}.") from error
@@ -107,6 +119,7 @@ def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
             log=str(log),
             log_offset=offset,
             fingerprint=fingerprint,
+            stop_signal=program.stop_signal,
         )
         write_whole(record, json.dumps(asdict(running)))
     return running
@@ -148,7 +161,7 @@ def stop(running: Running, *, state: Path, grace: float = 20.0) -> None:
     process = _process(running)
     if process:
         with contextlib.suppress(psutil.NoSuchProcess):
-            process.terminate()
+            process.send_signal(running.stop_signal)
         if not _ends(process, within=grace):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -174,7 +187,7 @@ def wait_until_ready(
     while waiting:
         for program in list(waiting):
             running = started[program.name]
-            if is_healthy(program.health_url):
+            if is_ready(program):
                 waiting.remove(program)
                 on_ready(program)
             elif not is_alive(running):
@@ -183,11 +196,20 @@ def wait_until_ready(
                 raise StackError(f"{program.name} {how}.\n{log_excerpt(Path(running.log), since=running.log_offset)}")
             elif time.monotonic() > deadline:
                 raise StackError(
-                    f"{program.name} is not ready after {timeout:.0f} seconds ({program.health_url}).\n"
+                    f"{program.name} is not ready after {timeout:.0f} seconds"
+                    f" ({program.health_url or ' '.join(program.health_command)}).\n"
                     f"{log_excerpt(Path(running.log), since=running.log_offset)}"
                 )
         if waiting:
             time.sleep(0.05)
+
+
+def is_ready(program: Program) -> bool:
+    """Whether the program answers as one that is ready."""
+    if not program.health_command:
+        return is_healthy(program.health_url)
+    asked = subprocess.run(program.health_command, capture_output=True, check=False)  # noqa: S603
+    return asked.returncode == 0
 
 
 def is_healthy(url: str, *, timeout: float = 1.0) -> bool:

@@ -12,13 +12,14 @@ from itertools import groupby
 from pathlib import Path
 
 from stack.files import write_whole
-from stack.native import process
+from stack.native import postgres, process
 from stack.native.configuration import prepare
 from stack.native.lock import alone
 from stack.native.process import Running, StackError
 from stack.native.servers import Server, servers
-from stack.secret_files import GRAFANA_PASSWORD, make_password
+from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS, make_password
 from stack.settings import Settings
+from stack.warehouse import OWNER
 
 Report = Callable[[str], None]
 """Is told, in a short sentence, what has just happened."""
@@ -85,6 +86,7 @@ def down(settings: Settings, *, volumes: bool = False, report: Report = lambda _
             report(f"{running.name} has ended")
         if volumes:
             shutil.rmtree(settings.state / "data", ignore_errors=True)
+            postgres.delete(settings.state)
             report(f"all data in {settings.state / 'data'} has been deleted")
 
 
@@ -118,9 +120,16 @@ def _require_built(selected: Sequence[Server]) -> None:
 
 def _make_folders(settings: Settings, selected: Sequence[Server]) -> None:
     for server in selected:
-        (settings.state / "data" / server.name).mkdir(parents=True, exist_ok=True)
+        if server.name != "postgres":  # makes its own, whole
+            (settings.state / "data" / server.name).mkdir(parents=True, exist_ok=True)
         if server.name == "grafana":
             make_password(settings.secrets / GRAFANA_PASSWORD)
+        if server.name in ("postgres", "usage"):
+            for name in WAREHOUSE_PASSWORDS.values():
+                make_password(settings.secrets / name)
+        if server.name == "postgres":
+            owner = settings.secrets / WAREHOUSE_PASSWORDS[OWNER]
+            postgres.prepare(settings.state, password=owner.read_text(encoding="utf-8").strip())
 
 
 def _ready_file(state: Path) -> Path:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from stack.native import postgres
 from stack.native.process import Program
 from stack.secret_files import GRAFANA_PASSWORD
 from stack.settings import Settings
@@ -132,6 +135,21 @@ def servers(settings: Settings) -> list[Server]:
             configuration="alertmanager.yml",
             check=(f"{binary}/amtool", "check-config", f"{configuration}/alertmanager/alertmanager.yml"),
         ),
+        *([] if settings.usage_database_url else [_postgres(settings)]),
+        Server(
+            name="usage",
+            command=(sys.executable, "-m", "stack.usage"),
+            sources=(
+                settings.root / "stack" / "usage",
+                settings.root / "stack" / "warehouse.py",
+                settings.root / "postgres",
+            ),
+            environment=settings.variables(),
+            ports=_pick(ports, "USAGE_PORT"),
+            url=settings.usage_url,
+            health_url=f"{settings.usage_url}/healthz",
+            wave=2,  # once its database is there
+        ),
         Server(
             name="inbox",
             command=(sys.executable, "-m", "stack.inbox"),
@@ -157,6 +175,7 @@ def servers(settings: Settings) -> list[Server]:
                 "COLLECTOR_QUEUE_DIR": f"{data}/collector",
                 "PROMETHEUS_URL": settings.prometheus_url,
                 "LOKI_URL": settings.loki_url,
+                "USAGE_URL": settings.usage_url,
                 "TRACES_ENDPOINT": f"127.0.0.1:{settings.jaeger_otlp_port}",
                 **{name: str(port) for name, port in ports.items() if name.startswith("COLLECTOR_")},
             },
@@ -182,9 +201,35 @@ def metrics_addresses(settings: Settings) -> dict[str, str]:
         "jaeger": settings.jaeger_metrics_port,
         "alertmanager": settings.alertmanager_port,
         "inbox": settings.inbox_port,
+        "usage": settings.usage_port,
         **({"grafana": settings.grafana_port} if shutil.which("grafana") else {}),
     }
     return {job: f"127.0.0.1:{port}" for job, port in ports.items()}
+
+
+def _postgres(settings: Settings) -> Server:
+    """The warehouse. Its settings are arguments, as the user that it runs as may be unable to enter our folders."""
+    where = postgres.place(settings.state)
+    arguments = [
+        argument
+        for setting in _settings_of(settings.root / "postgres" / "postgresql.conf")
+        for argument in ("-c", setting)
+    ]
+    own = ("-c", "listen_addresses=127.0.0.1", "-c", f"port={settings.postgres_port}", "-c", "unix_socket_directories=")
+    return Server(
+        name="postgres",
+        command=where.command("postgres", "-D", str(where.data), *own, *arguments),
+        user=where.user,
+        ports={"POSTGRES_PORT": settings.postgres_port},
+        url=f"postgresql://127.0.0.1:{settings.postgres_port}",
+        health_command=where.command("pg_isready", "-q", "-h", "127.0.0.1", "-p", str(settings.postgres_port)),
+        stop_signal=signal.SIGINT,  # without waiting for clients to go
+    )
+
+
+def _settings_of(file: Path) -> list[str]:
+    lines = (re.sub(r"\s#.*", "", line).strip() for line in file.read_text(encoding="utf-8").splitlines())
+    return [re.sub(r"\s*=\s*'?(.*?)'?$", r"=\1", line) for line in lines if line and not line.startswith("#")]
 
 
 def _grafana(settings: Settings, binary: Path) -> Server:

@@ -105,12 +105,15 @@ PROMPT_VERSION: Final = Attribute(
 VARIANT: Final = Attribute(
     name="app.variant", type="string", bounded=True, status="own", meaning="Variant of a running experiment"
 )
+EXPERIMENT: Final = Attribute(
+    name="app.experiment", type="string", bounded=True, status="own", meaning="The experiment that the variant is of"
+)
 METADATA_PREFIX: Final = "app.metadata."
 """Free metadata of a call becomes attributes with this prefix, on spans and in the request log."""
 
 ATTRIBUTION: Final = (
     FEATURE, TEAM, TENANT, ENDPOINT, USER_HASH, USER_TIER, SESSION, CONVERSATION, REQUEST,
-    PROMPT_NAME, PROMPT_VERSION, VARIANT,
+    PROMPT_NAME, PROMPT_VERSION, VARIANT, EXPERIMENT,
 )  # fmt: skip
 
 # --- What was asked and answered -----------------------------------------------------------------------------------
@@ -284,6 +287,20 @@ COST_SOURCE: Final = Attribute(
     type="string",
     status="proposed",
     meaning="local (from a price table or file) or provider (reported with the answer)",
+)
+PRICE_AGE: Final = Attribute(
+    name="genai_observability.price.age",
+    type="int",
+    unit="d",
+    status="own",
+    meaning="Days since a price of the price table was last checked, by its own notes, when the call was priced by it",
+)
+CACHE_SAVED: Final = Attribute(
+    name="genai_observability.cost.cache_saved",
+    type="double",
+    unit="{USD}",
+    status="own",
+    meaning="What the call would have cost more, without the provider's cache; absent where no token was cached",
 )
 ESTIMATED_INPUT: Final = Attribute(
     name="genai_observability.estimated.input_tokens",
@@ -671,6 +688,19 @@ SECURITY_COUNT: Final = Attribute(
 EVENT_NAME: Final = Attribute(
     name="event.name", type="string", bounded=True, meaning="Tells the product's log records from the application's"
 )
+RECORD_ID: Final = Attribute(
+    name="log.record.uid", type="string", meaning="The record's own id, by which one that is sent twice is stored once"
+)
+RECORD_VERSION: Final = Attribute(
+    name="genai_observability.record.version",
+    type="int",
+    status="own",
+    meaning="Version of the record's fields: what a reader does not know it must not guess",
+)
+NEWEST_RECORD_VERSION: Final = 1
+"""Goes up when a field changes its type or meaning, not when one is added."""
+RECORD_FIELDS: Final = (EVENT_NAME, RECORD_ID, RECORD_VERSION)
+"""What every record of the product carries."""
 CALL_EVENT: Final = "genai_observability.call"
 """``event.name`` of the request log: one record a model call, without content."""
 EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
@@ -680,11 +710,12 @@ SECURITY_EVENT: Final = "genai_observability.security"
 """``event.name`` of a sign of an attack or a leak in a call, without content."""
 
 CALL_FIELDS: Final = (
-    EVENT_NAME, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS,
+    *RECORD_FIELDS, OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, RESPONSE_ID, FINISH_REASONS,
     REFUSED, BACKGROUND, STREAM, TEMPERATURE, TOP_P, MAX_TOKENS, SERVER_ADDRESS,
     INPUT_TOKENS, OUTPUT_TOKENS, CACHED_TOKENS, CACHE_WRITE_TOKENS, REASONING_TOKENS,
     *USAGE, SERVICE_TIER,
-    COST, COST_CURRENCY, COST_SOURCE, UNPRICED, ESTIMATED_INPUT, ESTIMATED_OUTPUT, ESTIMATED_COST,
+    COST, COST_CURRENCY, COST_SOURCE, PRICE_AGE, CACHE_SAVED, UNPRICED,
+    ESTIMATED_INPUT, ESTIMATED_OUTPUT, ESTIMATED_COST,
     OUTCOME, ERROR_TYPE, ERROR_MESSAGE, DURATION, TIME_TO_FIRST_TOKEN, TIME_PER_TOKEN, OUTPUT_RATE,
     STREAM_END, RETRIES, PROVIDER_REQUEST_ID, BATCH, *PHASE_SECONDS.values(),
     *ATTRIBUTION,
@@ -693,18 +724,18 @@ CALL_FIELDS: Final = (
 
 FLAG_EVENT: Final = "feature_flag.evaluation"
 """``event.name`` of the evaluation of a feature flag."""
-FLAG_FIELDS: Final = (EVENT_NAME, FLAG_KEY, FLAG_VARIANT, FLAG_REASON, FLAG_PROVIDER, ERROR_TYPE, *ATTRIBUTION)
+FLAG_FIELDS: Final = (*RECORD_FIELDS, FLAG_KEY, FLAG_VARIANT, FLAG_REASON, FLAG_PROVIDER, ERROR_TYPE, *ATTRIBUTION)
 SPAN_FIELDS: Final = (DUPLICATE_OF,)
 """What only spans carry: the calls that they are of are not recorded."""
 
 EVALUATION_FIELDS: Final = (
-    EVENT_NAME, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, FEEDBACK_CATEGORY,
+    *RECORD_FIELDS, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, FEEDBACK_CATEGORY,
     RESPONSE_ID,
     REQUEST_MODEL, *ATTRIBUTION,
 )  # fmt: skip
 
 SECURITY_FIELDS: Final = (
-    EVENT_NAME, SECURITY_KIND, SECURITY_DETAIL, SECURITY_SOURCE, SECURITY_COUNT, RESPONSE_ID, REQUEST_MODEL,
+    *RECORD_FIELDS, SECURITY_KIND, SECURITY_DETAIL, SECURITY_SOURCE, SECURITY_COUNT, RESPONSE_ID, REQUEST_MODEL,
     *ATTRIBUTION,
 )  # fmt: skip
 

@@ -61,6 +61,7 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
         prompt_name: Name of the prompt template.
         prompt_version: Version of the prompt template, such as ``"3"``.
         variant: Variant of a running experiment.
+        experiment: Name of the experiment that the variant is of.
         metadata: Anything else worth finding a call by: at most 20 short values, on spans and in the request log.
             Numbers and booleans stay such, everything else becomes text.
 
@@ -94,6 +95,7 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
         prompt_name: str | None = None,
         prompt_version: str | None = None,
         variant: str | None = None,
+        experiment: str | None = None,
         metadata: Mapping[str, object] | None = None,
     ) -> None:
         given = (
@@ -109,6 +111,7 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
             (signals.PROMPT_NAME.name, prompt_name),
             (signals.PROMPT_VERSION.name, prompt_version),
             (signals.VARIANT.name, variant),
+            (signals.EXPERIMENT.name, experiment),
         )
         self._attributes: dict[str, Value] = {name: text(value) for name, value in given if value is not None}
         self._attributes.update(_metadata(metadata))

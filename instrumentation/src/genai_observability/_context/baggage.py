@@ -34,6 +34,7 @@ NAMES: Final = {
     "prompt_name": signals.PROMPT_NAME.name,
     "prompt_version": signals.PROMPT_VERSION.name,
     "variant": signals.VARIANT.name,
+    "experiment": signals.EXPERIMENT.name,
 }
 """What may travel, by its name as an argument of ``attributed_to()``. Of the user it is the keyed hash."""
 

@@ -1,5 +1,6 @@
 """The request log: one structured record a model call, a score or a sign of an attack, never with content."""
 
+import os
 import time
 from collections.abc import Mapping
 from typing import Any, Final
@@ -65,6 +66,8 @@ class RequestLog:
         )
 
     def _write(self, *, timestamp: int, severity: SeverityNumber, body: str, fields: _Fields, context: Context) -> None:
+        fields[signals.RECORD_VERSION.name] = signals.NEWEST_RECORD_VERSION
+        fields[signals.RECORD_ID.name] = _record_id(timestamp)
         record = LogRecord(
             timestamp=timestamp,
             observed_timestamp=time.time_ns(),
@@ -79,6 +82,16 @@ class RequestLog:
             self._logger.emit(_CleanRecord(record, self._logger.resource, scope, _NO_LIMITS))  # type: ignore[arg-type]
         else:
             self._logger.emit(record)
+
+
+def _record_id(timestamp: int) -> str:
+    """A UUID of version 7 (RFC 9562) as 32 hexadecimal digits: of the record's time, and as it happens.
+
+    The system's chance, as an application may set the seed of Python's, also in workers that are forked.
+    """
+    chance = int.from_bytes(os.urandom(10), "big")
+    number = (timestamp // 1_000_000 << 80) | chance
+    return f"{number & ~(0xF << 76 | 0x3 << 62) | 0x7 << 76 | 0x2 << 62:032x}"
 
 
 _NO_LIMITS: Final = LogRecordLimits()
@@ -171,6 +184,8 @@ def derived_attributes(call: Call, price: Price) -> dict[str, Value]:
         (signals.COST.name, None if price.amount is None else float(price.amount)),
         (signals.COST_CURRENCY.name, None if price.amount is None else "USD"),
         (signals.COST_SOURCE.name, None if price.amount is None else price.source),
+        (signals.PRICE_AGE.name, price.age),
+        (signals.CACHE_SAVED.name, None if price.cache_saved is None else float(price.cache_saved)),
         (signals.UNPRICED.name, price.unpriced),
         (signals.ESTIMATED_INPUT.name, estimate.input if estimate else None),
         (signals.ESTIMATED_OUTPUT.name, estimate.output if estimate else None),

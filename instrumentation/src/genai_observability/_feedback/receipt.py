@@ -20,8 +20,9 @@ from genai_observability._context.identity import signature
 
 _CARRIED: Final = (
     signals.FEATURE, signals.TEAM, signals.TENANT, signals.PROMPT_NAME, signals.PROMPT_VERSION, signals.VARIANT,
-    signals.REQUEST_MODEL,
+    signals.REQUEST_MODEL, signals.EXPERIMENT,
 )  # fmt: skip
+"""Only ever added to at the end: a receipt that was written earlier has the first of them."""
 _LONGEST: Final = 4096  # characters
 
 
@@ -54,7 +55,7 @@ def read(receipt: object) -> Answer | None:
     if not hmac.compare_digest(signed, signature(message)):
         return None
     response_id, span, carried = json.loads(message)
-    known = {each.name: value for each, value in zip(_CARRIED, carried, strict=True) if value is not None}
+    known = {each.name: value for each, value in zip(_CARRIED, carried, strict=False) if value is not None}
     return Answer(response_id=response_id, span=_span(*span) if span else None, attributes=known)
 
 

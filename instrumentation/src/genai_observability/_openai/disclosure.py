@@ -26,6 +26,7 @@ _TOLD: Final = {
     "prompt_name": signals.PROMPT_NAME,
     "prompt_version": signals.PROMPT_VERSION,
     "variant": signals.VARIANT,
+    "experiment": signals.EXPERIMENT,
 }
 _MOST_PAIRS: Final = 16  # that OpenAI takes
 _LONGEST_IDENTIFIER: Final = 64

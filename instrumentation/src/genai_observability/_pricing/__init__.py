@@ -6,9 +6,11 @@ whatever imports it (``table``, ``own``) is imported on the worker, not at start
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from genai_observability import signals
 from genai_observability._calls.call import Call, Price
 from genai_observability._pricing.refresh import Refresh
 
@@ -20,6 +22,13 @@ FILE_VARIABLE: Final = "GENAI_OBSERVABILITY_PRICES_FILE"
 """File with prices of your own (TOML), read again when it changes: ``docs/cost.md``."""
 UPDATE_VARIABLE: Final = "GENAI_OBSERVABILITY_PRICES_UPDATE"
 """Whether the price table is fetched anew every 6 hours: ``false`` (default), ``true``, or the address of a mirror."""
+
+_DAY: Final = 86_400  # seconds
+_CACHED: Final = {
+    signals.TEXT_CACHED_TOKENS.name,
+    signals.AUDIO_CACHED_TOKENS.name,
+    signals.IMAGE_CACHED_TOKENS.name,
+}
 
 _logger = logging.getLogger("genai_observability")
 
@@ -41,7 +50,15 @@ class Prices:
         self._load()
 
     def price(self, call: Call) -> Price:
-        """The price of a finished call, for the day and hour at which it started."""
+        """The price of a finished call, for the day and hour at which it started, and what a cache saved of it."""
+        price = self._price(call)
+        if not call.tokens.cached or price.amount is None or price.source == "provider":
+            return price
+        usage = {name: count for name, count in call.usage.items() if name not in _CACHED}
+        uncached = self._price(replace(call, tokens=replace(call.tokens, cached=0), usage=usage)).amount
+        return price if uncached is None else replace(price, cache_saved=uncached - price.amount)
+
+    def _price(self, call: Call) -> Price:
         if call.reported_cost is not None:
             return Price(amount=call.reported_cost, source="provider")
         if not _bought(call):
@@ -50,7 +67,10 @@ class Prices:
             return Price(unpriced="no_usage")
         try:
             table = self._table or self._load()
-            return (self._own and self._own.price(call)) or table.price(call)
+            if self._own and (own := self._own.price(call)):
+                return own
+            price, age = table.price(call), table.age()
+            return price if age is None or price.amount is None else replace(price, age=int(age // _DAY))
         except Exception:  # whatever a table may hold that was fetched: a call without a price is still a call
             _logger.log(self._failure_level, "A call could not be priced", exc_info=True)
             self._failure_level = logging.DEBUG

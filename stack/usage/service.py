@@ -1,0 +1,168 @@
+"""The warehouse as the service sees it: reached or not, up to date or not, one batch at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Final
+
+import asyncpg
+
+from stack.settings import Settings
+from stack.usage import schema
+from stack.usage.metrics import Metrics
+from stack.usage.records import Batch
+from stack.usage.store import Stored, prepare, store
+from stack.warehouse import INGEST, OWNER, READER, address
+
+_CONNECT_S: Final = 5.0
+_STORE_S: Final = 60.0
+"""A batch takes a second on a busy machine: what takes longer waits for a lock or a disk, and is sent again."""
+_UPKEEP_S: Final = 60.0
+
+Connection = asyncpg.Connection[Any]
+FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+"""What a warehouse that cannot be used now raises."""
+
+
+class UnavailableError(Exception):
+    """The warehouse takes nothing now; the message says why. What was sent is to be sent again."""
+
+
+class Warehouse:
+    """Stores batches, and sees to it that the schema and the partitions are there.
+
+    A warehouse that is away is no failure of the service: it says so, refuses batches for the time being, and tries
+    again. ``upkeep`` are further tasks, each done once a minute on a connection of the writing role.
+    """
+
+    def __init__(
+        self, settings: Settings, metrics: Metrics, *, upkeep: tuple[Callable[[Connection], Awaitable[None]], ...] = ()
+    ):
+        self._addresses = {role: address(settings, role) for role in (OWNER, INGEST, READER)}
+        self._folder: Path = settings.root / "postgres"
+        self._metrics = metrics
+        self._upkeep = upkeep
+        self._connection: Connection | None = None
+        self._current = False
+        self._busy = asyncio.Lock()
+        self._trouble: str | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last thing that was asked of the warehouse was done."""
+        return self._current and self._trouble is None
+
+    async def store(self, batch: Batch) -> Stored:
+        """Stores a batch; when it returns, it is committed.
+
+        Raises:
+            UnavailableError: nothing of it is stored.
+            schema.SchemaError: the schema is newer than this program.
+        """
+        async with self._busy:
+            try:
+                connection = await self._connected()
+                began = time.monotonic()
+                async with asyncio.timeout(_STORE_S):
+                    stored = await store(connection, batch)
+            except FAILURES as error:
+                await self._let_go()
+                raise UnavailableError(self._troubled(error)) from error
+            self._well()
+            self._metrics.stored(stored, batch, seconds=time.monotonic() - began)
+            return stored
+
+    async def keep_up(self) -> None:
+        """Looks after the warehouse until it is cancelled; raises SchemaError as ``store`` does."""
+        while True:
+            pause = _UPKEEP_S
+            try:
+                async with self._busy:
+                    connection = await self._connected()
+                    async with asyncio.timeout(_STORE_S):
+                        await self._look_after(connection)
+                self._well()
+            except FAILURES as error:
+                await self._let_go()
+                self._troubled(error)
+                pause = 1.0
+            await asyncio.sleep(pause)
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._let_go()
+
+    async def _look_after(self, connection: Connection) -> None:
+        await connection.execute(f"SELECT make_partitions(now(), now() + interval '{schema.AHEAD}')")
+        if figures := await connection.fetchrow(_FIGURES):
+            self._metrics.observe(figures)
+        for task in self._upkeep:
+            await task(connection)
+
+    async def _connected(self) -> Connection:
+        if not self._current:
+            await self._bring_up_to_date()
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await asyncpg.connect(self._addresses[INGEST], timeout=_CONNECT_S)
+            await prepare(self._connection)
+        return self._connection
+
+    async def _bring_up_to_date(self) -> None:
+        owner = await asyncpg.connect(self._addresses[OWNER], timeout=_CONNECT_S)
+        try:
+            passwords = {role: schema.password_of(self._addresses[role]) for role in (INGEST, READER)}
+            await schema.bring_up_to_date(owner, self._folder, passwords)
+        finally:
+            await owner.close()
+        self._current = True
+
+    async def _let_go(self) -> None:
+        if self._connection:
+            self._connection.terminate()
+            self._connection = None
+
+    def _troubled(self, error: BaseException) -> str:
+        text = sentence(error)
+        self._metrics.up.set(0)
+        if self._trouble != text:  # once, not at every attempt
+            sys.stderr.write(f"{text}\n")
+        self._trouble = text
+        return text
+
+    def _well(self) -> None:
+        self._metrics.up.set(1)
+        if self._trouble:
+            sys.stderr.write("The warehouse takes calls again.\n")
+        self._trouble = None
+
+
+_FIGURES: Final = """
+    SELECT extract(epoch FROM partitions_until() - now())::float8 AS partitions_ahead,
+           pg_database_size(current_database())::float8 AS bytes,
+           coalesce((SELECT extract(epoch FROM max(now() - query_start)) FROM pg_stat_activity
+                     WHERE state = 'active' AND pid <> pg_backend_pid()), 0)::float8 AS longest_query
+"""
+
+
+def sentence(error: BaseException) -> str:
+    """Why the warehouse cannot be used now, and what to do."""
+    if isinstance(error, asyncpg.InvalidPasswordError | asyncpg.InvalidAuthorizationSpecificationError):
+        return (
+            f"The warehouse refuses the password ({error}): that in secrets/ or in USAGE_DATABASE_URL is not the "
+            "database's."
+        )
+    if isinstance(error, asyncpg.InvalidCatalogNameError):
+        return f"The warehouse's database is missing ({error}): create it, or correct USAGE_DATABASE_URL."
+    if isinstance(error, asyncpg.DiskFullError):
+        return f"The warehouse's disk is full ({error}): free some space; calls wait in the Collector's queue."
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return f"The warehouse is read-only ({error}): name a primary server in USAGE_DATABASE_URL, not a replica."
+    if isinstance(error, asyncpg.InsufficientPrivilegeError):
+        return f"The warehouse's owner may not do what is needed ({error}): USAGE_DATABASE_URL must name the owner."
+    if isinstance(error, TimeoutError):
+        return "The warehouse does not answer in time; calls wait in the Collector's queue."
+    return f"The warehouse cannot be reached ({error or type(error).__name__}); calls wait in the Collector's queue."

@@ -1,0 +1,193 @@
+"""Writes batches: COPY into a temporary table, then one statement that leaves out what the warehouse has already.
+
+The sums by hour and by user and day change in the same transaction as the rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import asyncpg
+
+from stack.usage.columns import CALLS, TABLES, Table
+from stack.usage.records import Batch, Refusal, Row
+
+_HOURS: Final = (
+    "service", "environment", "feature", "team", "tenant", "endpoint", "user_tier", "prompt_name", "prompt_version",
+    "experiment", "variant", "operation", "provider", "request_model", "response_model", "service_tier", "outcome",
+    "error_type", "finish_reasons", "refused", "stream_end", "retried", "batch", "unpriced_reason", "cost_from",
+)  # fmt: skip
+"""What the sums by hour are grouped by: all that is bounded."""
+_USER_DAYS: Final = (
+    "user_hash", "service", "environment", "feature", "team", "tenant", "user_tier", "provider", "request_model",
+)  # fmt: skip
+"""What the sums by user and day are grouped by: the user, and what a page of the dashboards can be narrowed down to."""
+_EXPRESSIONS: Final = {
+    "retried": "retries > 0",
+    "batch": "batch_id IS NOT NULL",
+    "cost_from": "cost_from(cost)",
+}
+_SUMS: Final = {
+    "calls": "count(*)",
+    "priced": "count(cost)",
+    "cost": "sum(cost)",
+    "cache_saved": "sum(cache_saved)",
+    "estimated_cost": "sum(estimated_cost)",
+    "input_tokens": "coalesce(sum(input_tokens), 0)",
+    "output_tokens": "coalesce(sum(output_tokens), 0)",
+    "cached_tokens": "coalesce(sum(cached_tokens), 0)",
+    "cache_write_tokens": "coalesce(sum(cache_write_tokens), 0)",
+    "reasoning_tokens": "coalesce(sum(reasoning_tokens), 0)",
+    "retries": "coalesce(sum(retries), 0)",
+    "duration": "coalesce(sum(duration), 0)",
+}
+_FAILED: Final = {"failed": "count(*) FILTER (WHERE outcome IN ('error', 'timeout', 'rate_limited'))"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of a batch's records: their numbers by table, and of all tables."""
+
+    new: dict[str, int]
+    known: int
+    """Stored before, and therefore not again."""
+    refused: int
+
+
+async def store(connection: asyncpg.Connection[Any], batch: Batch) -> Stored:
+    """Stores a batch, whole or not at all; when it returns, it is committed.
+
+    Rows that PostgreSQL refuses are found by halving the batch, and kept as refused records.
+
+    Raises:
+        asyncpg.PostgresError, OSError: the warehouse cannot take anything now.
+    """
+    refusals = list(batch.refusals)
+    while True:
+        try:
+            async with connection.transaction():
+                await _make_partitions(connection, batch.rows[CALLS.name])
+                new = {table.name: await _insert(connection, table, batch.rows[table.name]) for table in TABLES}
+                await _keep(connection, refusals)
+            given = sum(map(len, batch.rows.values()))
+            return Stored(new=new, known=given - sum(new.values()), refused=len(refusals))
+        except (
+            asyncpg.DataError,
+            asyncpg.IntegrityConstraintViolationError,
+            asyncpg.ProgramLimitExceededError,
+        ) as error:
+            table, row, reason = await _culprit(connection, batch, error)
+            batch.rows[table].remove(row)
+            refusals.append(Refusal(reason, json.dumps(dict(zip(_names(table), row, strict=True)), default=str)))
+
+
+async def prepare(connection: asyncpg.Connection[Any]) -> None:
+    """Makes what a connection needs to store batches."""
+    for table in TABLES:
+        await connection.execute(
+            f"CREATE TEMPORARY TABLE IF NOT EXISTS new_{table.name} (LIKE {table.name}) ON COMMIT DELETE ROWS"
+        )
+
+
+async def _insert(connection: asyncpg.Connection[Any], table: Table, rows: Sequence[Row]) -> int:
+    """Inserts the rows that are not there yet; returns their number."""
+    if not rows:
+        return 0
+    await connection.copy_records_to_table(f"new_{table.name}", records=rows, columns=table.names)
+    return int(await connection.fetchval(_STATEMENTS[table.name]))
+
+
+async def _keep(connection: asyncpg.Connection[Any], refusals: Sequence[Refusal]) -> None:
+    if refusals:
+        rows = [(each.reason, each.record) for each in refusals]
+        await connection.copy_records_to_table("refused_records", records=rows, columns=("reason", "record"))
+
+
+async def _make_partitions(connection: asyncpg.Connection[Any], rows: Sequence[Row]) -> None:
+    """For calls of months that are long over, or to come. Cheap where all are there."""
+    if rows:
+        times = [row[1] for row in rows]
+        await connection.execute("SELECT make_partitions($1, $2)", min(times), max(times))
+
+
+async def _culprit(
+    connection: asyncpg.Connection[Any], batch: Batch, error: asyncpg.PostgresError | asyncpg.InterfaceError
+) -> tuple[str, Row, str]:
+    """The first row that PostgreSQL refuses, and why; raises the error where it refuses no single row."""
+    for table in TABLES:
+        rows = batch.rows[table.name]
+        while rows:
+            half = rows[: (len(rows) + 1) // 2]
+            if refused := await _refused(connection, table, half):
+                if len(half) == 1:
+                    return table.name, half[0], refused
+                rows = half
+            else:
+                rows = rows[len(half) :]
+    raise error
+
+
+async def _refused(connection: asyncpg.Connection[Any], table: Table, rows: Sequence[Row]) -> str:
+    """What PostgreSQL says against these rows; empty if nothing."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        if table is CALLS:
+            await _make_partitions(connection, rows)
+        await _insert(connection, table, rows)
+    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError) as error:
+        return f"PostgreSQL refuses it: {error}"
+    finally:
+        await transaction.rollback()
+    return ""
+
+
+def _names(table: str) -> tuple[str, ...]:
+    return next(each.names for each in TABLES if each.name == table)
+
+
+# --- Statements ------------------------------------------------------------------------------------------------------
+
+
+def _statement(table: Table) -> str:
+    columns = ", ".join(table.names)
+    insert = f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM new_{table.name} ON CONFLICT DO NOTHING"
+    if table is not CALLS:
+        return f"WITH stored AS ({insert} RETURNING 1) SELECT count(*) FROM stored"
+    return f"""
+        WITH stored AS ({insert} RETURNING *),
+        hours AS ({_sums("calls_by_hour", "hour", _HOURS, _SUMS)}),
+        days AS ({_sums("calls_by_user_day", "day", _USER_DAYS, _SUMS | _FAILED, "WHERE user_hash IS NOT NULL")})
+        SELECT count(*) FROM stored
+    """
+
+
+def _sums(table: str, period: str, groups: Sequence[str], sums: dict[str, str], condition: str = "") -> str:
+    """Adds the sums of the stored calls to those of before, in the order of keys: two services cannot deadlock."""
+    grouped = ", ".join(f"{_EXPRESSIONS.get(each, each)} AS {each}" for each in groups)
+    summed = ", ".join(f"{expression} AS {name}" for name, expression in sums.items())
+    places = ", ".join(str(number) for number in range(1, len(groups) + 2))
+    digest = f"md5(ROW({', '.join(groups)})::text)::uuid"
+    changes = ", ".join(f"{name} = {_added(table, name)}" for name in sums)
+    return f"""
+        INSERT INTO {table} ({period}, key, {", ".join((*groups, *sums))})
+        SELECT {period}, {digest} AS key, {", ".join((*groups, *sums))} FROM (
+            SELECT date_trunc('{period}', ended_at, 'UTC') AS {period}, {grouped}, {summed}
+            FROM stored {condition} GROUP BY {places}
+        ) AS grouped
+        ORDER BY {period}, key
+        ON CONFLICT ({period}, key) DO UPDATE SET {changes}
+    """
+
+
+def _added(table: str, name: str) -> str:
+    """Money of which there was none stays unknown until there is some."""
+    if name in ("cost", "cache_saved", "estimated_cost"):
+        return f"coalesce({table}.{name} + excluded.{name}, {table}.{name}, excluded.{name})"
+    return f"{table}.{name} + excluded.{name}"
+
+
+_STATEMENTS: Final = {table.name: _statement(table) for table in TABLES}
