@@ -1,4 +1,4 @@
-"""Small clients of the stores: what the stack, its tests and the demo ask Prometheus, Loki and Jaeger.
+"""Small clients of the stores: what the stack, its tests and the demo ask Prometheus, Loki, Jaeger and the warehouse.
 
 Each reads, none writes. Times given must know their time zone; times returned are in UTC.
 """
@@ -8,5 +8,6 @@ from stack.clients._results import Alert, Sample, Series
 from stack.clients.jaeger import Jaeger, Span
 from stack.clients.loki import Entry, Loki
 from stack.clients.prometheus import Prometheus
+from stack.clients.warehouse import Warehouse
 
-__all__ = ["Alert", "Entry", "Jaeger", "Loki", "Prometheus", "Sample", "Series", "Span", "StoreError"]
+__all__ = ["Alert", "Entry", "Jaeger", "Loki", "Prometheus", "Sample", "Series", "Span", "StoreError", "Warehouse"]

@@ -19,9 +19,8 @@ from pathlib import Path
 from typing import Final
 
 from stack.native.process import StackError
+from stack.warehouse import OWNER
 
-OWNER: Final = "genai"
-"""The role that owns the database, and the database's name."""
 _OLDEST: Final = 15  # the first with NULLS NOT DISTINCT, and the oldest that its project still keeps up
 _UNPRIVILEGED: Final = "nobody"
 _FOR_ALL: Final = Path("/var/lib/genai-observability")
@@ -95,6 +94,8 @@ def prepare(state: Path, *, password: str) -> None:
             "--locale=C",
         ]
         _run(where, "initdb", "-D", str(draft), *options)
+    # Without a server: https://www.postgresql.org/docs/18/app-postgres.html
+    _run(where, "postgres", "--single", "-D", str(draft), "postgres", given=f"CREATE DATABASE {OWNER}\n")
     shutil.rmtree(where.data, ignore_errors=True)  # an empty folder
     draft.replace(where.data)
 
@@ -179,13 +180,14 @@ def _others_can_enter(path: Path) -> bool:
     return all(each.stat().st_mode & 0o001 for each in existing)
 
 
-def _run(where: Place, program: str, *arguments: str) -> None:
+def _run(where: Place, program: str, *arguments: str, given: str = "") -> None:
     result = subprocess.run(  # noqa: S603
         where.command(program, *arguments),
         user=where.user,
         group=pwd.getpwnam(where.user).pw_gid if where.user else None,
         extra_groups=[] if where.user else None,
         cwd="/",
+        input=given,
         capture_output=True,
         text=True,
         check=False,

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import asyncpg
 
@@ -23,7 +23,7 @@ _STORE_S: Final = 60.0
 """A batch takes a second on a busy machine: what takes longer waits for a lock or a disk, and is sent again."""
 _UPKEEP_S: Final = 60.0
 
-Connection = asyncpg.Connection[Any]
+Connection: TypeAlias = "asyncpg.Connection[Any]"
 FAILURES: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
 """What a warehouse that cannot be used now raises."""
 
