@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
 from typing import Any
 
 import asyncpg
@@ -22,7 +21,7 @@ class Warehouse:
         self._address = address
         self._timeout = timeout
 
-    def rows(self, sql: str, *arguments: object) -> list[Mapping[str, Any]]:
+    def rows(self, sql: str, *arguments: object) -> list[dict[str, Any]]:
         """The rows of a query by the names of their columns; ``$1`` and so on in it are the arguments.
 
         Raises:
@@ -30,7 +29,7 @@ class Warehouse:
         """
         return asyncio.run(self._rows(sql, arguments))
 
-    async def _rows(self, sql: str, arguments: tuple[object, ...]) -> list[Mapping[str, Any]]:
+    async def _rows(self, sql: str, arguments: tuple[object, ...]) -> list[dict[str, Any]]:
         try:
             connection = await asyncpg.connect(self._address, timeout=_CONNECT_S)
         except (OSError, TimeoutError) as error:
@@ -38,7 +37,7 @@ class Warehouse:
         except asyncpg.PostgresError as error:
             raise StoreError(f"The warehouse does not let its reader in: {error}.") from error
         try:
-            return list(await connection.fetch(sql, *arguments, timeout=self._timeout))
+            return [dict(row) for row in await connection.fetch(sql, *arguments, timeout=self._timeout)]
         except TimeoutError as error:
             raise StoreError("The warehouse did not answer in time; `make logs` may say why.") from error
         except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:

@@ -14,7 +14,7 @@ from stack.usage.store import Stored
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]  # else each counter has a second series
 
 
 class Metrics:
