@@ -84,7 +84,8 @@ def prepare(state: Path, *, password: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=where.data.parent) as file:
         file.write(password)
         file.flush()
-        Path(file.name).chmod(0o644 if where.user else 0o600)  # for the moment of initdb
+        if where.user:
+            os.chown(file.name, pwd.getpwnam(where.user).pw_uid, -1)
         options = [
             "--username",
             OWNER,
