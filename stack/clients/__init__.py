@@ -1,4 +1,4 @@
-"""Small clients of the stores: what the stack, its tests and the demo ask Prometheus, Loki and Jaeger.
+"""Small clients of the stores: what the stack, its tests and the demo ask Prometheus, the log store and Jaeger.
 
 Each reads, none writes. Times given must know their time zone; times returned are in UTC.
 """
@@ -6,7 +6,23 @@ Each reads, none writes. Times given must know their time zone; times returned a
 from stack.clients._http import StoreError
 from stack.clients._results import Alert, Sample, Series
 from stack.clients.jaeger import Jaeger, Span
+from stack.clients.logs import Line, LogStore, Where
 from stack.clients.loki import Entry, Loki
 from stack.clients.prometheus import Prometheus
+from stack.clients.victorialogs import VictoriaLogs
 
-__all__ = ["Alert", "Entry", "Jaeger", "Loki", "Prometheus", "Sample", "Series", "Span", "StoreError"]
+__all__ = [
+    "Alert",
+    "Entry",
+    "Jaeger",
+    "Line",
+    "LogStore",
+    "Loki",
+    "Prometheus",
+    "Sample",
+    "Series",
+    "Span",
+    "StoreError",
+    "VictoriaLogs",
+    "Where",
+]
