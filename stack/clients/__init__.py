@@ -4,6 +4,7 @@ Each reads, none writes. Times given must know their time zone; times returned a
 """
 
 from stack.clients._http import StoreError
+from stack.clients._log_store import log_store
 from stack.clients._results import Alert, Sample, Series
 from stack.clients.jaeger import Jaeger, Span
 from stack.clients.logs import Line, LogStore, Where
@@ -25,4 +26,5 @@ __all__ = [
     "StoreError",
     "VictoriaLogs",
     "Where",
+    "log_store",
 ]

@@ -80,14 +80,16 @@ class Loki:
     ) -> dict[tuple[str, ...], int]:
         """The same by the values of fields; a field that records lack has the value "".
 
+        Loki counts in whole milliseconds: where the range is none, it counts from up to one before its start.
+
         Raises:
             StoreError: Loki is not reachable or refuses the query.
         """
-        first, last = nanoseconds(start), nanoseconds(end) - 1
         labels = [label(field) for field in fields]
+        milliseconds = -(-(end - start) // timedelta(milliseconds=1))
+        query = f"sum by ({', '.join(labels)}) (count_over_time({logql(*where)} [{milliseconds}ms]))"
         # A range of Loki lacks its first moment and has its last.
-        query = f"sum by ({', '.join(labels)}) (count_over_time({logql(*where)} [{last + 1 - first}ns]))"
-        found = samples(self._data("/loki/api/v1/query", query, time=last))
+        found = samples(self._data("/loki/api/v1/query", query, time=nanoseconds(end) - 1))
         return {tuple(each.labels.get(label, "") for label in labels): int(each.value) for each in found}
 
     def trace(self, trace_id: str, *, start: datetime, end: datetime) -> list[Line]:

@@ -176,7 +176,7 @@ def _victorialogs(settings: Settings, ports: Mapping[str, int]) -> Server:
             # Whole days go, the oldest first, before a flood of lines fills the disk. A share of the disk
             # (-retention.maxDiskUsagePercent) would count what others keep there, and delete for them.
             "-retention.maxDiskSpaceUsageBytes=20GB",
-            # Below this it answers 429, and the Collector keeps the lines. More than the usual 10 MB, as metrics, traces
+            # Below this it answers 429, and the Collector keeps the lines. More than the usual 10 MB: metrics, traces
             # and the Collector's queue are on the same disk.
             "-storage.minFreeDiskSpaceBytes=500MB",
             # How much a crash of the server may lose; 5 s otherwise, and a second is the least.
