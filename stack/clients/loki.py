@@ -11,7 +11,7 @@ from genai_observability.signals import METADATA_PREFIX, attributes
 
 from stack.clients._http import TIMEOUT_S, Http, StoreError
 from stack.clients._results import Alert, Sample, Series, alerts, samples, series
-from stack.clients.logs import ENVIRONMENT, SERVICE, TRACE_ID, Line, Where, nanoseconds, newest_first
+from stack.clients.logs import CUT, ENVIRONMENT, SERVICE, TRACE_ID, Line, Where, nanoseconds, newest_first
 
 _PAGE = 5000
 """Loki's own limit of lines an answer (``max_entries_limit_per_query``)."""
@@ -23,7 +23,9 @@ _OF_EVERY_RECORD: Final = (
     *_STREAM,
     *("service.namespace", "service.version", "service.instance.id"),
     *("telemetry.sdk.name", "telemetry.sdk.language", "telemetry.sdk.version"),
+    *("telemetry.distro.name", "telemetry.distro.version"),
     *("scope.name", "scope.version"),
+    CUT,
 )
 
 _NAMES: Final[Mapping[str, str]] = {
