@@ -40,18 +40,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 def usage(running: Settings) -> Settings:
     """An empty warehouse."""
     tables = ("calls", "scores", "findings", "refused_records", "calls_by_hour", "calls_by_user_day")
-    subprocess.run(
-        [*_psql(running), "--command", f"TRUNCATE {', '.join(f'genai.{table}' for table in tables)}"],
-        check=True,
-        capture_output=True,
-    )
+    _as_owner(running, f"TRUNCATE {', '.join(f'genai.{table}' for table in tables)}")
     return running
 
 
-def _psql(settings: Settings) -> list[str]:
-    """As the owner."""
-    program = postgres.place(settings.state).command("psql")
-    return [*program, "--quiet", "--set=ON_ERROR_STOP=1", "--dbname", address(settings, "genai")]
+def _as_owner(settings: Settings, sql: str) -> None:
+    command, environment = postgres.psql(settings, "genai")
+    subprocess.run([*command, "--command", sql], env=os.environ | environment, check=True, capture_output=True)
 
 
 # --- What is stored --------------------------------------------------------------------------------------------------
@@ -326,12 +321,12 @@ def test_many_thousand_features_of_one_request_are_stored_and_summed(usage: Sett
 def test_what_postgresql_alone_refuses_is_found_and_kept_apart(usage: Settings) -> None:
     """A limit of PostgreSQL that the service does not know: here one that an owner has added."""
     limit = "ALTER TABLE genai.calls ADD CONSTRAINT own CHECK (feature <> 'forbidden')"
-    subprocess.run([*_psql(usage), "--command", limit], check=True)
+    _as_owner(usage, limit)
     try:
         forbidden = replace(CALL, attribution={signals.FEATURE.name: "forbidden"})
         assert send(usage, recorded([CALL, CALL, forbidden, CALL, forbidden])).status_code == 200
     finally:
-        subprocess.run([*_psql(usage), "--command", "ALTER TABLE genai.calls DROP CONSTRAINT own"], check=True)
+        _as_owner(usage, "ALTER TABLE genai.calls DROP CONSTRAINT own")
     assert value(usage, "SELECT count(*) FROM calls") == 3
     reasons = [row["reason"] for row in rows(usage, "SELECT reason FROM refused_records")]
     assert len(reasons) == 2
@@ -391,14 +386,14 @@ def test_a_warehouse_that_was_away_has_what_is_sent_again(usage: Settings) -> No
 
 def test_a_warehouse_that_is_read_only_says_what_to_name_instead(usage: Settings) -> None:
     setting = "ALTER ROLE genai_ingest SET default_transaction_read_only = "
-    subprocess.run([*_psql(usage), "--command", f"{setting} on"], check=True)
+    _as_owner(usage, f"{setting} on")
     _end_connections(usage)
     try:
         answer = eventually(lambda: (found := send(usage, recorded([CALL]))).status_code == 503 and found)
         assert answer
         assert "The warehouse is read-only" in answer.text
     finally:
-        subprocess.run([*_psql(usage), "--command", f"{setting} off"], check=True)
+        _as_owner(usage, f"{setting} off")
         _end_connections(usage)
     assert eventually(lambda: send(usage, recorded([CALL])).status_code == 200)
 
@@ -416,7 +411,7 @@ def test_a_wrong_password_is_said_in_one_sentence(running: Settings) -> None:
 
 def test_a_schema_that_is_newer_than_the_program_is_refused(running: Settings) -> None:
     newer = "INSERT INTO genai.schema_versions (number, name) VALUES (9999, '9999_later.sql')"
-    subprocess.run([*_psql(running), "--command", newer], check=True)
+    _as_owner(running, newer)
     try:
         with _second_service(running) as service:
             assert service.wait(timeout=60) == 1
@@ -424,7 +419,7 @@ def test_a_schema_that_is_newer_than_the_program_is_refused(running: Settings) -
             complaint = service.stderr.read()
     finally:
         older = "DELETE FROM genai.schema_versions WHERE number = 9999"
-        subprocess.run([*_psql(running), "--command", older], check=True)
+        _as_owner(running, older)
     known = len(schema.migrations(running.root / "postgres"))
     assert complaint == (
         f"The warehouse has schema 9999, and this program knows {known}: it was used by a newer release. Update this "
@@ -462,7 +457,7 @@ def test_an_upgrade_keeps_what_is_stored(usage: Settings, tmp_path: Path) -> Non
         assert value(usage, "SELECT max(number) FROM schema_versions") == number
     finally:
         undo = f"ALTER TABLE genai.calls DROP COLUMN more; DELETE FROM genai.schema_versions WHERE number = {number}"
-        subprocess.run([*_psql(usage), "--command", undo], check=True)
+        _as_owner(usage, undo)
 
 
 def test_a_schema_change_that_fails_changes_nothing(usage: Settings, tmp_path: Path) -> None:
@@ -512,4 +507,4 @@ def _metric(settings: Settings, name: str) -> float:
 
 def _end_connections(settings: Settings) -> None:
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'genai_ingest'"
-    subprocess.run([*_psql(settings), "--command", end], check=True, capture_output=True)
+    _as_owner(settings, end)
