@@ -21,7 +21,7 @@ from stack.native import StackError, down, process, seconds_until_ready, status,
 from stack.settings import Settings
 from tests.stores import settings_at
 
-EVERY_SERVER = {"prometheus", "loki", "jaeger", "alertmanager", "inbox", "collector"}
+EVERY_SERVER = {"prometheus", "victorialogs", "jaeger", "alertmanager", "postgres", "usage", "inbox", "collector"}
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 def edited(settings: Settings, tmp_path: Path) -> Settings:
     """The same, with a copy of the configuration files that a test may change."""
     root = tmp_path / "repository"
-    for name in EVERY_SERVER - {"inbox"}:
+    for name in EVERY_SERVER - {"inbox", "usage", "victorialogs"}:
         shutil.copytree(settings.root / name, root / name, ignore=shutil.ignore_patterns("distribution"))
     return replace(settings, root=root)
 
