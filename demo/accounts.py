@@ -166,8 +166,10 @@ def _of_warehouse(settings: Settings, start: datetime, end: datetime) -> Account
 
 _OF_WAREHOUSE: Final = """
     SELECT count(*) AS calls, count(DISTINCT trace_id) AS requests,
-           coalesce(sum(input_tokens), 0) AS input_tokens, coalesce(sum(cached_tokens), 0) AS cached_tokens,
-           coalesce(sum(output_tokens), 0) AS output_tokens, coalesce(sum(reasoning_tokens), 0) AS reasoning_tokens,
+           coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
+           coalesce(sum(cached_tokens), 0)::bigint AS cached_tokens,
+           coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
+           coalesce(sum(reasoning_tokens), 0)::bigint AS reasoning_tokens,
            coalesce(sum(cost), 0) AS dollars, count(unpriced_reason) AS unpriced
     FROM calls WHERE service = $1 AND ended_at >= $2 AND ended_at < $3
 """
