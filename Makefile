@@ -57,10 +57,10 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m stack.catalogue_page --check
 	@$(RUN) -m stack.api_reference --check
 
-bench: setup-dev ## Measure what instrumentation adds to a model call, and how fast dashboards are; BENCH="--variants none,ours" for less
+bench: setup-dev ## Measure what instrumentation adds to a model call, and how fast dashboards are; BENCH="--variants none,ours" HISTORY="--days 3" for less
 	@$(RUN) -m instrumentation.benchmarks $(BENCH)
 	@$(RUN) -m stack.native build
-	@$(RUN) -m stack.benchmarks
+	@$(RUN) -m stack.benchmarks $(HISTORY)
 
 drill: setup ## Break a demo in every way there is an alert for: who knows when (forty minutes); DRILL="--only error-burst" for less
 	@$(RUN) -m stack.native build

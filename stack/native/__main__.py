@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from stack.interrupts import interrupt_on_termination
 from stack.native import build, health, process, run
 from stack.native.process import StackError
 from stack.settings import Settings, SettingsError
@@ -25,8 +25,7 @@ _errors = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
 def main() -> int:
     """Carries out one command; the exit code is 1 after an error, 130 after Ctrl-C."""
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)  # a closed terminal or a stopped job cleans up as Ctrl-C does
-    signal.signal(signal.SIGHUP, _interrupt)
+    interrupt_on_termination()
     command: Callable[[Settings, argparse.Namespace], None] = arguments.run
     try:
         command(Settings.load(), arguments)
@@ -81,7 +80,9 @@ def _status(settings: Settings, _: argparse.Namespace) -> None:
         else:
             table.add_row(each.name, each.state)
     _console.print(table)
-    _console.print(f"\nTogether {_megabytes(sum(each.memory for each in states))} of resident memory.")
+    _console.print(
+        f"\nTogether {_megabytes(sum(each.memory for each in states))} of memory, shared pages counted once."
+    )
     seconds = run.seconds_until_ready(settings.state)
     if seconds is not None:
         _console.print(f"The last `make up` was ready after {seconds:.1f} s.")
@@ -115,10 +116,6 @@ def _follow(files: Mapping[str, Path], positions: dict[str, int]) -> None:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.0f} MB"
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
