@@ -13,6 +13,7 @@ import json
 import os
 import pwd
 import secrets
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
