@@ -159,14 +159,23 @@ def _statement(table: Table) -> str:
         return f"WITH stored AS ({insert} RETURNING 1) SELECT count(*) FROM stored"
     return f"""
         WITH stored AS ({insert} RETURNING *),
-        hours AS ({_sums("calls_by_hour", "hour", _HOURS, _SUMS)}),
-        days AS ({_sums("calls_by_user_day", "day", _USER_DAYS, _SUMS | _FAILED, "WHERE user_hash IS NOT NULL")})
+        {", ".join(f"new_{name} AS ({statement})" for name, statement in sums("stored").items())}
         SELECT count(*) FROM stored
     """
 
 
-def _sums(table: str, period: str, groups: Sequence[str], sums: dict[str, str], condition: str = "") -> str:
-    """Adds the sums of the stored calls to those of before, in the order of keys: two services cannot deadlock."""
+def sums(source: str) -> dict[str, str]:
+    """By the tables of sums, the statements that add up the calls of a table, or of a name that is like one."""
+    return {
+        "calls_by_hour": _sums(source, "calls_by_hour", "hour", _HOURS, _SUMS),
+        "calls_by_user_day": _sums(
+            f"{source} WHERE user_hash IS NOT NULL", "calls_by_user_day", "day", _USER_DAYS, _SUMS | _FAILED
+        ),
+    }
+
+
+def _sums(source: str, table: str, period: str, groups: Sequence[str], sums: dict[str, str]) -> str:
+    """Adds the sums of calls to those of before, in the order of keys: two services cannot deadlock."""
     grouped = ", ".join(f"{_EXPRESSIONS.get(each, each)} AS {each}" for each in groups)
     summed = ", ".join(f"{expression} AS {name}" for name, expression in sums.items())
     places = ", ".join(str(number) for number in range(1, len(groups) + 2))
@@ -176,7 +185,7 @@ def _sums(table: str, period: str, groups: Sequence[str], sums: dict[str, str], 
         INSERT INTO {table} ({period}, key, {", ".join((*groups, *sums))})
         SELECT {period}, {digest} AS key, {", ".join((*groups, *sums))} FROM (
             SELECT date_trunc('{period}', ended_at, 'UTC') AS {period}, {grouped}, {summed}
-            FROM stored {condition} GROUP BY {places}
+            FROM {source} GROUP BY {places}
         ) AS grouped
         ORDER BY {period}, key
         ON CONFLICT ({period}, key) DO UPDATE SET {changes}
