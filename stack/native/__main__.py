@@ -1,9 +1,10 @@
-"""The command line: `python -m stack.native build|up|status|logs|down`."""
+"""The command line: `python -m stack.native build|up|status|logs|sql|backfill|down`."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,9 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.interrupts import interrupt_on_termination
-from stack.native import build, health, process, run
+from stack.native import build, health, postgres, process, run
 from stack.native.process import StackError
 from stack.settings import Settings, SettingsError
+from stack.warehouse import READER
 
 _console = Console(highlight=False, markup=False, soft_wrap=True)
 _errors = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
@@ -51,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     parser_of_down = commands.add_parser("down", help="stop everything")
     parser_of_down.add_argument("--volumes", action="store_true", help="also delete all stored data")
     parser_of_down.set_defaults(run=_down)
+    parser_of_sql = commands.add_parser("sql", help="ask the warehouse, as a reader")
+    parser_of_sql.add_argument("--query", help="one query; psql otherwise")
+    parser_of_sql.set_defaults(run=_sql)
+    parser_of_backfill = commands.add_parser("backfill", help="read a gap of the warehouse again from the log store")
+    parser_of_backfill.add_argument("window", nargs=2, metavar="TIME")
+    parser_of_backfill.set_defaults(run=_backfill)
     return parser
 
 
@@ -62,6 +70,17 @@ def _up(settings: Settings, _: argparse.Namespace) -> None:
     build.build(settings, console=_console)
     run.up(settings, report=_console.print)
     _console.print(f"The stack is up. Applications send OTLP to {settings.otlp_http_url}")
+
+
+def _sql(settings: Settings, arguments: argparse.Namespace) -> None:
+    command, environment = postgres.psql(settings, READER)
+    query = ["--command", arguments.query] if arguments.query else []
+    # In the place of this process: psql's own keys, pager and exit codes.
+    os.execve(command[0], [*command, *query], {**os.environ, **environment})  # noqa: S606
+
+
+def _backfill(_: Settings, arguments: argparse.Namespace) -> None:
+    os.execv(sys.executable, [sys.executable, "-m", "stack.usage.backfill", *arguments.window])  # noqa: S606
 
 
 def _down(settings: Settings, arguments: argparse.Namespace) -> None:

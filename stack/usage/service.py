@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -49,6 +50,7 @@ class Warehouse:
         self._connection: Connection | None = None
         self._current = False
         self._busy = asyncio.Lock()
+        self._failed = asyncio.Event()
         self._trouble: str | None = None
 
     @property
@@ -71,6 +73,7 @@ class Warehouse:
                     stored = await store(connection, batch)
             except FAILURES as error:
                 await self._let_go()
+                self._failed.set()
                 raise UnavailableError(self._troubled(error)) from error
             self._well()
             self._metrics.stored(stored, batch, seconds=time.monotonic() - began)
@@ -90,7 +93,9 @@ class Warehouse:
                 await self._let_go()
                 self._troubled(error)
                 pause = 1.0
-            await asyncio.sleep(pause)
+            self._failed.clear()
+            with contextlib.suppress(TimeoutError):  # after a failure at once, to find out when it is over
+                await asyncio.wait_for(self._failed.wait(), pause)
 
     async def close(self) -> None:
         """Closes the connection."""
