@@ -58,9 +58,9 @@ async def fill(
     for definition in (constraint, *indexes):
         report(definition.partition(" USING ")[0])
         await connection.execute(definition)
-    for name, statement in sums("calls").items():
-        report(f"sums: {name}")
-        await connection.execute(statement)
+    report("sums")
+    for day in range(0, days, 5):  # in parts that fit into memory
+        await connection.execute(_SUMS.format(first + timedelta(days=day), first + timedelta(days=day + 5)))
     report("scores and findings")
     await connection.execute(_SCORES)
     await connection.execute(_FINDINGS)
@@ -166,6 +166,10 @@ def _filled(lines: list[Line], begins: datetime, chance: random.Random) -> Itera
 def _moment(seconds: float) -> bytes:
     return b"%b" % datetime.fromtimestamp(seconds, UTC).isoformat().encode()
 
+
+_SUMS: Final = "WITH {} SELECT 1".format(
+    sums("(SELECT * FROM calls WHERE ended_at >= '{0}' AND ended_at < '{1}') AS part")
+)
 
 _SCORES: Final = """
     INSERT INTO scores (id, scored_at, trace_id, span_id, service, environment, service_version, feature, team, tenant,
