@@ -24,7 +24,7 @@ from stack.native.ports import free_ports
 from stack.settings import Settings
 from stack.usage import schema
 from stack.usage.columns import CALLS, TABLES
-from stack.usage.store import _HOURS, _SUMS
+from stack.usage.store import _KIND, _SUMS
 from stack.warehouse import address
 from tests.end_to_end.live import eventually
 from tests.usage import CALL, NOW, PRICE, attribute, recorded, records, rows, send, value, warehouse
@@ -39,7 +39,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 @pytest.fixture
 def usage(running: Settings) -> Settings:
     """An empty warehouse."""
-    tables = ("calls", "scores", "findings", "refused_records", "calls_by_hour", "calls_by_user_day")
+    tables = ("calls", "scores", "findings", "refused_records", *schema.SUMS)
     _as_owner(running, f"TRUNCATE {', '.join(f'genai.{table}' for table in tables)}")
     return running
 
@@ -181,10 +181,10 @@ def test_the_sums_have_the_same_meaning_as_the_single_calls(usage: Settings) -> 
         for number in range(12)
     ]
     send(usage, recorded(calls))
-    by = ", ".join(_HOURS)
+    by = ", ".join(_KIND)
     sums = ", ".join(f"sum({name}) AS {name}" for name in _SUMS)
     hours = rows(usage, f"SELECT {by}, {sums} FROM calls_by_hour GROUP BY {by} ORDER BY {by}")
-    single = rows(usage, f"SELECT {by}, {sums} FROM calls_as_hours GROUP BY {by} ORDER BY {by}")
+    single = rows(usage, f"SELECT {by}, {sums} FROM calls_as_sums GROUP BY {by} ORDER BY {by}")
     assert hours == single != []
 
 
