@@ -27,7 +27,7 @@ from stack.usage.columns import CALLS, TABLES
 from stack.usage.store import _KIND, _SUMS
 from stack.warehouse import address
 from tests.end_to_end.live import eventually
-from tests.usage import CALL, NOW, PRICE, attribute, recorded, records, rows, send, value, warehouse
+from tests.usage import CALL, NOW, PRICE, attribute, recorded, records, rows, scored, send, value, warehouse
 
 
 @pytest.fixture(scope="module")
@@ -189,24 +189,9 @@ def test_the_sums_have_the_same_meaning_as_the_single_calls(usage: Settings) -> 
 
 
 def test_a_score_finds_its_call_whichever_comes_first(usage: Settings) -> None:
-    request = recorded([CALL])
-    score = recorded([CALL])
-    (record,) = records(score)
-    given = {
-        signals.EVENT_NAME.name: signals.EVALUATION_EVENT,
-        signals.EVALUATION_NAME.name: "user_feedback",
-        signals.EVALUATION_LABEL.name: "up",
-        signals.RESPONSE_ID.name: CALL.response_id,
-    }
-    kept = [signals.RECORD_ID.name, signals.RECORD_VERSION.name]
-    for each in [each for each in record.attributes if each.key not in kept]:
-        record.attributes.remove(each)
-    for name, text in given.items():
-        attribute(record, name).string_value = text or ""
-    attribute(record, signals.EVALUATION_SCORE.name).double_value = 1.0
-    assert send(usage, score).status_code == 200
+    assert send(usage, scored("chatcmpl-1", "up", 1.0)).status_code == 200
     assert rows(usage, "SELECT * FROM scored_calls") == []
-    send(usage, request)
+    send(usage, recorded([CALL]))
     (row,) = rows(usage, "SELECT name, scored_calls.score, label, cost, feature FROM scored_calls")
     assert row == {
         "name": "user_feedback",
