@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -494,3 +495,40 @@ def _metric(settings: Settings, name: str) -> float:
 def _end_connections(settings: Settings) -> None:
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'genai_ingest'"
     _as_owner(settings, end)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_loses_nothing_that_was_acknowledged(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    with warehouse(small_disk / "state") as settings:
+        send(settings, recorded([CALL]))
+        free = shutil.disk_usage(small_disk).free
+        ballast.write_bytes(b"\0" * (free - 1_000_000))
+        acknowledged, refused = 1, None
+        for _ in range(50):
+            answer = send(settings, recorded([CALL] * 2000))
+            if answer.status_code != 200:
+                refused = answer
+                break
+            acknowledged += 2000
+        assert refused is not None
+        assert refused.status_code == 503
+        assert "disk is full" in refused.text
+        ballast.unlink()
+        up(settings, only={"postgres", "usage"})
+        assert eventually(lambda: send(settings, recorded([CALL])).status_code == 200)
+        assert value(settings, "SELECT count(*) FROM calls") == acknowledged + 1
+        assert value(settings, "SELECT sum(calls) FROM calls_by_hour") == acknowledged + 1
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk with room for an empty warehouse and little more, which the database's user can enter."""
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="small-disk-"))
+    folder.chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m,mode=0755", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()
