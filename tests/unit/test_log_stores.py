@@ -69,7 +69,7 @@ def _eventually(find: Callable[[], Value]) -> Value:
 
 
 def _running(state: Path, logs: Logs) -> Settings:
-    settings = replace(settings_at(state), logs=logs)
+    settings = settings_at(state, logs=logs)
     up(settings, only={"collector", logs})
     return settings
 
@@ -346,7 +346,7 @@ def test_the_log_store_of_the_stack_is_the_one_that_answers(tmp_path: Path) -> N
 def test_loki_is_asked_for_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StackError, match=r"^LOGS=loki, but there is no program loki on the PATH: install it, or"):
-        servers(replace(settings_at(tmp_path), logs="loki"))
+        servers(settings_at(tmp_path, logs="loki"))
 
 
 def _panels() -> dict[str, Records]:

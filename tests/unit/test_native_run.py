@@ -124,11 +124,10 @@ def test_down_of_a_stack_that_is_not_up_is_harmless(settings: Settings) -> None:
 
 
 def test_a_port_in_use_stops_up_before_anything_is_started(settings: Settings) -> None:
+    port = settings.jaeger_metrics_port
     with (
-        socket.create_server(("127.0.0.1", settings.jaeger_metrics_port)),
-        pytest.raises(
-            StackError, match=rf"^Port {settings.jaeger_metrics_port} of jaeger \(JAEGER_METRICS_PORT\) is in "
-        ),
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(StackError, match=rf"^Port {port} of jaeger \(JAEGER_METRICS_PORT\) is in use by "),
     ):
         up(settings)
     assert _pids(settings) == {}
