@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from stack.native import build, health, process, run
+from stack.native import build, health, process, run, upgrade
 from stack.native.process import StackError
 from stack.settings import Settings, SettingsError
 
@@ -63,6 +63,8 @@ def _up(settings: Settings, _: argparse.Namespace) -> None:
     build.build(settings, console=_console)
     run.up(settings, report=_console.print)
     _console.print(f"The stack is up. Applications send OTLP to {settings.otlp_http_url}")
+    if left := upgrade.loki_data(settings):
+        _console.print(left)
 
 
 def _down(settings: Settings, arguments: argparse.Namespace) -> None:
