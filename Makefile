@@ -22,7 +22,7 @@ up: setup ## Start the servers (building what is missing) and wait until they ar
 status: setup ## Show what runs, where, and with how much memory
 	@$(RUN) -m stack.containers status
 
-logs: setup ## Show the servers' logs; SERVER=loki for one of them
+logs: setup ## Show the servers' logs; SERVER=collector for one of them
 	@$(RUN) -m stack.containers logs $(SERVER)
 
 down: setup ## Stop everything; VOLUMES=1 also deletes all stored data

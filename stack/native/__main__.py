@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.interrupts import interrupt_on_termination
-from stack.native import build, health, postgres, process, run
+from stack.native import build, health, postgres, process, run, upgrade
 from stack.native.process import StackError
 from stack.settings import Settings, SettingsError
 from stack.warehouse import READER
@@ -70,6 +70,8 @@ def _up(settings: Settings, _: argparse.Namespace) -> None:
     build.build(settings, console=_console)
     run.up(settings, report=_console.print)
     _console.print(f"The stack is up. Applications send OTLP to {settings.otlp_http_url}")
+    if left := upgrade.loki_data(settings):
+        _console.print(left)
 
 
 def _sql(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from genai_observability import signals
 
-from stack.clients import Loki, Prometheus
+from stack.clients import Loki, Prometheus, log_store
 from stack.dashboards import Window, dashboards, expressions, queries, style
 from stack.dashboards.__main__ import main
 from stack.dashboards.queries import panels
@@ -88,7 +88,7 @@ def test_several_values_of_one_panel_can_be_told_apart(panel: Panel) -> None:
 
 def test_the_page_of_the_stack_names_metrics_that_its_servers_have() -> None:
     known = {name for names in METRICS_OF_SERVERS.values() for name in names}
-    servers = r"(?:otelcol|prometheus|loki|jaeger|tempo|tempodb|alertmanager|inbox|process)_\w+"
+    servers = r"(?:otelcol|prometheus|loki|vl|jaeger|tempo|tempodb|alertmanager|inbox|process)_\w+"
     named = {
         name
         for query in queries(_PAGES["health.json"], _WINDOW)
@@ -122,16 +122,13 @@ def test_a_link_leads_to_a_page_that_exists(panel: Panel) -> None:
 
 @each_page
 def test_every_query_is_accepted_by_its_store(page: Panel, stores: Settings) -> None:
-    clients: dict[str, Prometheus | Loki] = {
-        "prometheus": Prometheus(stores.prometheus_url),
-        "loki": Loki(stores.loki_url),
-    }
+    prometheus, logs = Prometheus(stores.prometheus_url), log_store(stores)
     now = datetime.now(UTC)
-    for query in queries(page, _WINDOW):  # each raises where the store refuses it
-        if query.newest is None:
-            clients[query.store].query(query.expr)
-        else:
-            Loki(stores.loki_url).entries(query.expr, start=now - _WINDOW.length, end=now, limit=query.newest)
+    for query in queries(page, _WINDOW):  # each raises where the store refuses it; LogQL: test_logql.py
+        if query.records:
+            query.records.answer(logs, start=now - _WINDOW.length, end=now)
+        elif query.store == "prometheus":
+            prometheus.query(query.expr)
 
 
 def test_all_matches_what_lacks_the_label_but_no_log_stream_without_a_service() -> None:
