@@ -2,11 +2,12 @@
 # MODE=native|compose: up, status, logs and down without containers or with; else with, where a Docker engine answers.
 # Other ports: set their variables (PROMETHEUS_PORT=19090, …) in the environment or in a file .env; stack/settings.py lists them.
 
+export QUERY
 PYTHON ?= python3
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo up status logs down preview test generate secrets check bench drill month lock
+.PHONY: help setup setup-dev demo up status logs down sql backfill preview test generate secrets check bench drill month lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -26,6 +27,12 @@ logs: setup ## Show the servers' logs; SERVER=loki for one of them
 
 down: setup ## Stop everything; VOLUMES=1 also deletes all stored data
 	@$(RUN) -m stack.containers down $(if $(filter 1,$(VOLUMES)),--volumes)
+
+sql: setup ## Ask the warehouse: QUERY="SELECT …" for one answer, else psql, as a reader who can change nothing
+	@$(RUN) -m stack.containers sql $(if $(QUERY),--query "$$QUERY")
+
+backfill: setup ## Read a gap of the warehouse again from the log store: FROM=2026-12-01T10:00 TO=2026-12-01T12:00 (UTC)
+	@$(RUN) -m stack.containers backfill "$(FROM)" "$(TO)"
 
 preview: setup ## Write every dashboard, with the data of now, as an HTML page, and an index of them
 	@$(RUN) -m stack.preview
@@ -57,10 +64,10 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m stack.catalogue_page --check
 	@$(RUN) -m stack.api_reference --check
 
-bench: setup-dev ## Measure what instrumentation adds to a model call, and how fast dashboards are; BENCH="--variants none,ours" for less
+bench: setup-dev ## Measure what instrumentation adds to a model call, and how fast dashboards are; BENCH="--variants none,ours" HISTORY="--days 3" for less
 	@$(RUN) -m instrumentation.benchmarks $(BENCH)
 	@$(RUN) -m stack.native build
-	@$(RUN) -m stack.benchmarks
+	@$(RUN) -m stack.benchmarks $(HISTORY)
 
 drill: setup ## Break a demo in every way there is an alert for: who knows when (forty minutes); DRILL="--only error-burst" for less
 	@$(RUN) -m stack.native build

@@ -54,7 +54,7 @@ _METADATA: Final = """\
 `{prefix}*` is the free metadata of `attributed_to(metadata=…)`: unbounded, on spans and in both logs.
 """
 
-_NOT_ON_SPANS: Final = {signals.EVENT_NAME, signals.ERROR_MESSAGE, signals.DURATION, signals.BATCH}
+_NOT_ON_SPANS: Final = {*signals.RECORD_FIELDS, signals.ERROR_MESSAGE, signals.DURATION, signals.BATCH}
 """Fields of the request log that a span has no attribute for: its status and its times say them, or it is not made."""
 
 

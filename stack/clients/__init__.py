@@ -1,4 +1,4 @@
-"""Small clients of the stores: what the stack, its tests and the demo ask them.
+"""Small clients of the stores: what the stack and its tests ask Prometheus, the log store, Jaeger, the warehouse.
 
 Each reads, none writes. Times given must know their time zone; times returned are in UTC.
 """

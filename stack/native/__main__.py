@@ -1,10 +1,10 @@
-"""The command line: `python -m stack.native build|up|status|logs|down`."""
+"""The command line: `python -m stack.native build|up|status|logs|sql|backfill|down`."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,9 +14,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from stack.native import build, health, process, run
+from stack.interrupts import interrupt_on_termination
+from stack.native import build, health, postgres, process, run
 from stack.native.process import StackError
 from stack.settings import Settings, SettingsError
+from stack.warehouse import READER
 
 _console = Console(highlight=False, markup=False, soft_wrap=True)
 _errors = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
@@ -25,8 +27,7 @@ _errors = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
 def main() -> int:
     """Carries out one command; the exit code is 1 after an error, 130 after Ctrl-C."""
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)  # a closed terminal or a stopped job cleans up as Ctrl-C does
-    signal.signal(signal.SIGHUP, _interrupt)
+    interrupt_on_termination()
     command: Callable[[Settings, argparse.Namespace], None] = arguments.run
     try:
         command(Settings.load(), arguments)
@@ -52,6 +53,12 @@ def _parser() -> argparse.ArgumentParser:
     parser_of_down = commands.add_parser("down", help="stop everything")
     parser_of_down.add_argument("--volumes", action="store_true", help="also delete all stored data")
     parser_of_down.set_defaults(run=_down)
+    parser_of_sql = commands.add_parser("sql", help="ask the warehouse, as a reader")
+    parser_of_sql.add_argument("--query", help="one query; psql otherwise")
+    parser_of_sql.set_defaults(run=_sql)
+    parser_of_backfill = commands.add_parser("backfill", help="read a gap of the warehouse again from the log store")
+    parser_of_backfill.add_argument("window", nargs=2, metavar="TIME")
+    parser_of_backfill.set_defaults(run=_backfill)
     return parser
 
 
@@ -63,6 +70,17 @@ def _up(settings: Settings, _: argparse.Namespace) -> None:
     build.build(settings, console=_console)
     run.up(settings, report=_console.print)
     _console.print(f"The stack is up. Applications send OTLP to {settings.otlp_http_url}")
+
+
+def _sql(settings: Settings, arguments: argparse.Namespace) -> None:
+    command, environment = postgres.psql(settings, READER)
+    query = ["--command", arguments.query] if arguments.query else []
+    # In the place of this process: psql's own keys, pager and exit codes.
+    os.execve(command[0], [*command, *query], {**os.environ, **environment})  # noqa: S606
+
+
+def _backfill(_: Settings, arguments: argparse.Namespace) -> None:
+    os.execv(sys.executable, [sys.executable, "-m", "stack.usage.backfill", *arguments.window])  # noqa: S606
 
 
 def _down(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -81,7 +99,9 @@ def _status(settings: Settings, _: argparse.Namespace) -> None:
         else:
             table.add_row(each.name, each.state)
     _console.print(table)
-    _console.print(f"\nTogether {_megabytes(sum(each.memory for each in states))} of resident memory.")
+    _console.print(
+        f"\nTogether {_megabytes(sum(each.memory for each in states))} of memory, shared pages counted once."
+    )
     seconds = run.seconds_until_ready(settings.state)
     if seconds is not None:
         _console.print(f"The last `make up` was ready after {seconds:.1f} s.")
@@ -115,10 +135,6 @@ def _follow(files: Mapping[str, Path], positions: dict[str, int]) -> None:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.0f} MB"
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

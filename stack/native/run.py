@@ -12,6 +12,7 @@ from itertools import groupby
 from pathlib import Path
 
 from stack.files import write_whole
+from stack.interrupts import interrupts_deferred
 from stack.native import postgres, process
 from stack.native.configuration import prepare
 from stack.native.lock import alone
@@ -64,7 +65,7 @@ def up(
                     running, members, timeout=timeout, on_ready=lambda ready: report(f"{ready.name} is ready")
                 )
         except BaseException:
-            with process.interrupts_deferred():
+            with interrupts_deferred():
                 for server in reversed(to_start):
                     if started := process.find(server.name, state=settings.state):
                         process.stop(started, state=settings.state)
@@ -74,16 +75,21 @@ def up(
             write_whole(_ready_file(settings.state), json.dumps({"seconds": seconds}))
 
 
-def down(settings: Settings, *, volumes: bool = False, report: Report = lambda _: None) -> None:
-    """Ends every process started here, the last one first; `volumes` also deletes all data, without a way back.
+def down(
+    settings: Settings, *, besides: Collection[str] = (), volumes: bool = False, report: Report = lambda _: None
+) -> None:
+    """Ends every process started here but those of these names, the last one first.
+
+    `volumes` also deletes all data, without a way back. An interruption waits until all have ended.
 
     Raises:
         StackError: a server does not end.
     """
-    with _locked(settings.state):
+    with _locked(settings.state), interrupts_deferred():
         for running in sorted(process.find_all(state=settings.state), key=lambda each: each.started, reverse=True):
-            process.stop(running, state=settings.state)
-            report(f"{running.name} has ended")
+            if running.name not in besides:
+                process.stop(running, state=settings.state)
+                report(f"{running.name} has ended")
         if volumes:
             shutil.rmtree(settings.state / "data", ignore_errors=True)
             postgres.delete(settings.state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -49,6 +50,7 @@ class Warehouse:
         self._connection: Connection | None = None
         self._current = False
         self._busy = asyncio.Lock()
+        self._failed = asyncio.Event()
         self._trouble: str | None = None
 
     @property
@@ -71,10 +73,27 @@ class Warehouse:
                     stored = await store(connection, batch)
             except FAILURES as error:
                 await self._let_go()
+                self._failed.set()
                 raise UnavailableError(self._troubled(error)) from error
             self._well()
             self._metrics.stored(stored, batch, seconds=time.monotonic() - began)
             return stored
+
+    async def calls_of(self, trace_id: str) -> int:
+        """How many calls of a trace are stored.
+
+        Raises:
+            UnavailableError: the warehouse cannot be asked.
+        """
+        async with self._busy:
+            try:
+                connection = await self._connected()
+                counted = "SELECT count(*) FROM calls WHERE trace_id = $1"
+                return int(await connection.fetchval(counted, trace_id.replace("\0", ""), timeout=_CONNECT_S))
+            except FAILURES as error:
+                await self._let_go()
+                self._failed.set()
+                raise UnavailableError(self._troubled(error)) from error
 
     async def keep_up(self) -> None:
         """Looks after the warehouse until it is cancelled; raises SchemaError as ``store`` does."""
@@ -90,7 +109,9 @@ class Warehouse:
                 await self._let_go()
                 self._troubled(error)
                 pause = 1.0
-            await asyncio.sleep(pause)
+            self._failed.clear()
+            with contextlib.suppress(TimeoutError):  # after a failure at once, to find out when it is over
+                await asyncio.wait_for(self._failed.wait(), pause)
 
     async def close(self) -> None:
         """Closes the connection."""

@@ -42,7 +42,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prome
     step = int(_EVERY[0][1])
     end = datetime.fromtimestamp((int(time.time()) - 60) // step * step + 60, UTC)
     asked = (query.expr for page in _QUERIES.values() for query in page)
-    series = [*history.application(), *history.recorded(settings.root, asked)]
+    series = [*history.application(30), *history.recorded(settings.root, asked, 30)]
     directory = settings.state / "data" / "prometheus"
     directory.mkdir(parents=True)
     coarse = (replace(each, every=_EVERY) for each in series)

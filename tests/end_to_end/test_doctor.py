@@ -19,6 +19,7 @@ NOBODY = "http://127.0.0.1:1"
 def check(stack: Settings, *options: str, **environment: str) -> tuple[int, dict[str, str]]:
     """The exit code, and what is said of the test call and of each store."""
     stores = {"--prometheus": stack.prometheus_url, "--logs": stack.victorialogs_url, "--traces": stack.jaeger_url}
+    stores["--warehouse"] = stack.usage_url
     done = subprocess.run(
         [COMMAND, "doctor", "--check", *(word for store in stores.items() for word in store), *options],
         env=without_otel(OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url, **environment),
@@ -38,6 +39,7 @@ def test_a_call_is_read_back_from_every_store_and_costs_nothing(stack: Settings)
     for store, url in (
         ("Prometheus", stack.prometheus_url),
         ("logs", stack.victorialogs_url),
+        ("warehouse", stack.usage_url),
         ("traces", stack.jaeger_url),
     ):
         assert report[store].startswith("ok ")

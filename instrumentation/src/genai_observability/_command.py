@@ -12,6 +12,7 @@ _INTERRUPTED: Final = 130  # as a shell answers
 _STORES: Final = {
     "prometheus": ("http://localhost:9090",),
     "logs": ("http://localhost:9428", "http://localhost:3100"),  # VictoriaLogs, Loki
+    "warehouse": ("http://localhost:8094",),
     "traces": ("http://localhost:16686", "http://localhost:3200"),  # Jaeger, Tempo
 }
 

@@ -43,6 +43,7 @@ class Stores:
 
     prometheus: tuple[str, ...]
     logs: tuple[str, ...]
+    warehouse: tuple[str, ...]
     traces: tuple[str, ...]
     within: float
 
@@ -153,6 +154,7 @@ def _stores(sent: _Sent, stores: Stores) -> list[_Store]:
     return [
         _Store("Prometheus", "METRICS", "--prometheus", stores.prometheus, {f"/api/v1/query?{metrics}": _has_results}),
         _Store("logs", "LOGS", "--logs", stores.logs, logs),
+        _Store("warehouse", "LOGS", "--warehouse", stores.warehouse, {f"/calls/{sent.trace_id}": _counts}),
         _Store("traces", "TRACES", "--traces", stores.traces, traces),
     ]
 
@@ -160,6 +162,13 @@ def _stores(sent: _Sent, stores: Stores) -> list[_Store]:
 def _has_results(answer: str) -> bool:
     try:
         return bool(json.loads(answer)["data"]["result"])
+    except (TypeError, LookupError):
+        raise ValueError(answer) from None
+
+
+def _counts(answer: str) -> bool:
+    try:
+        return bool(json.loads(answer)["calls"])
     except (TypeError, LookupError):
         raise ValueError(answer) from None
 
