@@ -49,6 +49,7 @@ generate: setup ## Write rules, dashboards, alert routes and the pages of refere
 	@$(RUN) -m stack.rules
 	@$(RUN) -m stack.dashboards
 	@$(RUN) -m stack.catalogue_page
+	@$(RUN) -m stack.usage.page
 	@$(RUN) -m stack.api_reference
 
 secrets: setup ## Make the secrets that can be made, and list those that you have to put into secrets/
@@ -62,6 +63,7 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m stack.dashboards --check
 	@$(RUN) -m stack.alerting --check
 	@$(RUN) -m stack.catalogue_page --check
+	@$(RUN) -m stack.usage.page --check
 	@$(RUN) -m stack.api_reference --check
 
 bench: setup-dev ## Measure what instrumentation adds to a model call, and how fast dashboards are; BENCH="--variants none,ours" HISTORY="--days 3" for less

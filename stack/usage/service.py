@@ -150,15 +150,21 @@ class Warehouse:
         text = sentence(error)
         self._metrics.up.set(0)
         if self._trouble != text:  # once, not at every attempt
-            sys.stderr.write(f"{text}\n")
+            _say(text)
         self._trouble = text
         return text
 
     def _well(self) -> None:
         self._metrics.up.set(1)
         if self._trouble:
-            sys.stderr.write("The warehouse takes calls again.\n")
+            _say("The warehouse takes calls again.")
         self._trouble = None
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the log may be on the disk that is full
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 _FIGURES: Final = """
