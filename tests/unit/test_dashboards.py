@@ -197,6 +197,17 @@ def test_windows_are_filled_in_as_grafana_does() -> None:
     assert not query.instant
 
 
+def test_what_is_chosen_is_a_text_and_no_regular_expression() -> None:
+    one, two = (
+        {query.panel: query.expr for query in queries(_PAGES["cost.json"], Window(_WINDOW.length, variables=chosen))}
+        for chosen in ({"service": "a.b"}, {"service": ("a.b", "it's")})
+    )
+    assert r'job=~"a\\.b"' in one["Cost by team"]
+    assert r'job=~"(a\\.b|it' in two["Cost by team"]
+    assert "service IN ('a.b')" in one["Calls by price"]
+    assert "service IN ('a.b','it''s')" in two["Calls by price"]
+
+
 def test_a_choice_that_a_metric_does_not_know_is_left_out() -> None:
     assert "$provider" in expressions.series(signals.CALL_COST)
     assert "$provider" not in expressions.series(signals.CACHE_REQUESTS)
