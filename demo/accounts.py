@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from genai_observability import signals
 
-from stack.clients import Jaeger, Prometheus, Where, log_store
+from stack.clients import Jaeger, Prometheus, Warehouse, Where, log_store
 from stack.settings import Settings
+from stack.warehouse import READER, address
 
 SERVICE: Final = "demo"
 
@@ -80,7 +81,7 @@ def of_application(*, calls: int, requests: int) -> Account:
 
 
 def of_stores(settings: Settings, start: datetime, end: datetime) -> list[Account]:
-    """What Prometheus, the log store and Jaeger hold of the run.
+    """What Prometheus, the log store, the warehouse and Jaeger hold of the run.
 
     Raises:
         StoreError: one of them cannot be asked.
@@ -93,6 +94,7 @@ def of_stores(settings: Settings, start: datetime, end: datetime) -> list[Accoun
     return [
         _of_prometheus(Prometheus(settings.prometheus_url), start, end),
         _of_calls(logs.name, [line.fields for line in lines], {line.fields.get("trace_id") for line in lines}),
+        _of_warehouse(settings, start, end),
         _of_calls("Jaeger", [span.attributes for span in called], {span.trace_id for span in called}),
     ]
 
@@ -154,6 +156,23 @@ def _of_prometheus(prometheus: Prometheus, start: datetime, end: datetime) -> Ac
         dollars=Decimal(total(signals.CALL_COST.prometheus)),
         unpriced=total(signals.CALLS_UNPRICED.prometheus),
     )
+
+
+def _of_warehouse(settings: Settings, start: datetime, end: datetime) -> Account:
+    warehouse = Warehouse(address(settings, READER))
+    (found,) = warehouse.rows(_OF_WAREHOUSE, SERVICE, start, end)
+    return Account(source="warehouse", **found)
+
+
+_OF_WAREHOUSE: Final = """
+    SELECT count(*) AS calls, count(DISTINCT trace_id) AS requests,
+           coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
+           coalesce(sum(cached_tokens), 0)::bigint AS cached_tokens,
+           coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
+           coalesce(sum(reasoning_tokens), 0)::bigint AS reasoning_tokens,
+           coalesce(sum(cost), 0) AS dollars, count(unpriced_reason) AS unpriced
+    FROM calls WHERE service = $1 AND ended_at >= $2 AND ended_at < $3
+"""
 
 
 def _increase(series: str, start: datetime, end: datetime, **labels: str) -> str:

@@ -229,7 +229,7 @@ def _compare(settings: Settings, expected: Account, began: datetime, step: Steps
             break
         time.sleep(1)
     step("read back from the stores:")
-    step.console.print(_table([expected, *found]))
+    step.console.print(_table([expected, *found]), width=max(step.console.width, 100))  # also where output is a file
     _say_times(accounts.times(settings, began, end), step)
     if different:
         raise DemoError("The stores do not agree with what was sent:\n" + "\n".join(f"  {line}" for line in different))
@@ -238,7 +238,7 @@ def _compare(settings: Settings, expected: Account, began: datetime, step: Steps
 
 def _table(columns: Sequence[Account]) -> Table:
     table = Table(box=None, pad_edge=True, header_style="bold")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for account in columns:
         table.add_column(account.source, justify="right", no_wrap=True)
     for name, words in FIGURES.items():

@@ -91,7 +91,8 @@ class Answers:
 
     def write(self, version: str) -> None:
         """Keep them, a line an answer."""
-        said = f"Answers of Loki {version}, without their statistics; recorded by `{__doc__.strip().splitlines()[2].strip()}`."
+        command = (__doc__ or "").splitlines()[2].strip()
+        said = f"Answers of Loki {version}, without their statistics; recorded by `{command}`."
         head = {"recorded": said, "start": self.start.isoformat(), "end": self.end.isoformat()}
         lines = (f"{json.dumps(question)}: {json.dumps(answer)}" for question, answer in sorted(self.found.items()))
         text = ",\n".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in head.items())

@@ -121,7 +121,7 @@ def servers(settings: Settings) -> list[Server]:
                 settings.root / "stack" / "warehouse.py",
                 settings.root / "postgres",
             ),
-            environment=settings.variables(),
+            environment=settings.variables() | {"GENAI_STACK_SECRETS": str(settings.secrets)},
             ports=_pick(ports, "USAGE_PORT"),
             url=settings.usage_url,
             health_url=f"{settings.usage_url}/healthz",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from stack.usage.metrics import CONTENT_TYPE, Metrics
@@ -48,6 +48,13 @@ def create_app(warehouse: Warehouse, metrics: Metrics) -> Starlette:
         """Spans of other instrumentations are not stored yet."""
         return PlainTextResponse("spans are not stored here: the warehouse is filled from log records\n", 501)
 
+    async def calls(request: Request) -> Response:
+        """How many calls of a trace are stored: whether one has arrived, without saying anything of it."""
+        try:
+            return JSONResponse({"calls": await warehouse.calls_of(request.path_params["trace_id"])})
+        except UnavailableError as error:
+            return PlainTextResponse(f"{error}\n", 503)
+
     async def health(_: Request) -> Response:
         ready = warehouse.ready
         return PlainTextResponse(
@@ -61,6 +68,7 @@ def create_app(warehouse: Warehouse, metrics: Metrics) -> Starlette:
         routes=[
             Route("/v1/logs", logs, methods=["POST"]),
             Route("/v1/traces", traces, methods=["POST"]),
+            Route("/calls/{trace_id}", calls),
             Route("/healthz", health),
             Route("/metrics", exposition),
         ]

@@ -79,6 +79,22 @@ class Warehouse:
             self._metrics.stored(stored, batch, seconds=time.monotonic() - began)
             return stored
 
+    async def calls_of(self, trace_id: str) -> int:
+        """How many calls of a trace are stored.
+
+        Raises:
+            UnavailableError: the warehouse cannot be asked.
+        """
+        async with self._busy:
+            try:
+                connection = await self._connected()
+                counted = "SELECT count(*) FROM calls WHERE trace_id = $1"
+                return int(await connection.fetchval(counted, trace_id.replace("\0", ""), timeout=_CONNECT_S))
+            except FAILURES as error:
+                await self._let_go()
+                self._failed.set()
+                raise UnavailableError(self._troubled(error)) from error
+
     async def keep_up(self) -> None:
         """Looks after the warehouse until it is cancelled; raises SchemaError as ``store`` does."""
         while True:

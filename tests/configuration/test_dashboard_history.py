@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stack.benchmarks import history
-from stack.clients import Loki, Prometheus
+from stack.clients import Prometheus, VictoriaLogs
 from stack.dashboards import Window, ask, dashboards, queries
 from stack.native import down, up
 from tests.stores import settings_at
@@ -30,7 +30,7 @@ _QUERIES = {
 _OF_NO_METRIC = {("overview", "Alerts in this time range"), ("errors", "Circuit breakers")}
 """Prometheus' own alerts, and a state that is exactly 1: the demonstration has them."""
 
-_NO_LOKI = Loki("http://127.0.0.1:9")
+_NO_LOGS = VictoriaLogs("http://127.0.0.1:9")
 """Nothing of it is asked."""
 
 
@@ -60,7 +60,7 @@ def test_every_query_finds_what_is_recorded(page: str, prometheus: tuple[Prometh
     empty = [
         f"{query.panel}, {query.ref}: {query.expr}"
         for query in _QUERIES[page]
-        if (page, query.panel) not in _OF_NO_METRIC and not ask(query, end=end, prometheus=store, loki=_NO_LOKI)
+        if (page, query.panel) not in _OF_NO_METRIC and not ask(query, end=end, prometheus=store, logs=_NO_LOGS)
     ]
     assert not empty, "\n".join(empty)
 

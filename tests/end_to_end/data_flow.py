@@ -35,7 +35,7 @@ PAGE: Final = ROOT / "docs" / "data-flow.md"
 SERVICE: Final = "helpdesk"
 COUNT: Final = f'increase(gen_ai_client_operation_duration_seconds_count{{job="{SERVICE}"}}[5m] anchored)'
 COST: Final = f'genai_observability_cost_usd_total{{job="{SERVICE}"}}'
-LINES: Final = f'{{service_name="{SERVICE}"}} | event_name="genai_observability.call"'
+LINES: Final = f'service.name:={SERVICE} event.name:="genai_observability.call"'
 
 _SECOND: Final = 1767268800  # 2026-01-01T12:00:00Z
 _DURATION: Final = 0.42
@@ -60,7 +60,7 @@ class Flow:
         prometheus = f"{stack.prometheus_url}/api/v1"
         self.count = eventually(lambda: _results(f"{prometheus}/query", query=COUNT, time=self.asked))
         self.exemplars = _get(f"{prometheus}/query_exemplars", query=COST, **window)["data"]
-        self.lines = eventually(lambda: _results(f"{stack.loki_url}/loki/api/v1/query_range", query=LINES, **window))
+        self.lines = eventually(lambda: _lines(f"{stack.victorialogs_url}/select/logsql/query", query=LINES, **window))
         address = f"{stack.jaeger_url}/api/v3/traces/{self.span['traceId']}"
         self.trace = eventually(lambda: _get(address).get("result"))["resourceSpans"]
 
@@ -98,7 +98,7 @@ class Flow:
         """The sections of the page by name."""
         resource = [item for item in self.resource["attributes"] if not item["key"].startswith("telemetry.")]
         (line,) = self.lines
-        stream = {label: value for label, value in line["stream"].items() if not label.startswith("telemetry_")}
+        shown = {name: value for name, value in line.items() if not name.startswith("telemetry.")}
         usage = [item for item in self.stored["attributes"] if item["key"].startswith("gen_ai.usage.")]
         sections = {
             "request": self.request,
@@ -109,7 +109,7 @@ class Flow:
             "record": self.record,
             "prometheus-count": self.count,
             "prometheus-exemplars": self.exemplars,
-            "loki": [{**line, "stream": stream}],
+            "victorialogs": shown,
             "jaeger": {**self.stored, "attributes": usage},
         }
         fixed = self._fixed()
@@ -136,6 +136,7 @@ class Flow:
             f"{int(exemplar) // 1_000_000 / 1000}": f"{_SECOND + 0.421}",
             point["startTimeUnixNano"]: _nanoseconds(0.421),
             point["timeUnixNano"]: _nanoseconds(0.45),
+            self.lines[0]["_time"]: f"2026-01-01T12:00:00.{str(_DURATION).partition('.')[2]}Z",
             str(self.asked): str(_SECOND + 10),
             str(duration): str(_DURATION),
             str(values["genai_observability.output_tokens_per_second"]): str(rate(values)),
@@ -228,6 +229,10 @@ def _hexadecimal(value: Any) -> Any:
 
 def _results(url: str, **parameters: str | int) -> Any:
     return _get(url, **parameters)["data"]["result"]
+
+
+def _lines(url: str, **parameters: str | int) -> Any:
+    return [json.loads(line) for line in httpx.get(url, params=parameters, trust_env=False).text.splitlines()]
 
 
 def _get(url: str, **parameters: str | int) -> Any:

@@ -20,7 +20,7 @@ from genai_observability.signals import CALL_DURATION, CALL_EVENT, CALL_TIME_TO_
 
 from demo.provider.prices import PRICES
 from demo.provider.usage import Usage
-from stack.clients import Loki, Prometheus
+from stack.clients import Prometheus, Where, log_store
 from stack.dashboards import Frame, Window, ask, dashboards, queries
 from stack.rules import history
 from stack.settings import Settings
@@ -29,7 +29,7 @@ from tests.end_to_end.scripted_calls import PLAN, USERS, Seen
 from tests.provider import running_provider
 
 _DOLLARS = 1e-9
-"""How far a sum of money may be off: Prometheus and Loki add in floating point."""
+"""How far a sum of money may be off: Prometheus adds in floating point."""
 
 Key = Callable[[Seen], str]
 Figures = dict[str, float]
@@ -251,9 +251,9 @@ def truth(stack: Settings) -> Truth:
     counted = f'sum({CALL_DURATION.prometheus}_count{{job="scripted"}})'
     prometheus = Prometheus(stack.prometheus_url)
     assert eventually(lambda: [sample.value for sample in prometheus.query(counted)] == [len(calls)])
-    logged = f'count_over_time({{service_name="scripted"}} | {EVENT_NAME.label}="{CALL_EVENT}" [10m])'
-    loki = Loki(stack.loki_url)
-    assert eventually(lambda: sum(sample.value for sample in loki.query(logged)) == len(calls))
+    logged = Where("service.name", "=", "scripted"), Where(EVENT_NAME.name, "=", CALL_EVENT)
+    ended = datetime.now(UTC)
+    assert eventually(lambda: log_store(stack).count(*logged, start=began, end=ended) == len(calls))
     return Truth(calls, ledger, began, datetime.now(UTC))
 
 
@@ -268,11 +268,11 @@ class Panels:
 
     def ask(self, page: str, title: str) -> list[Frame]:
         """What all queries of a panel find."""
-        prometheus, loki = Prometheus(self.stack.prometheus_url), Loki(self.stack.loki_url)
+        prometheus, logs = Prometheus(self.stack.prometheus_url), log_store(self.stack)
         window = Window(self.length, step=self.step, variables={"service": "scripted"})
         asked = [query for query in queries(dashboards()[f"{page}.json"], window) if query.panel == title]
         assert asked, f"{page} has no panel {title}"
-        return [frame for query in asked for frame in ask(query, end=self.end, prometheus=prometheus, loki=loki)]
+        return [frame for query in asked for frame in ask(query, end=self.end, prometheus=prometheus, logs=logs)]
 
     def show(self, page: str, title: str) -> Figures:
         """The last value of each series by its name."""

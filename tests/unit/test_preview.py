@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from genai_observability.signals import FEATURE, TEAM
 
-from stack.clients import Loki, Prometheus
+from stack.clients import Prometheus, VictoriaLogs
 from stack.dashboards import Frame, Window, catalogue, dashboards, queries, style
 from stack.dashboards.page import Row, page
 from stack.dashboards.queries import panels
@@ -339,7 +339,7 @@ def test_a_panel_is_asked_for_its_own_time_range() -> None:
     )
     collect(
         _trial(own, usual), start=_OCCASION.start, end=_NOON,
-        prometheus=Recorder("http://127.0.0.1:9"), loki=Loki("http://127.0.0.1:9"),
+        prometheus=Recorder("http://127.0.0.1:9"), logs=VictoriaLogs("http://127.0.0.1:9"),
     )  # fmt: skip
     assert sorted(Recorder.asked) == [timedelta(minutes=90), timedelta(days=30)]
 
