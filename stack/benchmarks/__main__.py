@@ -22,12 +22,13 @@ from rich.progress import Progress
 from rich.table import Table
 
 from stack.benchmarks import history
-from stack.clients import Prometheus, StoreError, log_store
-from stack.dashboards import PanelQuery, Window, ask, dashboards, queries
+from stack.clients import Prometheus, StoreError, Warehouse, log_store
+from stack.dashboards import PanelQuery, Stores, Window, ask, dashboards, queries
 from stack.interrupts import interrupt_on_termination
 from stack.native import StackError, down, up
 from stack.native.ports import settings_at
 from stack.settings import Settings, SettingsError
+from stack.warehouse import READER, address
 
 _TURNS: Final = 5
 _SHOWN: Final = 10
@@ -136,7 +137,11 @@ def _processor_seconds(url: str) -> float:
 def _time(
     wanted: list[tuple[str, str, PanelQuery]], settings: Settings, end: datetime, progress: Progress
 ) -> list[Timed]:
-    prometheus, logs = Prometheus(settings.prometheus_url, timeout=120), log_store(settings)
+    stores = Stores(
+        Prometheus(settings.prometheus_url, timeout=120),
+        log_store(settings),
+        Warehouse(address(settings, READER), timeout=120),
+    )
     bar = progress.add_task("Asking every query", total=len(wanted))
     timed: list[Timed] = []
     for name, window, query in wanted:
@@ -144,7 +149,7 @@ def _time(
         found = 0
         for _ in range(_TURNS):
             began = time.perf_counter()
-            found = len(ask(query, end=end, prometheus=prometheus, logs=logs))
+            found = len(ask(query, end=end, stores=stores))
             turns.append(time.perf_counter() - began)
         timed.append(Timed(name, query.panel, window, statistics.median(turns), found))
         progress.advance(bar)

@@ -8,11 +8,13 @@ from typing import Any, Final
 from genai_observability import signals
 
 from stack.dashboards.queries import GRAFANAS, VARIABLE, panels
+from stack.usage.columns import TABLES
 
 _PARTS: Final = ("_bucket", "_sum", "_count")
 _OURS: Final = re.compile(r"\b(?:gen_ai|genai_observability|app|user|error|event)_\w+")
 """What a name of the catalogue begins with."""
 _TEXTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
+_SQL_TEXTS: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class DashboardsError(Exception):
@@ -45,7 +47,7 @@ def _faults(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
         where = f"panel {panel['title']!r}" if panel.get("title") else f"panel {panel['id']}"
         yield from ((where, what) for what in _incomplete(panel))
         for target in panel.get("targets", ()):
-            yield from ((where, what) for what in _unknown(target["expr"], variables))
+            yield from ((where, what) for what in _unknown_in(target, variables))
         for variable in sorted(set(VARIABLE.findall(_links(panel))) - variables):
             if not variable.startswith("__"):
                 yield where, f"a link uses the variable ${variable}, which the dashboard does not have"
@@ -68,12 +70,25 @@ def _incomplete(panel: dict[str, Any]) -> Iterator[str]:
     yield from (f"it lacks {what}" for what, there in needed.items() if not there)
 
 
-def _unknown(query: str, variables: set[str]) -> Iterator[str]:
-    """Names in a query that nothing has: of a variable, a metric or a label."""
+def _unknown_in(target: dict[str, Any], variables: set[str]) -> Iterator[str]:
+    if "rawSql" not in target:
+        yield from _unknown(target["expr"], variables)
+        return
+    columns = {name for table in TABLES for name in table.names}
+    yield from _unknown(_SQL_TEXTS.sub("''", target["rawSql"]), variables, columns, "which the warehouse does not have")
+
+
+def _unknown(
+    query: str,
+    variables: set[str],
+    known: set[str] | None = None,
+    missing: str = "which the signal catalogue does not have",
+) -> Iterator[str]:
+    """Names in a query that nothing has: of a variable, a metric or a label, or of a column."""
     for name in sorted(set(VARIABLE.findall(query)) - variables - GRAFANAS):
         yield f"a query uses the variable ${name}, which the dashboard does not have"
-    for name in sorted(set(_OURS.findall(_TEXTS.sub("", query))) - _known()):
-        yield f"a query names {name}, which the signal catalogue does not have"
+    for name in sorted(set(_OURS.findall(_TEXTS.sub("", query))) - (known or _known())):
+        yield f"a query names {name}, {missing}"
 
 
 def _known() -> set[str]:

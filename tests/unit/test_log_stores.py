@@ -21,12 +21,12 @@ from genai_observability import signals
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
+from stack.dashboards.records import Records
 
 from stack.clients import LogStore, Loki, StoreError, VictoriaLogs, Where, log_store, victorialogs
 from stack.clients import loki as loki_client
 from stack.clients.logs import CUT, Line
 from stack.dashboards import PanelQuery, Window, dashboards, queries
-from stack.dashboards.records import Records
 from stack.native import StackError, down, up
 from stack.native.servers import servers
 from stack.settings import Logs, Settings
