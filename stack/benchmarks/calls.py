@@ -124,7 +124,7 @@ class People:
         self._conversations = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(CONVERSATIONS)]
 
     def some(self, count: int) -> list[Person]:
-        """So many users with their sessions and conversations: every other one is the next in turn, so that all come."""
+        """So many users with their sessions and conversations; every other one is the next in turn: all come."""
         chance, conversations = self._chance, self._conversations
         often = chance.choices(self._numbers, cum_weights=self._weights, k=count - count // 2)
         numbers = [*often, *islice(self._in_turn, count // 2)]

@@ -13,14 +13,12 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
 import asyncpg
 
 from stack.benchmarks.calls import SEED, Company, request, services, share
-from stack.usage.columns import CALLS
+from stack.usage.columns import CALLS, SCORES
 from stack.usage.records import Row, read
 from stack.usage.store import sums
 
@@ -172,13 +170,10 @@ _SUMS: Final = "WITH {} SELECT 1".format(
     sums("(SELECT * FROM calls WHERE ended_at >= '{0}' AND ended_at < '{1}') AS part")
 )
 
-_SCORES: Final = """
-    INSERT INTO scores (id, scored_at, trace_id, span_id, service, environment, service_version, feature, team, tenant,
-                        endpoint, user_hash, user_tier, session_id, conversation_id, request_id, prompt_name,
-                        prompt_version, experiment, variant, response_id, request_model, name, score, label)
-    SELECT gen_random_uuid(), ended_at + interval '20 seconds', trace_id, span_id, service, environment, service_version,
-           feature, team, tenant, endpoint, user_hash, user_tier, session_id, conversation_id, request_id, prompt_name,
-           prompt_version, experiment, variant, response_id, request_model,
+_SHARED: Final = ", ".join(name for name in _NAMES if name in SCORES.names and name not in ("id", "metadata"))
+_SCORES: Final = f"""
+    INSERT INTO scores (id, scored_at, {_SHARED}, name, score, label)
+    SELECT gen_random_uuid(), ended_at + interval '20 seconds', {_SHARED},
            CASE WHEN kind < 3 THEN 'groundedness' ELSE 'user_feedback' END,
            CASE WHEN kind < 3 THEN 0.6 + 0.4 * random() ELSE (random() > 0.2)::int END,
            CASE WHEN kind >= 3 THEN 'thumbs' END
@@ -186,12 +181,9 @@ _SCORES: Final = """
     WHERE kind < 5
 """
 """Of five calls in a hundred."""
-_FINDINGS: Final = """
-    INSERT INTO findings (id, found_at, trace_id, span_id, service, environment, service_version, feature, team, tenant,
-                          endpoint, user_hash, user_tier, session_id, conversation_id, request_id, response_id,
-                          request_model, kind, detail, source, matches)
-    SELECT gen_random_uuid(), ended_at, trace_id, span_id, service, environment, service_version, feature, team, tenant,
-           endpoint, user_hash, user_tier, session_id, conversation_id, request_id, response_id, request_model,
+_FINDINGS: Final = f"""
+    INSERT INTO findings (id, found_at, {_SHARED}, kind, detail, source, matches)
+    SELECT gen_random_uuid(), ended_at, {_SHARED},
            (ARRAY['prompt_injection', 'pii', 'system_prompt_leak'])[1 + floor(random() * 3)::int], 'email', 'input', 1
     FROM calls WHERE random() < 0.002
 """
