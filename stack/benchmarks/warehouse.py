@@ -1,8 +1,8 @@
 """How fast the warehouse answers over millions of calls: ``python -m stack.benchmarks.warehouse``.
 
 A warehouse of its own is filled with calls of 90 days (see `stack.benchmarks.fill`). Then every query of SQL of every
-dashboard is asked three times, over ranges from an hour to all of it, and so are the questions of docs/warehouse.md; the
-slowest are shown by their medians.
+dashboard is asked three times, over ranges from an hour to all of it, and so are the questions of docs/warehouse.md;
+the slowest are shown by their medians.
 """
 
 from __future__ import annotations
