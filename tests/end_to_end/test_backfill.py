@@ -13,6 +13,7 @@ from genai_observability import signals
 
 from stack.native import down, postgres, up
 from stack.settings import Settings
+from stack.usage.schema import SUMS
 from tests.end_to_end.live import eventually
 from tests.stores import settings_at
 from tests.usage import CALL, NOW, recorded, rows, value
@@ -45,7 +46,7 @@ def test_a_gap_is_filled_with_the_same_rows_and_nothing_twice(stack: Settings) -
     before = rows(stack, f"SELECT {_COLUMNS} FROM calls ORDER BY id")
     sums = rows(stack, "SELECT sum(calls), sum(cost), sum(input_tokens) FROM calls_by_hour")
     command, environment = postgres.psql(stack, "genai")
-    emptied = "TRUNCATE genai.calls, genai.calls_by_hour, genai.calls_by_user_day"
+    emptied = f"TRUNCATE {', '.join(f'genai.{table}' for table in ('calls', *SUMS))}"
     subprocess.run([*command, "--command", emptied], env=os.environ | environment, check=True, capture_output=True)
     done = _backfill(stack, NOW - timedelta(hours=1), NOW + timedelta(hours=1))
     assert (done.returncode, done.stderr) == (0, "")

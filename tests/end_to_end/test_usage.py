@@ -231,6 +231,7 @@ def test_a_score_finds_its_call_whichever_comes_first(usage: Settings) -> None:
         (signals.COST.name, {"double_value": -1.0}, "gen_ai.usage.cost.amount is -1.0"),
         (signals.COST.name, {"double_value": 1e300}, "gen_ai.usage.cost.amount is 1e+300"),
         (signals.INPUT_TOKENS.name, {"int_value": -5}, "gen_ai.usage.input_tokens is -5"),
+        (signals.INPUT_TOKENS.name, {"int_value": 2**62}, "gen_ai.usage.input_tokens is 4611686018427387904"),
         (
             signals.INPUT_TOKENS.name,
             {"string_value": "5"},
