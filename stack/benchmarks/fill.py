@@ -23,6 +23,7 @@ from stack.usage.records import Row, read
 from stack.usage.store import sums
 
 POOL: Final = 200_000
+_PART: Final = 500
 _OPEN: Final = (
     "id",
     "ended_at",
@@ -41,11 +42,17 @@ Line = tuple[bytes, float, bool]
 
 
 async def fill(
-    connection: asyncpg.Connection[Any], *, calls: int, days: int, end: datetime, report: Callable[[str], None]
+    connection: asyncpg.Connection[Any],
+    *,
+    calls: int,
+    days: int,
+    end: datetime,
+    report: Callable[[str], None],
+    pool: int = POOL,
 ) -> None:
     """Fills an empty warehouse, as its owner; ``report`` is told what is being done."""
     report("making up calls")
-    lines = _lines()
+    lines = _lines(pool)
     first = end - timedelta(days=days)
     await connection.execute("SET search_path = genai")
     await connection.execute("SET maintenance_work_mem = '1GB'")
@@ -86,13 +93,13 @@ async def _without_indexes(connection: asyncpg.Connection[Any]) -> tuple[str, li
     return definition, [index["definition"].replace(" ON ONLY ", " ON ") for index in indexes]
 
 
-def _lines() -> list[Line]:
+def _lines(pool: int) -> list[Line]:
     company = Company()
     lines = [
         _line(row)
         for service in services()
-        for _ in range(round(POOL / 1000 * share(service)))
-        for row in read(request(company.records(service, 1000))).rows[CALLS.name]
+        for _ in range(round(pool / _PART * share(service)))
+        for row in read(request(company.records(service, _PART))).rows[CALLS.name]
     ]
     random.Random(SEED).shuffle(lines)  # noqa: S311 -- not a secret
     return lines
