@@ -66,10 +66,13 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m stack.usage.page --check
 	@$(RUN) -m stack.api_reference --check
 
-bench: setup-dev ## Measure what instrumentation adds to a model call, and how fast dashboards are; BENCH="--variants none,ours" HISTORY="--days 3" for less
+# For less: BENCH="--variants none,ours" HISTORY="--days 3" INGEST="--seconds 30" WAREHOUSE="--calls 500000 --days 9"
+bench: setup-dev ## Measure what instrumentation adds to a model call, how fast dashboards are, what the usage warehouse takes in
 	@$(RUN) -m instrumentation.benchmarks $(BENCH)
 	@$(RUN) -m stack.native build
 	@$(RUN) -m stack.benchmarks $(HISTORY)
+	@$(RUN) -m stack.benchmarks.ingest $(INGEST)
+	@$(RUN) -m stack.benchmarks.warehouse $(WAREHOUSE)
 
 drill: setup ## Break a demo in every way there is an alert for: who knows when (forty minutes); DRILL="--only error-burst" for less
 	@$(RUN) -m stack.native build
