@@ -39,7 +39,7 @@ preview: setup ## Write every dashboard, with the data of now, as an HTML page, 
 
 # Three workers whatever the machine: much of the time the tests wait for servers.
 test: setup-dev ## Run every check and test, on the real servers
-	@$(RUN) -m stack.native build
+	@$(RUN) -m stack.native build --all
 	@$(RUN) tests/system_packages.py
 	@$(MAKE) --no-print-directory check
 	@$(RUN) -m pytest -n 3 --dist loadfile --no-loadscope-reorder
@@ -66,7 +66,7 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 
 bench: setup-dev ## Measure what instrumentation adds to a model call, and how fast dashboards are; BENCH="--variants none,ours" HISTORY="--days 3" for less
 	@$(RUN) -m instrumentation.benchmarks $(BENCH)
-	@$(RUN) -m stack.native build
+	@$(RUN) -m stack.native build --all
 	@$(RUN) -m stack.benchmarks $(HISTORY)
 
 drill: setup ## Break a demo in every way there is an alert for: who knows when (forty minutes); DRILL="--only error-burst" for less
@@ -74,7 +74,7 @@ drill: setup ## Break a demo in every way there is an alert for: who knows when 
 	@$(RUN) -m demo.drill $(DRILL)
 
 month: setup ## Replay four weeks of traffic through the rules: what they tell, and what not (three quarters of an hour)
-	@$(RUN) -m stack.native build
+	@$(RUN) -m stack.native build --all
 	@$(RUN) -m stack.replay $(MONTH)
 
 lock: setup-dev ## Write constraints.txt anew from what is installed
