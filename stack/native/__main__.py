@@ -43,7 +43,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stack.native", description="Runs the stack without containers.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("build", help="build the servers that are missing or out of date").set_defaults(run=_build)
+    parser_of_build = commands.add_parser("build", help="build the servers that are missing or out of date")
+    parser_of_build.add_argument("--all", action="store_true", help="also what benchmarks and replays use")
+    parser_of_build.set_defaults(run=_build)
     commands.add_parser("up", help="build what is missing, start everything, wait until ready").set_defaults(run=_up)
     commands.add_parser("status", help="what runs, where, and with how much memory").set_defaults(run=_status)
     parser_of_logs = commands.add_parser("logs", help="the last lines of the logs; on a terminal, then what follows")
@@ -62,8 +64,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(settings: Settings, _: argparse.Namespace) -> None:
-    build.build(settings, console=_console)
+def _build(settings: Settings, arguments: argparse.Namespace) -> None:
+    build.build(settings, console=_console, optional=arguments.all)
 
 
 def _up(settings: Settings, _: argparse.Namespace) -> None:
