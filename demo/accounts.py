@@ -5,7 +5,7 @@ runs in the stores: logs and spans carry their own times, and ``increase(… anc
 extrapolates nor misses what happened before a series' first sample.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from genai_observability import signals
 
-from stack.clients import Jaeger, Loki, Prometheus
+from stack.clients import Jaeger, Prometheus, Where, log_store
 from stack.settings import Settings
 
 SERVICE: Final = "demo"
@@ -80,20 +80,20 @@ def of_application(*, calls: int, requests: int) -> Account:
 
 
 def of_stores(settings: Settings, start: datetime, end: datetime) -> list[Account]:
-    """What Prometheus, Loki and Jaeger hold of the run.
+    """What Prometheus, the log store and Jaeger hold of the run.
 
     Raises:
         StoreError: one of them cannot be asked.
     """
-    calls = f'{{service_name="{SERVICE}"}} | {signals.EVENT_NAME.label}="{signals.CALL_EVENT}"'
-    lines = Loki(settings.loki_url).entries(calls, start=start, end=end, limit=None)
+    logs, its_calls = log_store(settings), Where(signals.EVENT_NAME.name, "=", signals.CALL_EVENT)
+    lines = list(logs.lines(Where("service.name", "=", SERVICE), its_calls, start=start, end=end))
     spans = Jaeger(settings.jaeger_url).spans(SERVICE, start=start, end=end)
     genai = [span for span in spans if signals.OPERATION.name in span.attributes]
     called = [span for span in genai if signals.STEP_CALLS.name not in span.attributes]  # steps only hold calls
     return [
         _of_prometheus(Prometheus(settings.prometheus_url), start, end),
-        _of_calls("Loki", [line.labels for line in lines], {line.labels.get("trace_id") for line in lines}, _label),
-        _of_calls("Jaeger", [span.attributes for span in called], {span.trace_id for span in called}, _name),
+        _of_calls(logs.name, [line.fields for line in lines], {line.fields.get("trace_id") for line in lines}),
+        _of_calls("Jaeger", [span.attributes for span in called], {span.trace_id for span in called}),
     ]
 
 
@@ -162,13 +162,11 @@ def _increase(series: str, start: datetime, end: datetime, **labels: str) -> str
     return f"increase({series}{{{matchers}}}[{milliseconds}ms] anchored)"
 
 
-def _of_calls(
-    source: str, calls: list[Mapping[str, Any]], traces: set[Any], key: Callable[[signals.Attribute], str]
-) -> Account:
-    """Adds up single calls; ``key`` is how the store names an attribute."""
+def _of_calls(source: str, calls: Sequence[Mapping[str, Any]], traces: set[Any]) -> Account:
+    """Adds up single calls."""
 
     def total(attribute: signals.Attribute) -> int:
-        return sum(int(call.get(key(attribute), 0)) for call in calls)
+        return sum(int(call.get(attribute.name, 0)) for call in calls)
 
     return Account(
         source=source,
@@ -178,14 +176,6 @@ def _of_calls(
         cached_tokens=total(signals.CACHED_TOKENS),
         output_tokens=total(signals.OUTPUT_TOKENS),
         reasoning_tokens=total(signals.REASONING_TOKENS),
-        dollars=sum((Decimal(str(call.get(key(signals.COST), 0))) for call in calls), Decimal(0)),
-        unpriced=sum(key(signals.UNPRICED) in call for call in calls),
+        dollars=sum((Decimal(str(call.get(signals.COST.name, 0))) for call in calls), Decimal(0)),
+        unpriced=sum(signals.UNPRICED.name in call for call in calls),
     )
-
-
-def _label(attribute: signals.Attribute) -> str:
-    return attribute.label
-
-
-def _name(attribute: signals.Attribute) -> str:
-    return attribute.name

@@ -7,7 +7,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self, cast, get_args
+
+Logs = Literal["victorialogs", "loki"]
+"""The servers that keep log records."""
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -33,6 +36,7 @@ class Settings:
     collector_metrics_port: int = 8888
     prometheus_port: int = 9090
     alertmanager_port: int = 9093
+    victorialogs_port: int = 9428
     loki_port: int = 3100
     loki_grpc_port: int = 9095
     jaeger_port: int = 16686
@@ -50,6 +54,8 @@ class Settings:
     provider_port: int = 8010
     demo_port: int = 8011
 
+    logs: Logs = "victorialogs"
+    """What keeps log records where there are no containers (LOGS); there it is always Loki."""
     provider_host: str = "127.0.0.1"
     """Where the demo's provider listens and is looked for; in containers another address (PROVIDER_HOST)."""
     demo_host: str = "127.0.0.1"
@@ -63,7 +69,8 @@ class Settings:
         """Reads the environment, over the `.env` file of the repository, over the defaults.
 
         Raises:
-            SettingsError: a port is no number, out of range, or given to two servers; a line of `.env` is no KEY=VALUE.
+            SettingsError: a port is no number, out of range, or given to two servers; a line of `.env` is no KEY=VALUE;
+                LOGS names no server.
         """
         values = {**_read_env_file(root / ".env"), **(os.environ if environment is None else environment)}
         state = Path(values.get("GENAI_STACK_DIR") or root / ".stack").expanduser().absolute()
@@ -74,6 +81,7 @@ class Settings:
             root=root,
             state=state,
             binaries=binaries,
+            logs=_logs(values.get("LOGS", "").strip() or cls.logs),
             provider_host=values.get("PROVIDER_HOST") or cls.provider_host,
             demo_host=values.get("DEMO_HOST") or cls.demo_host,
             usage_database_url=values.get("USAGE_DATABASE_URL") or cls.usage_database_url,
@@ -106,9 +114,21 @@ class Settings:
         return f"http://127.0.0.1:{self.alertmanager_port}"
 
     @property
+    def victorialogs_url(self) -> str:
+        """VictoriaLogs' HTTP API, and its page at /select/vmui."""
+        return f"http://127.0.0.1:{self.victorialogs_port}"
+
+    @property
     def loki_url(self) -> str:
         """Loki's HTTP API."""
         return f"http://127.0.0.1:{self.loki_port}"
+
+    @property
+    def logs_endpoint(self) -> str:
+        """Where the log store takes OTLP."""
+        if self.logs == "loki":
+            return f"{self.loki_url}/otlp/v1/logs"
+        return f"{self.victorialogs_url}/insert/opentelemetry/v1/logs"
 
     @property
     def jaeger_url(self) -> str:
@@ -143,12 +163,18 @@ class Settings:
     def variables(self) -> dict[str, str]:
         """The same settings as environment variables, for a child process."""
         ports = {name.upper(): str(getattr(self, name)) for name in _default_ports()}
-        folders = {"GENAI_STACK_DIR": str(self.state), "GENAI_STACK_BIN": str(self.binaries)}
-        return {**folders, "USAGE_DATABASE_URL": self.usage_database_url, **ports}
+        places = {"GENAI_STACK_DIR": str(self.state), "GENAI_STACK_BIN": str(self.binaries)}
+        return {**places, "LOGS": self.logs, "USAGE_DATABASE_URL": self.usage_database_url, **ports}
 
 
 def _default_ports() -> dict[str, int]:
     return {field.name: int(str(field.default)) for field in fields(Settings) if field.name.endswith("_port")}
+
+
+def _logs(name: str) -> Logs:
+    if name not in get_args(Logs):
+        raise SettingsError(f"LOGS is {name!r}: it must be {' or '.join(get_args(Logs))}.")
+    return cast("Logs", name)
 
 
 def _port(variable: str, values: Mapping[str, str], default: int) -> int:

@@ -7,11 +7,8 @@ _PROCESS = ("process_resident_memory_bytes", "process_start_time_seconds")
 
 ON_FAILURE: Final = {
     *(f"otelcol_exporter_send_failed_{kind}" for kind in _KINDS),
-    "loki_prometheus_rule_evaluation_failures_total",
-    "loki_prometheus_rule_group_interval_seconds",
-    "loki_prometheus_rule_group_last_duration_seconds",
 }
-"""They appear with the first failure, or with the first rule of Loki."""
+"""They appear with the first failure."""
 
 METRICS_OF_SERVERS: Final = {
     "collector": {
@@ -44,15 +41,21 @@ METRICS_OF_SERVERS: Final = {
         "prometheus_tsdb_wal_truncations_failed_total",
         "prometheus_tsdb_wal_writes_failed_total",
     },
+    "victorialogs": {
+        *_PROCESS,
+        "vl_http_errors_total",
+        "vl_http_requests_total",
+        "vl_rows_dropped_total",
+        "vl_rows_ingested_total",
+        "vl_storage_is_read_only",
+    },
+    # Runs in containers, and natively where a user has it and asks for it.
     "loki": {
         *_PROCESS,
         "loki_distributor_lines_received_total",
         "loki_ingester_checkpoint_creations_failed_total",
         "loki_ingester_chunks_flush_failures_total",
         "loki_ingester_wal_disk_full_failures_total",
-        "loki_prometheus_rule_evaluation_failures_total",
-        "loki_prometheus_rule_group_interval_seconds",
-        "loki_prometheus_rule_group_last_duration_seconds",
         "loki_request_duration_seconds_count",
     },
     "jaeger": {

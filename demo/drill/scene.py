@@ -23,7 +23,7 @@ from stack.native.lock import alone
 from stack.native.ports import free_ports
 from stack.settings import Settings
 
-SERVERS: Final = ("prometheus", "loki", "jaeger", "alertmanager", "inbox", "collector")
+SERVERS: Final = ("prometheus", "victorialogs", "jaeger", "alertmanager", "inbox", "collector")
 
 Report = Callable[[str], None]
 Change = Callable[[Visit], Visit]
@@ -159,7 +159,7 @@ def _end_earlier(own: Settings) -> None:
 def _own(settings: Settings) -> Settings:
     names = [field.name for field in fields(Settings) if field.name.endswith("_port")]
     ports = dict(zip(names, free_ports(len(names)), strict=True))
-    return replace(settings, state=settings.state / "drill", **ports)  # type: ignore[arg-type]
+    return replace(settings, state=settings.state / "drill", logs="victorialogs", **ports)  # type: ignore[arg-type]
 
 
 def _configured(settings: Settings, receivers: Receivers, thresholds: Path | None) -> Path:

@@ -22,7 +22,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from stack.benchmarks import history
-from stack.clients import Loki, Prometheus, StoreError
+from stack.clients import Prometheus, StoreError, log_store
 from stack.dashboards import PanelQuery, Window, ask, dashboards, queries
 from stack.native import StackError, down, up
 from stack.native.ports import settings_at
@@ -129,7 +129,7 @@ def _processor_seconds(url: str) -> float:
 def _time(
     wanted: list[tuple[str, str, PanelQuery]], settings: Settings, end: datetime, progress: Progress
 ) -> list[Timed]:
-    prometheus, loki = Prometheus(settings.prometheus_url, timeout=120), Loki(settings.loki_url)
+    prometheus, logs = Prometheus(settings.prometheus_url, timeout=120), log_store(settings)
     bar = progress.add_task("Asking every query", total=len(wanted))
     timed: list[Timed] = []
     for name, window, query in wanted:
@@ -137,7 +137,7 @@ def _time(
         found = 0
         for _ in range(_TURNS):
             began = time.perf_counter()
-            found = len(ask(query, end=end, prometheus=prometheus, loki=loki))
+            found = len(ask(query, end=end, prometheus=prometheus, logs=logs))
             turns.append(time.perf_counter() - began)
         timed.append(Timed(name, query.panel, window, statistics.median(turns), found))
         progress.advance(bar)

@@ -1,16 +1,37 @@
 """Client of Loki's query API (https://grafana.com/docs/loki/latest/reference/loki-http-api/)."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any
+from typing import Any, Final
+
+from genai_observability.signals import METADATA_PREFIX, attributes
 
 from stack.clients._http import TIMEOUT_S, Http, StoreError
 from stack.clients._results import Alert, Sample, Series, alerts, samples, series
+from stack.clients.logs import ENVIRONMENT, SERVICE, TRACE_ID, Line, Where, nanoseconds, newest_first
 
 _PAGE = 5000
 """Loki's own limit of lines an answer (``max_entries_limit_per_query``)."""
+
+_STREAM: Final = {SERVICE: "service_name", ENVIRONMENT: "deployment_environment_name"}
+"""The fields that Loki has an index of (``otlp_config`` in loki/config.yaml); by one of them a query has to choose."""
+
+_OF_EVERY_RECORD: Final = (
+    *_STREAM,
+    *("service.namespace", "service.version", "service.instance.id"),
+    *("telemetry.sdk.name", "telemetry.sdk.language", "telemetry.sdk.version"),
+    *("scope.name", "scope.version"),
+)
+
+_NAMES: Final[Mapping[str, str]] = {
+    _label: _name
+    for _name in (*_OF_EVERY_RECORD, *(attribute.name for attribute in attributes()))
+    for _label in [_name.replace(".", "_")]
+}
+"""The names of fields, in which Loki writes underscores for dots; one that is not here stays as Loki has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +46,59 @@ class Entry:
 class Loki:
     """The log store at ``url``; no answer within ``timeout`` seconds is an error."""
 
+    name = "Loki"
+
     def __init__(self, url: str, *, timeout: float = TIMEOUT_S) -> None:
-        self._http = Http("Loki", url, timeout)
+        self._http = Http(self.name, url, timeout)
+
+    def answers(self) -> bool:
+        """Whether the store is there."""
+        try:
+            return self._http.get("/ready").is_success
+        except StoreError:
+            return False
+
+    def lines(self, *where: Where, start: datetime, end: datetime) -> Iterator[Line]:
+        """Every record that meets all conditions, newest first, however many there are.
+
+        Raises:
+            StoreError: while they are read.
+        """
+        found = self._newest_first(logql(*where), start, end)
+        return (Line(line.nanoseconds, line.body, _named(line.fields)) for line in found)
+
+    def count(self, *where: Where, start: datetime, end: datetime) -> int:
+        """The number of records that meet all conditions.
+
+        Raises:
+            StoreError: Loki is not reachable or refuses the query.
+        """
+        return self.count_by((), *where, start=start, end=end).get((), 0)
+
+    def count_by(
+        self, fields: Sequence[str], *where: Where, start: datetime, end: datetime
+    ) -> dict[tuple[str, ...], int]:
+        """The same by the values of fields; a field that records lack has the value "".
+
+        Loki counts in whole milliseconds: where the range is none, it counts from up to one before its start.
+
+        Raises:
+            StoreError: Loki is not reachable or refuses the query.
+        """
+        labels = [label(field) for field in fields]
+        milliseconds = -(-(end - start) // timedelta(milliseconds=1))
+        query = f"sum by ({', '.join(labels)}) (count_over_time({logql(*where)} [{milliseconds}ms]))"
+        # A range of Loki lacks its first moment and has its last.
+        found = samples(self._data("/loki/api/v1/query", query, time=nanoseconds(end) - 1))
+        return {tuple(each.labels.get(label, "") for label in labels): int(each.value) for each in found}
+
+    def trace(self, trace_id: str, *, start: datetime, end: datetime) -> list[Line]:
+        """The records of a trace, oldest first.
+
+        Raises:
+            StoreError: Loki is not reachable or refuses the query.
+        """
+        return list(self.lines(Where(TRACE_ID, "=", trace_id), start=start, end=end))[::-1]
 
     def query(self, logql: str, *, at: datetime | None = None) -> list[Sample]:
         """The value of a metric query now, or at a time.
@@ -34,7 +106,7 @@ class Loki:
         Raises:
             StoreError: Loki is not reachable or refuses the query.
         """
-        when = {} if at is None else {"time": _nanoseconds(at)}
+        when = {} if at is None else {"time": nanoseconds(at)}
         return samples(self._data("/loki/api/v1/query", logql, **when))
 
     def query_range(self, logql: str, *, start: datetime, end: datetime, step: timedelta) -> list[Series]:
@@ -43,7 +115,7 @@ class Loki:
         Raises:
             StoreError: Loki is not reachable or refuses the query.
         """
-        window = {"start": _nanoseconds(start), "end": _nanoseconds(end), "step": step.total_seconds()}
+        window = {"start": nanoseconds(start), "end": nanoseconds(end), "step": step.total_seconds()}
         return series(self._data("/loki/api/v1/query_range", logql, **window))
 
     def alerts(self) -> list[Alert]:
@@ -68,29 +140,19 @@ class Loki:
         Raises:
             StoreError: while they are read.
         """
-        return self._newest_first(logql, _nanoseconds(start), _nanoseconds(end))
+        return (Entry(line.time, line.body, line.fields) for line in self._newest_first(logql, start, end))
 
-    def _newest_first(self, logql: str, start: int, end: int) -> Iterator[Entry]:
-        """Pages backwards; lines of a page's last nanosecond come again with the next page and are left out there."""
-        seen: set[tuple[int, str, str]] = set()
-        while True:
-            page = self._page(logql, start, end)
-            new = [item for item in page if _key(item) not in seen]
-            for time, line, labels in new:
-                yield Entry(_time(time), line, labels)
-            if len(page) < _PAGE:
-                return
-            if not new:
-                raise StoreError(f"Loki holds more than {_PAGE} lines of one nanosecond for `{logql}`.")
-            oldest = page[-1][0]
-            seen = {_key(item) for item in page if item[0] == oldest}
-            end = oldest + 1  # the end is exclusive
+    def _newest_first(self, query: str, start: datetime, end: datetime) -> Iterator[Line]:
+        def page(before: int) -> list[Line]:
+            return self._page(query, nanoseconds(start), before)
 
-    def _page(self, logql: str, start: int, end: int) -> list[tuple[int, str, dict[str, str]]]:
+        return newest_first(page, end=nanoseconds(end), size=_PAGE, what=f"Loki, for `{query}`,")
+
+    def _page(self, query: str, start: int, end: int) -> list[Line]:
         window: dict[str, str | int] = {"start": start, "end": end, "limit": _PAGE, "direction": "backward"}
-        streams = self._data("/loki/api/v1/query_range", logql, **window)["result"]
-        lines = [(int(value[0]), value[1], item["stream"]) for item in streams for value in item["values"]]
-        return sorted(lines, key=lambda item: item[0], reverse=True)
+        streams = self._data("/loki/api/v1/query_range", query, **window)["result"]
+        lines = [Line(int(value[0]), value[1], item["stream"]) for item in streams for value in item["values"]]
+        return sorted(lines, key=lambda line: line.nanoseconds, reverse=True)
 
     def _data(self, path: str, query: str, **params: str | float) -> dict[str, Any]:
         response = self._http.get(path, query=query, **params)
@@ -100,14 +162,29 @@ class Loki:
         return data
 
 
-def _key(item: tuple[int, str, dict[str, str]]) -> tuple[int, str, str]:
-    time, line, labels = item
-    return time, line, str(sorted(labels.items()))
+def logql(*where: Where) -> str:
+    """The selector of records that meet all conditions."""
+    matchers = [_condition(each) for each in where if each.field in _STREAM]
+    filters = [_condition(each) for each in where if each.field not in _STREAM]
+    stream = ", ".join(matchers) or f'{_STREAM[SERVICE]}=~".+"'
+    return " | ".join([f"{{{stream}}}", *filters])
 
 
-def _nanoseconds(time: datetime) -> int:
-    return round(time.timestamp() * 1_000_000) * 1000
+def label(field: str) -> str:
+    """The name that Loki gives a field."""
+    return field.replace(".", "_")
 
 
-def _time(nanoseconds: int) -> datetime:
-    return datetime.fromtimestamp(nanoseconds // 1000 / 1_000_000, UTC)
+def _condition(where: Where) -> str:
+    return f"{label(where.field)}{where.operator}{json.dumps(where.value, ensure_ascii=False)}"
+
+
+def _named(labels: Mapping[str, str]) -> dict[str, str]:
+    return {_name(label): value for label, value in labels.items()}
+
+
+def _name(label: str) -> str:
+    metadata = METADATA_PREFIX.replace(".", "_")
+    if label.startswith(metadata):
+        return METADATA_PREFIX + label.removeprefix(metadata)
+    return _NAMES.get(label, label)

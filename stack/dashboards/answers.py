@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from stack.clients import Loki, Prometheus
+from stack.clients import LogStore, Loki, Prometheus, StoreError
 from stack.dashboards.queries import PanelQuery
 
 Point = tuple[datetime, float]
@@ -25,21 +25,31 @@ class Frame:
         return self.points[-1][1]
 
 
-def ask(query: PanelQuery, *, end: datetime, prometheus: Prometheus, loki: Loki) -> list[Frame]:
+def ask(query: PanelQuery, *, end: datetime, prometheus: Prometheus, logs: LogStore) -> list[Frame]:
     """The answer to one query for a time range that ends at ``end``; series without a point are left out.
 
     Raises:
-        StoreError: the store is not reachable or refuses the query.
+        StoreError: the store is not reachable or refuses the query, or it is in LogQL and the store does not speak it.
     """
     start = end - query.length
+    if query.records:
+        found = query.records.answer(logs, start=start, end=end)
+        return [_frame(query, labels, [] if number is None else [(end, number)]) for labels, number in found]
+    if query.store == "prometheus" and not query.instant:
+        series = prometheus.query_range(query.expr, start=start, end=end, step=query.step)
+        return [_frame(query, item.labels, item.points) for item in series if item.points]
+    if query.store == "prometheus":
+        return _samples(query, prometheus, end)
+    if not isinstance(logs, Loki):
+        raise StoreError(f"The panel {query.panel!r} asks for LogQL, which {logs.name} does not speak.")
     if query.instant:
-        samples = (prometheus if query.store == "prometheus" else loki).query(query.expr, at=end)
-        return [_frame(query, sample.labels, [(end, sample.value)]) for sample in samples]
-    if query.store == "loki":
-        entries = loki.entries(query.expr, start=start, end=end, limit=query.newest)
-        return [_frame(query, entry.labels, []) for entry in entries]
-    series = prometheus.query_range(query.expr, start=start, end=end, step=query.step)
-    return [_frame(query, item.labels, item.points) for item in series if item.points]
+        return _samples(query, logs, end)
+    entries = logs.entries(query.expr, start=start, end=end, limit=query.newest)
+    return [_frame(query, entry.labels, []) for entry in entries]
+
+
+def _samples(query: PanelQuery, store: Prometheus | Loki, end: datetime) -> list[Frame]:
+    return [_frame(query, sample.labels, [(end, sample.value)]) for sample in store.query(query.expr, at=end)]
 
 
 def _frame(query: PanelQuery, labels: dict[str, str], points: list[Point]) -> Frame:

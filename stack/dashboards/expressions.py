@@ -160,6 +160,11 @@ def request_log(*conditions: str, event: str = CALL_EVENT) -> str:
     return " | ".join([chosen, where(EVENT_NAME, "=", event), *_filters(_FIELDS[event]), *conditions])
 
 
+def choices(event: str) -> Iterator[tuple[str, Attribute]]:
+    """The choices of the page, by the names of their variables, that narrow down the records of an event."""
+    return ((variable, attribute) for variable, attribute in FILTERS.items() if attribute in _FIELDS[event])
+
+
 def call_rows(records: str, *fields: str) -> str:
     """Some fields of the records, and their time in UTC as text: what a table shows of a call."""
     moment = 'label_format time=`{{ __timestamp__ | date "2006-01-02 15:04:05" }}`'

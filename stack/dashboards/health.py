@@ -29,6 +29,7 @@ from stack.rules import history
 from stack.rules.promql import series
 from stack.rules.stack_health import (
     KINDS,
+    LOG_STORES,
     LOST,
     SENT,
     SERVERS,
@@ -42,7 +43,7 @@ from stack.thresholds import Thresholds
 
 _BYTES: Final = "bytes"
 _PER_SECOND: Final = "cps"
-_ALL: Final = "|".join((*SERVERS, *TRACE_STORES, VIEWER))
+_ALL: Final = "|".join((*SERVERS, *LOG_STORES, *TRACE_STORES, VIEWER))
 _OURS: Final = f'{{job=~"{_ALL}"}}'
 # Prometheus' own client library and the two versions of the Collector's, that of Jaeger being older, differ in names.
 _MEMORY: Final = " or ".join(
@@ -173,8 +174,8 @@ def _servers() -> Builder[Panel]:
         Metrics(f"sum by (job) ({_MEMORY})"),
         title="Servers",
         description="Every server of the stack, how long it has been running and how much memory it uses; a short "
-        "time that nobody planned is a restart. The inbox reports neither. Natively jaeger keeps the traces, in "
-        "containers tempo.",
+        "time that nobody planned is a restart. The inbox reports neither. Natively victorialogs keeps the logs "
+        "and jaeger the traces, in containers loki and tempo.",
         empty="Prometheus scrapes no server",
         columns=[
             Column("job", "Server"),
@@ -236,8 +237,8 @@ def _throughput() -> list[Builder[Panel]]:
         course(
             Metrics(sent, "{{signal}}"),
             title="Sent to the stores",
-            description="The same, as Prometheus, Loki and the trace store took them. Less than received for a while: "
-            "a store is slow, and the queue grows. More: it catches up.",
+            description="The same, as Prometheus, the log store and the trace store took them. Less than received for "
+            "a while: a store is slow, and the queue grows. More: it catches up.",
             unit=_PER_SECOND,
             empty="Nothing was sent yet",
             colours=_SIGNALS,
@@ -287,7 +288,11 @@ def _arrival(thresholds: Thresholds) -> list[Builder[Panel]]:
         ),
         course(
             Metrics(_rate("prometheus_tsdb_head_samples_appended_total", "prometheus"), "prometheus, samples"),
-            Metrics(_rate("loki_distributor_lines_received_total", "loki"), "loki, records"),
+            Metrics(
+                f"{_rate('vl_rows_ingested_total', 'victorialogs')} "
+                f"or {_rate('loki_distributor_lines_received_total', 'loki')}",
+                "logs, records",
+            ),
             Metrics(
                 f"{_rate('otelcol_receiver_accepted_spans_total', 'jaeger')} "
                 f"or {_rate('tempo_distributor_spans_received_total', 'tempo')}",
@@ -321,7 +326,7 @@ def _resources(thresholds: Thresholds) -> list[Builder[Panel]]:
             Metrics(f"sum by (job) ({_MEMORY})", "{{job}}"),
             title="Memory",
             description="Resident memory of each server. The Collector refuses data at 400 MiB; Prometheus grows with "
-            "the number of series, Loki with queries.",
+            "the number of series, the log store with queries.",
             unit=_BYTES,
             empty="No server reports",
         ),
@@ -338,13 +343,7 @@ def _resources(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 
 def _alerting() -> list[Builder[Panel]]:
-    failed = " or ".join(
-        f"sum by (job) ({_counted(metric, 'prometheus|loki')})"
-        for metric in (
-            "prometheus_rule_evaluation_failures_total",
-            "loki_prometheus_rule_evaluation_failures_total",
-        )
-    )
+    failed = f"sum by (job) ({_counted('prometheus_rule_evaluation_failures_total', 'prometheus')})"
     return [
         ranking(
             Metrics(f"sort_desc(topk(7, {_named(_rule_time())}))", "{{group}}", instant=True),
@@ -436,10 +435,10 @@ def _queue() -> str:
 
 
 def _lost() -> str:
-    """The share of what is lost; neither counter is there before its first event."""
-    lost, sent = (f'{name}{{job="collector"}}' for name in (LOST, SENT))
+    """The share of what is lost, the larger of the Collector's and the store's own; a counter may not be there yet."""
+    lost, sent = (f'{name}{{job=~"collector|victorialogs"}}' for name in (LOST, SENT))
     all_lost = f"({lost} or 0 * {sent})"
-    return f"{all_lost} / ({all_lost} + ({sent} or 0 * {lost}) > 0)"
+    return f"max by (signal) ({all_lost} / ({all_lost} + ({sent} or 0 * {lost}) > 0))"
 
 
 def _rule_time() -> str:

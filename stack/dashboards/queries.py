@@ -5,11 +5,13 @@ Grafana does this in the browser. Tests and the preview do it here, so that what
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from stack.clients.logs import Where
 from stack.dashboards.expressions import MOST_RECENT_SECONDS, RECENT
+from stack.dashboards.records import Records
 
 VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)")
 """As queries and links name one; the $1 of a regular expression is none."""
@@ -48,6 +50,8 @@ class PanelQuery:
     """Whether points of it open the trace of a call."""
     length: timedelta
     """The time range of the panel: its own, or that of the page."""
+    records: Records | None = None
+    """The same question to any log store."""
 
 
 def queries(dashboard: dict[str, Any], window: Window) -> list[PanelQuery]:
@@ -79,6 +83,7 @@ def panel_queries(dashboard: dict[str, Any], panel: dict[str, Any], window: Wind
             newest=target.get("maxLines"),
             exemplars=bool(target.get("exemplar")),
             length=length,
+            records=_records(target, replacements),
         )
         for target in panel["targets"]
     ]
@@ -115,6 +120,14 @@ def _replacements(dashboard: dict[str, Any], window: Window, length: timedelta, 
 def _filled(expr: str, replacements: dict[str, str]) -> str:
     """Raises KeyError for a variable that the dashboard does not have; `$1` and so on are of PromQL."""
     return re.sub(r"\$([A-Za-z_]\w*)", lambda match: replacements[match[1]], expr)
+
+
+def _records(target: dict[str, Any], replacements: dict[str, str]) -> Records | None:
+    if "records" not in target:
+        return None
+    asked = Records.of(target["records"])
+    where = (Where(each.field, each.operator, _filled(each.value, replacements)) for each in asked.where)
+    return replace(asked, where=tuple(where))
 
 
 def _rounded(step: timedelta) -> timedelta:

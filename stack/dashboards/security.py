@@ -7,6 +7,7 @@ from genai_observability.signals import (
     BUDGET_ACTION,
     BUDGET_EXCEEDED,
     CALLS_UNPRICED,
+    CONVERSATION,
     COST,
     FEATURE,
     FINISH_REASONS,
@@ -22,10 +23,12 @@ from genai_observability.signals import (
     USER_HASH,
 )
 
+from stack.clients.logs import TRACE_ID
 from stack.dashboards.calls import TIME, TRACE, WHO, legend, lines
 from stack.dashboards.expressions import RANGE, STEP, increase, recorded, request_log, ruled, top, total, where
 from stack.dashboards.page import Row, page
 from stack.dashboards.quality import TALK
+from stack.dashboards.records import Records, event, has
 from stack.dashboards.sdk import Builder, Dashboard, Panel
 from stack.dashboards.style import (
     BLUE,
@@ -67,6 +70,12 @@ _FINDINGS: Final = (
     TALK,
     TRACE,
 )
+_FOUND: Final = (
+    *(SECURITY_KIND.name, SECURITY_DETAIL.name, SECURITY_SOURCE.name),
+    *(FEATURE.name, REQUEST_MODEL.name, TENANT.name, USER_HASH.name, CONVERSATION.name, TRACE_ID),
+)
+"""What the log store is asked for them."""
+_OF_USERS: Final = event(SECURITY_EVENT, has(USER_HASH))
 _STOPPED: Final = (*WHO, Column(TENANT.label, "Tenant"), _USER, TRACE)
 
 
@@ -88,7 +97,6 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
 
 def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
     leak = thresholds.system_prompt_leak
-    found = request_log(where(USER_HASH, "!=", ""), event=SECURITY_EVENT)
     return [
         figure(
             Metrics(f"max({_share('prompt_injection')})"),
@@ -124,7 +132,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             decimals=0,
         ),
         figure(
-            Logs(f"count(sum by ({USER_HASH.label}) (count_over_time({found} [{RANGE}])))"),
+            Records(show="different", where=_OF_USERS, fields=(USER_HASH.name,)),
             title="Users with findings",
             description="Different users in whose calls something was found. One is a person to look at, many are "
             "how the application is used. A user is known by a hash only.",
@@ -178,7 +186,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             )
         ),
         rows(
-            lines(request_log(event=SECURITY_EVENT), _FINDINGS, newest=10),
+            Records(show="lines", where=event(SECURITY_EVENT), fields=_FOUND, most=_MOST),
             title="Latest findings",
             description="The latest signs of attacks and leaks, without content. In tool: what a tool returned tried "
             "to steer the model. The trace shows what the model did next.",
@@ -192,8 +200,6 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 
 def _where() -> list[Builder[Panel]]:
-    records = request_log(where(USER_HASH, "!=", ""), event=SECURITY_EVENT)
-    by_user = f"sum by ({USER_HASH.label}, {SECURITY_KIND.label}) (count_over_time({records} [{RANGE}]))"
     return [
         *(
             ranking(
@@ -234,7 +240,7 @@ def _where() -> list[Builder[Panel]]:
             )
         ),
         rows(
-            Logs(f"topk({_MOST}, {by_user})"),
+            Records(show="counts", where=_OF_USERS, fields=(USER_HASH.name, SECURITY_KIND.name), most=_MOST),
             title="Users with most findings",
             description="Who is in most of the findings. Many injections of one user are an attack; find the user by "
             "hashing your users' ids with the application's key.",

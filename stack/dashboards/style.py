@@ -16,9 +16,11 @@ from genai_observability.signals import Attribute
 
 from stack import thresholds
 from stack.dashboards.expressions import VARIABLES
+from stack.dashboards.records import Records
 from stack.dashboards.sdk import (
     Builder,
     Dataquery,
+    DescribedQuery,
     bargauge,
     common,
     dashboard,
@@ -89,6 +91,9 @@ class Lines:
     newest: int
 
 
+Query = Metrics | Logs | Lines | Records
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """From which value on a number is suspicious and bad, if it can be both; ``low_is_bad`` turns the scale round."""
@@ -156,7 +161,7 @@ P = TypeVar("P", bound=_Common)
 
 
 def figure(
-    *queries: Metrics | Logs,
+    *queries: Metrics | Logs | Records,
     title: str,
     description: str,
     unit: str,
@@ -168,7 +173,7 @@ def figure(
     link: Link | None = None,
 ) -> stat.Panel:
     """One large number or a few, each the last value of a query, with its course in the background."""
-    courses = not all(isinstance(query, Logs) or query.instant for query in queries)
+    courses = not all(isinstance(query, Logs | Records) or query.instant for query in queries)
     panel = (
         _described(stat.Panel(), title, description, unit, empty, width, height=height)
         .targets(_targets(queries))
@@ -229,7 +234,7 @@ def course(
 
 
 def ranking(
-    *queries: Metrics | Logs,
+    *queries: Metrics | Logs | Records,
     title: str,
     description: str,
     unit: str,
@@ -249,7 +254,7 @@ def ranking(
         _described(bargauge.Panel(), title, description, unit, empty, width, height=8)
         .targets(_targets(queries))
         # The answer of Loki is one table, with a row a bar.
-        .reduce_options(_last_value().values(values=all(isinstance(query, Logs) for query in queries)))
+        .reduce_options(_last_value().values(values=all(isinstance(query, Logs | Records) for query in queries)))
         .orientation(values.VizOrientation.HORIZONTAL)
         .display_mode(values.BarGaugeDisplayMode.BASIC)
         .value_mode(values.BarGaugeValueMode.TEXT)
@@ -300,7 +305,7 @@ def heat(query: Metrics, *, title: str, description: str, unit: str, empty: str,
 
 
 def rows(
-    *queries: Metrics | Logs | Lines,
+    *queries: Query,
     title: str,
     description: str,
     empty: str,
@@ -348,18 +353,17 @@ def _described(panel: P, title: str, description: str, unit: str, empty: str, wi
     return panel.title(title).description(description).unit(unit).no_value(empty).span(width).height(height)
 
 
-def _targets(queries: Sequence[Metrics | Logs | Lines], *, as_table: bool = False) -> list[Builder[Dataquery]]:
+def _targets(queries: Sequence[Query], *, as_table: bool = False) -> list[Builder[Dataquery]]:
     """The SDK's queries; it gives them no refId, without which Grafana confuses them."""
     return [_target(query, ref, as_table=as_table) for query, ref in zip(queries, ascii_uppercase, strict=False)]
 
 
-def _target(query: Metrics | Logs | Lines, ref: str, *, as_table: bool) -> Builder[Dataquery]:
+def _target(query: Query, ref: str, *, as_table: bool) -> Builder[Dataquery]:
+    if isinstance(query, Records):
+        asked = Lines(query.expr, query.most) if query.show == "lines" else Logs(query.expr)
+        return DescribedQuery(_of_logs(asked, ref), query.description())
     if isinstance(query, Logs | Lines):
-        source = values.DataSourceRef(type_val="loki", uid="loki")
-        lines = loki.Dataquery().ref_id(ref).datasource(source).expr(query.expr)
-        if isinstance(query, Lines):
-            return lines.query_type("range").range(range_val=True).max_lines(query.newest)
-        return lines.query_type("instant").instant(instant=True).legend_format(query.legend)
+        return _of_logs(query, ref)
     source = values.DataSourceRef(type_val="prometheus", uid="prometheus")
     numbers = prometheus.Dataquery().ref_id(ref).datasource(source).expr(query.expr).legend_format(query.legend)
     # The query builder of Grafana does not know `anchored`; the code editor leaves an expression as it is.
@@ -367,6 +371,14 @@ def _target(query: Metrics | Logs | Lines, ref: str, *, as_table: bool) -> Build
     if as_table:
         return numbers.instant().format(prometheus_values.PromQueryFormat.TABLE)
     return numbers.instant() if query.instant else numbers.range().exemplar(query.exemplars)
+
+
+def _of_logs(query: Logs | Lines, ref: str) -> loki.Dataquery:
+    source = values.DataSourceRef(type_val="loki", uid="loki")
+    lines = loki.Dataquery().ref_id(ref).datasource(source).expr(query.expr)
+    if isinstance(query, Lines):
+        return lines.query_type("range").range(range_val=True).max_lines(query.newest)
+    return lines.query_type("instant").instant(instant=True).legend_format(query.legend)
 
 
 def _thresholds(limits: Limits | None, *, otherwise: str) -> dashboard.ThresholdsConfig:
@@ -385,7 +397,7 @@ def _steps(colours: Sequence[str], bounds: Sequence[float]) -> dashboard.Thresho
 
 
 def _transformations(
-    queries: Sequence[Metrics | Logs | Lines],
+    queries: Sequence[Query],
     columns: Sequence[Column],
     sort_by: str,
     *,
@@ -409,10 +421,14 @@ def _transformations(
     ]
     if len(queries) > 1:
         steps = [("merge", {}), *steps]
-    elif isinstance(queries[0], Lines):  # the labels of each line come in one field, as texts
+    elif _are_lines(queries[0]):  # the labels of each line come in one field, as texts
         labels = ("extractFields", {"source": "labels", "format": "json", "replace": True, "keepTime": False})
         steps = [labels, ("convertFieldType", {"fields": {}, "conversions": numbers}), *steps]
     return [model.DataTransformerConfig(id_val=name, options=options) for name, options in steps]
+
+
+def _are_lines(query: Query) -> bool:
+    return isinstance(query, Lines) or (isinstance(query, Records) and query.show == "lines")
 
 
 def _column_properties(column: Column, titles: Mapping[str, str]) -> list[model.DynamicConfigValue]:

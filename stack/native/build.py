@@ -53,12 +53,6 @@ class Build:
 # The longest first, so that the last to end are short: it is what two lanes need least time for.
 BUILDS = (
     Build(
-        name="loki",
-        module="github.com/grafana/loki/v3",
-        programs=("loki",),
-        version_variable="github.com/grafana/loki/v3/pkg/util/build.Version",
-    ),
-    Build(
         name="prometheus",
         module="github.com/prometheus/prometheus",
         programs=("prometheus", "promtool", "replay", "fill"),
@@ -78,6 +72,12 @@ BUILDS = (
         module="github.com/prometheus/alertmanager",
         programs=("alertmanager", "amtool"),
         version_variable="github.com/prometheus/common/version.Version",
+    ),
+    Build(
+        name="victorialogs",
+        module="github.com/VictoriaMetrics/VictoriaLogs",
+        programs=("victoria-logs",),
+        version_variable="github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version",
     ),
 )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stack.native import postgres
-from stack.native.process import Program
+from stack.native.process import Program, StackError
 from stack.secret_files import GRAFANA_PASSWORD
 from stack.settings import Settings
 
@@ -40,7 +40,11 @@ class Server(Program):
 
 
 def servers(settings: Settings) -> list[Server]:
-    """All servers of the stack, in the order in which they are started."""
+    """All servers of the stack, in the order in which they are started.
+
+    Raises:
+        StackError: the user wants one that is not there.
+    """
     binary, data, configuration = settings.binaries, settings.state / "data", settings.state / "config"
     ports = {name: int(value) for name, value in settings.variables().items() if name.endswith("_PORT")}
     entries = [
@@ -75,34 +79,7 @@ def servers(settings: Settings) -> list[Server]:
                 f"{configuration}/prometheus/prometheus.yml",
             ),
         ),
-        Server(
-            name="loki",
-            command=(
-                f"{binary}/loki",
-                f"-config.file={configuration}/loki/config.yaml",
-                "-config.expand-env=true",
-            ),
-            environment={
-                **_THRIFTY,
-                "LOKI_HOST": "127.0.0.1",
-                "LOKI_PORT": str(settings.loki_port),
-                "LOKI_GRPC_PORT": str(settings.loki_grpc_port),
-                "LOKI_DATA_DIR": f"{data}/loki",
-                "LOKI_RULES_DIR": f"{configuration}/loki/rules",
-                "GRAFANA_URL": settings.grafana_url,
-                "ALERTMANAGER_URL": settings.alertmanager_url,
-            },
-            ports=_pick(ports, "LOKI_PORT", "LOKI_GRPC_PORT"),
-            url=settings.loki_url,
-            health_url=f"{settings.loki_url}/ready",
-            configuration="config.yaml",
-            check=(
-                f"{binary}/loki",
-                f"-config.file={configuration}/loki/config.yaml",
-                "-config.expand-env=true",
-                "-verify-config",
-            ),
-        ),
+        _loki(settings, ports) if settings.logs == "loki" else _victorialogs(settings, ports),
         Server(
             name="jaeger",
             command=(f"{binary}/jaeger", f"--config={configuration}/jaeger/config.yaml"),
@@ -174,7 +151,7 @@ def servers(settings: Settings) -> list[Server]:
                 "COLLECTOR_HOST": "127.0.0.1",
                 "COLLECTOR_QUEUE_DIR": f"{data}/collector",
                 "PROMETHEUS_URL": settings.prometheus_url,
-                "LOKI_URL": settings.loki_url,
+                "LOGS_ENDPOINT": settings.logs_endpoint,
                 "USAGE_URL": settings.usage_url,
                 "TRACES_ENDPOINT": f"127.0.0.1:{settings.jaeger_otlp_port}",
                 **{name: str(port) for name, port in ports.items() if name.startswith("COLLECTOR_")},
@@ -197,7 +174,7 @@ def metrics_addresses(settings: Settings) -> dict[str, str]:
     ports = {
         "collector": settings.collector_metrics_port,
         "prometheus": settings.prometheus_port,
-        "loki": settings.loki_port,
+        settings.logs: settings.loki_port if settings.logs == "loki" else settings.victorialogs_port,
         "jaeger": settings.jaeger_metrics_port,
         "alertmanager": settings.alertmanager_port,
         "inbox": settings.inbox_port,
@@ -230,6 +207,68 @@ def _postgres(settings: Settings) -> Server:
 def _settings_of(file: Path) -> list[str]:
     lines = (re.sub(r"\s#.*", "", line).strip() for line in file.read_text(encoding="utf-8").splitlines())
     return [re.sub(r"\s*=\s*'?(.*?)'?$", r"=\1", line) for line in lines if line and not line.startswith("#")]
+
+
+def _victorialogs(settings: Settings, ports: Mapping[str, int]) -> Server:
+    """Keeps log records. All its configuration is on its command line."""
+    return Server(
+        name="victorialogs",
+        command=(
+            f"{settings.binaries}/victoria-logs",
+            f"-httpListenAddr=127.0.0.1:{settings.victorialogs_port}",
+            f"-storageDataPath={settings.state}/data/victorialogs",
+            "-retentionPeriod=14d",  # as Loki in containers
+            # Whole days go, the oldest first, before a flood of lines fills the disk. A share of the disk
+            # (-retention.maxDiskUsagePercent) would count what others keep there, and delete for them.
+            "-retention.maxDiskSpaceUsageBytes=20GB",
+            # Below this it answers 429, and the Collector keeps the lines. More than the usual 10 MB: metrics, traces
+            # and the Collector's queue are on the same disk.
+            "-storage.minFreeDiskSpaceBytes=500MB",
+            # How much a crash of the server may lose; 5 s otherwise, and a second is the least.
+            "-inmemoryDataFlushInterval=1s",
+            # Of caches and of what queries hold; otherwise 60 % of the machine's memory, which is for others, too.
+            "-memory.allowedBytes=256MB",
+            "-delete.enable",  # lines of one person are deleted on request, by /delete/run_task
+            "-http.disableCORS",  # else any page that the user's browser opens could read the lines
+            "-loggerLevel=WARN",  # at INFO its start alone is a page
+        ),
+        environment=_THRIFTY,
+        ports=_pick(ports, "VICTORIALOGS_PORT"),
+        url=settings.victorialogs_url,
+        health_url=f"{settings.victorialogs_url}/health",
+    )
+
+
+def _loki(settings: Settings, ports: Mapping[str, int]) -> Server:
+    """Keeps log records where the user has it and asks for it: it is not built here.
+
+    Raises:
+        StackError: the user does not have it.
+    """
+    binary = shutil.which("loki")
+    if binary is None:
+        raise StackError("LOGS=loki, but there is no program loki on the PATH: install it, or leave LOGS out.")
+    configuration = f"{settings.state}/config/loki/config.yaml"
+    command = (binary, f"-config.file={configuration}", "-config.expand-env=true")
+    return Server(
+        name="loki",
+        command=command,
+        environment={
+            **_THRIFTY,
+            "LOKI_HOST": "127.0.0.1",
+            "LOKI_PORT": str(settings.loki_port),
+            "LOKI_GRPC_PORT": str(settings.loki_grpc_port),
+            "LOKI_DATA_DIR": f"{settings.state}/data/loki",
+            "LOKI_RULES_DIR": f"{settings.state}/config/loki/rules",
+            "GRAFANA_URL": settings.grafana_url,
+            "ALERTMANAGER_URL": settings.alertmanager_url,
+        },
+        ports=_pick(ports, "LOKI_PORT", "LOKI_GRPC_PORT"),
+        url=settings.loki_url,
+        health_url=f"{settings.loki_url}/ready",
+        configuration="config.yaml",
+        check=(*command, "-verify-config"),
+    )
 
 
 def _grafana(settings: Settings, binary: Path) -> Server:

@@ -6,7 +6,7 @@ from typing import Any
 
 from genai_observability.signals import CALL_DURATION
 
-from stack.clients import Loki, Prometheus
+from stack.clients import LogStore, Prometheus
 from stack.dashboards import Frame, Window, ask, queries
 
 _POINTS = 150
@@ -20,7 +20,7 @@ _SHORTEST_STEP = timedelta(seconds=5)
 
 
 def collect(
-    dashboard: dict[str, Any], *, start: datetime, end: datetime, prometheus: Prometheus, loki: Loki
+    dashboard: dict[str, Any], *, start: datetime, end: datetime, prometheus: Prometheus, logs: LogStore
 ) -> dict[int, list[Frame]]:
     """The answers to all queries of a dashboard, by the id of their panel.
 
@@ -32,7 +32,7 @@ def collect(
     answers: dict[int, list[Frame]] = {}
     with ThreadPoolExecutor(_AT_ONCE) as several:
         for query, frames in zip(
-            asked, several.map(lambda each: ask(each, end=end, prometheus=prometheus, loki=loki), asked), strict=True
+            asked, several.map(lambda each: ask(each, end=end, prometheus=prometheus, logs=logs), asked), strict=True
         ):
             answers.setdefault(query.panel_id, []).extend(frames)
     return answers

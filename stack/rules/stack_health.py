@@ -12,10 +12,12 @@ from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import SERVICE, count_within, firing, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
-SERVERS = ("collector", "prometheus", "loki", "alertmanager", "inbox")
+SERVERS = ("collector", "prometheus", "alertmanager", "inbox")
 """Scraped in every installation; the label ``job`` of a scrape target is the server's name."""
+LOG_STORES = ("victorialogs", "loki")
+"""One of them keeps the logs, depending on how the stack is run."""
 TRACE_STORES = ("jaeger", "tempo")
-"""One of them keeps the traces, depending on how the stack is run."""
+"""Likewise the traces."""
 VIEWER = "grafana"
 """Shows everything and keeps nothing; it is there in containers, and natively where it is installed."""
 
@@ -30,6 +32,9 @@ KINDS = {"traces": "spans", "metrics": "metric_points", "logs": "log_records"}
 
 LOST = "job_signal:genai_stack_lost:increase15m"
 SENT = "job_signal:genai_stack_sent:increase15m"
+
+_VICTORIALOGS = '{path="/insert/opentelemetry/v1/logs"}'
+"""What the Collector sends it."""
 
 _LOSING_NOW = (
     "prometheus_tsdb_wal_writes_failed_total",
@@ -95,12 +100,14 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
 def _server_down(thresholds: Thresholds) -> Alert:
     # A target that vanished from the scrape configuration has no `up` at all.
     absent = "\n".join(f'or absent(up{{job="{server}"}})' for server in SERVERS)
-    traces = "|".join(TRACE_STORES)
+    stores = {"log store": "|".join(LOG_STORES), "trace store": "|".join(TRACE_STORES)}
+    none = "\n".join(
+        f'or label_replace(absent(up{{job=~"{either}"}}), "job", "{name}", "", "")' for name, either in stores.items()
+    )
     return Alert(
         name="GenAIStackServerDown",
         severity="critical",
-        expr=f'up{{job=~"{"|".join((*SERVERS, *TRACE_STORES))}"}} == 0\n{absent}\n'
-        f'or label_replace(absent(up{{job=~"{traces}"}}), "job", "trace store", "", "")',
+        expr=f'up{{job=~"{"|".join((*SERVERS, *LOG_STORES, *TRACE_STORES))}"}} == 0\n{absent}\n{none}',
         for_=thresholds.server_down.for_,
         why="for: a restart takes less. The scrape (10 s) and the message (2 s) come on top, all within a minute.",
         service=STACK,
@@ -210,16 +217,17 @@ def _refused() -> Alert:
 
 
 def _lost_and_sent() -> tuple[Recording, ...]:
-    return (
-        Recording(
-            name=LOST,
-            expr=by_signal(_grown(f"otelcol_exporter_send_failed_{kind}", "15m") for kind in KINDS.values()),
-        ),
-        Recording(
-            name=SENT,
-            expr=by_signal(count_within(f"otelcol_exporter_sent_{kind}", "15m") for kind in KINDS.values()),
-        ),
+    # VictoriaLogs takes a record that is too old, or has too many fields, and then drops it: only itself counts that.
+    dropped, taken = (
+        _named_logs(total(count_within(f"vl_rows_{what}_total", "15m"), _JOB)) for what in ("dropped", "ingested")
     )
+    failed = by_signal(_grown(f"otelcol_exporter_send_failed_{kind}", "15m") for kind in KINDS.values())
+    sent = by_signal(count_within(f"otelcol_exporter_sent_{kind}", "15m") for kind in KINDS.values())
+    return Recording(name=LOST, expr=f"{failed}\nor {dropped}"), Recording(name=SENT, expr=f"{sent}\nor {taken}")
+
+
+def _named_logs(expr: str) -> str:
+    return f'label_replace({expr}, "signal", "logs", "", "")'
 
 
 def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
@@ -244,8 +252,14 @@ def store_errors() -> str:
     failed, sent = (
         total(count_within(f"otelcol_exporter_{what}_spans_total", "5m"), _JOB) for what in ("send_failed", "sent")
     )
+    refused, taken = (
+        total(count_within(f"vl_http_{what}_total{_VICTORIALOGS}", "5m"), _JOB) for what in ("errors", "requests")
+    )
     shares = (
         _share('prometheus_http_requests_total{handler="/api/v1/otlp/v1/metrics"', 'code=~"429|5.."'),
+        # Without room on the disk it refuses everything, and counts no request.
+        f"{total('vl_storage_is_read_only', _JOB)} == 1",
+        f"{refused} / {taken}",
         _share('loki_request_duration_seconds_count{method="POST"', 'status_code=~"429|5.."'),
         # Jaeger answers that it is unavailable, so that the Collector tries again, and counts the spans.
         f"{failed} / ({failed} + {sent})",
@@ -322,7 +336,7 @@ def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
         summary="{{ $value | humanizePercentage }} of the stack's disk is free, and it fills up",
         description=f"At the pace of the last {window.replace('1h', 'hour').replace('6h', '6 hours')} it is full "
         f"within {horizon}{f', or less than {percent(disk.critical_below)} is free' if now else ''}. "
-        "A full disk stops Prometheus, Loki, the traces and the Collector's queue at once.",
+        "A full disk stops Prometheus, the logs, the traces and the Collector's queue at once.",
         impact="Users notice nothing; once the disk is full there are no metrics, logs, traces or alerts any more.",
     )
 
@@ -331,10 +345,7 @@ def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
 
 
 def _rules_failing() -> Alert:
-    failed = "\n  or ".join(
-        total(count_within(metric, "5m"), ("job", "rule_group"))
-        for metric in ("prometheus_rule_evaluation_failures_total", "loki_prometheus_rule_evaluation_failures_total")
-    )
+    failed = total(count_within("prometheus_rule_evaluation_failures_total", "5m"), ("job", "rule_group"))
     return Alert(
         name="GenAIRulesFailing",
         severity="warning",
@@ -351,11 +362,10 @@ def _rules_failing() -> Alert:
 
 
 def _rules_slow() -> Alert:
-    shares = "\n  or ".join(
-        f"{ruler}_rule_group_last_duration_seconds / {ruler}_rule_group_interval_seconds"
-        for ruler in ("prometheus", "loki_prometheus")
+    share = (
+        "max by (job, rule_group) (prometheus_rule_group_last_duration_seconds "
+        "/ prometheus_rule_group_interval_seconds)"
     )
-    share = f"max by (job, rule_group) (\n  {shares}\n  )"
     return Alert(
         name="GenAIRulesSlow",
         severity="warning",

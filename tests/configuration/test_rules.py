@@ -35,7 +35,7 @@ SERVER_METRICS = {"up", "ALERTS", "ALERTS_FOR_STATE", "target_info"}
 SERVER_METRICS |= {name for names in METRICS_OF_SERVERS.values() for name in names}
 SERVER_LABELS = {
     "alertname", "alertstate", "job", "instance", "le", "deployment_environment_name", "data_type", "signal", "fault",
-    "rule_group", "group", "integration", "code", "handler", "method", "route", "status_code",
+    "rule_group", "group", "integration", "code", "handler", "method", "path", "route", "status_code",
     "step",
 }  # fmt: skip
 # Given by the rules themselves.
@@ -239,7 +239,7 @@ def test_a_histogram_without_a_part_is_refused() -> None:
 
 def test_every_server_of_the_stack_is_watched() -> None:
     watched = " ".join(rule["expr"] for _, rule in ALERTS if rule["alert"] == "GenAIStackServerDown")
-    for server in (*stack_health.SERVERS, *stack_health.TRACE_STORES, stack_health.VIEWER):
+    for server in (*stack_health.SERVERS, *stack_health.LOG_STORES, *stack_health.TRACE_STORES, stack_health.VIEWER):
         assert server in watched
 
 

@@ -11,7 +11,7 @@ from tests.end_to_end.live import Demonstration, eventually
 from tests.server_metrics import METRICS_OF_SERVERS, ON_FAILURE
 
 
-@pytest.mark.parametrize("server", sorted(set(METRICS_OF_SERVERS) - {"tempo"}))
+@pytest.mark.parametrize("server", sorted(set(METRICS_OF_SERVERS) - {"loki", "tempo"}))
 def test_a_server_has_the_metrics_that_rules_name(server: str, stack: Settings, demonstration: Demonstration) -> None:
     assert demonstration.output  # the Collector counts a signal once it has had some of it
     address = f"http://{metrics_addresses(stack)[server]}/metrics"

@@ -161,7 +161,7 @@ def test_builds_run_two_at_a_time(settings: Settings) -> None:
 def test_every_server_is_built_at_the_version_that_its_go_mod_requires() -> None:
     versions = {each.name: _version(Settings.load(), each) for each in BUILDS}
     assert versions["prometheus"] == "3.15.0"
-    for name in ("prometheus", "alertmanager", "loki"):
+    for name in ("prometheus", "alertmanager"):
         shown = subprocess.run(
             [Settings.load().binaries / name, "--version"], check=True, capture_output=True, text=True
         )
@@ -172,3 +172,7 @@ def test_every_server_is_built_at_the_version_that_its_go_mod_requires() -> None
     assert versions["collector"] in shown.stdout
     shown = subprocess.run([Settings.load().binaries / "jaeger", "version"], check=True, capture_output=True, text=True)
     assert versions["jaeger"] in shown.stdout
+    shown = subprocess.run(
+        [Settings.load().binaries / "victoria-logs", "-version"], check=True, capture_output=True, text=True
+    )
+    assert versions["victorialogs"] in shown.stdout
