@@ -119,6 +119,7 @@ def servers(settings: Settings) -> list[Server]:
             sources=(
                 settings.root / "stack" / "usage",
                 settings.root / "stack" / "warehouse.py",
+                settings.root / "stack" / "thresholds.yaml",
                 settings.root / "postgres",
             ),
             environment=settings.variables(),
@@ -259,9 +260,6 @@ def _loki(settings: Settings, ports: Mapping[str, int]) -> Server:
             "LOKI_PORT": str(settings.loki_port),
             "LOKI_GRPC_PORT": str(settings.loki_grpc_port),
             "LOKI_DATA_DIR": f"{settings.state}/data/loki",
-            "LOKI_RULES_DIR": f"{settings.state}/config/loki/rules",
-            "GRAFANA_URL": settings.grafana_url,
-            "ALERTMANAGER_URL": settings.alertmanager_url,
         },
         ports=_pick(ports, "LOKI_PORT", "LOKI_GRPC_PORT"),
         url=settings.loki_url,
