@@ -122,7 +122,10 @@ def servers(settings: Settings) -> list[Server]:
                 settings.root / "stack" / "thresholds.yaml",
                 settings.root / "postgres",
             ),
-            environment=settings.variables(),
+            environment={
+                **settings.variables(),
+                "POSTGRES_DATA_DIR": "" if settings.usage_database_url else str(postgres.place(settings.state).data),
+            },
             ports=_pick(ports, "USAGE_PORT"),
             url=settings.usage_url,
             health_url=f"{settings.usage_url}/healthz",

@@ -2,7 +2,9 @@
 
 ``USAGE_HOST`` is the address to listen on: loopback, unless a container needs 0.0.0.0 inside its own network.
 ``POSTGRES_HOST`` is where the stack's own database is; ``USAGE_DATABASE_URL`` names another one, as its owner.
-``THRESHOLDS_FILE`` is read in the place of stack/thresholds.yaml.
+``THRESHOLDS_FILE`` is read in the place of stack/thresholds.yaml. ``POSTGRES_DATA_DIR`` is where the database keeps its
+files, if that can be seen from here: its disk is watched where it is another one than that of the stack's own folder,
+which the inbox watches.
 """
 
 import asyncio
@@ -39,6 +41,9 @@ def main() -> int:
 
 async def _serve(settings: Settings, thresholds: Thresholds, listener: socket.socket) -> None:
     metrics = Metrics()
+    data = Path(os.environ.get("POSTGRES_DATA_DIR") or settings.state)
+    if data.is_dir() and data.stat().st_dev != settings.state.stat().st_dev:
+        metrics.watch_disk(data)
     warehouse = Warehouse(settings, metrics)
     offenders = Offenders(settings, metrics, thresholds)
     config = uvicorn.Config(

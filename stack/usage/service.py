@@ -144,7 +144,8 @@ _FIGURES: Final = """
     SELECT extract(epoch FROM partitions_until() - now())::float8 AS partitions_ahead,
            pg_database_size(current_database())::float8 AS bytes,
            coalesce((SELECT extract(epoch FROM max(now() - query_start)) FROM pg_stat_activity
-                     WHERE state = 'active' AND pid <> pg_backend_pid()), 0)::float8 AS longest_query
+                     WHERE state = 'active' AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+                       AND application_name <> 'pg_dump'), 0)::float8 AS longest_query -- a backup may take hours
 """
 
 

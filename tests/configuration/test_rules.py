@@ -37,7 +37,7 @@ SERVER_METRICS |= {name for names in METRICS_OF_SERVERS.values() for name in nam
 SERVER_LABELS = {
     "alertname", "alertstate", "job", "instance", "le", "deployment_environment_name", "data_type", "signal", "fault",
     "rule_group", "group", "integration", "code", "handler", "method", "path", "route", "status_code",
-    "step",
+    "step", "gauge", "exporter",
 }  # fmt: skip
 # Given by the rules themselves.
 RULE_LABELS = {"severity", "service", "server", "team", "slo", "escalation", "of", "measure", "ago"}
