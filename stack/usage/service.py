@@ -89,7 +89,7 @@ class Warehouse:
             try:
                 connection = await self._connected()
                 counted = "SELECT count(*) FROM calls WHERE trace_id = $1"
-                return int(await connection.fetchval(counted, trace_id.replace("\0", ""), timeout=_CONNECT_S))
+                return int(await connection.fetchval(counted, trace_id.replace("\0", ""), timeout=CONNECT_S))
             except FAILURES as error:
                 await self._let_go()
                 self._failed.set()
