@@ -21,6 +21,7 @@ from stack.thresholds import Thresholds
 from stack.usage import offenders
 from stack.usage.metrics import Metrics
 from stack.usage.offenders import KINDS, MOST, NEW_A_DAY, Admission, Offenders
+from stack.usage.schema import SUMS
 from stack.warehouse import OWNER, address
 from tests.calls import Call, send
 from tests.stores import settings_at
@@ -55,7 +56,7 @@ def execute(settings: Settings, sql: str) -> None:
 
 @pytest.fixture
 def empty(warehouse: Settings) -> Settings:
-    execute(warehouse, "TRUNCATE calls, calls_by_hour, calls_by_user_day")
+    execute(warehouse, f"TRUNCATE calls, {', '.join(SUMS)}")
     return warehouse
 
 
