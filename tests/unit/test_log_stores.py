@@ -25,8 +25,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from stack.clients import LogStore, Loki, StoreError, VictoriaLogs, Where, log_store, victorialogs
 from stack.clients import loki as loki_client
 from stack.clients.logs import CUT, Line
-from stack.dashboards import PanelQuery, Window, dashboards, queries
-from stack.dashboards.records import Records
+from stack.dashboards import PanelQuery, Window, dashboards, error_lines, queries
 from stack.native import StackError, down, up
 from stack.native.servers import servers
 from stack.settings import Logs, Settings
@@ -213,35 +212,20 @@ def test_what_does_not_fit_into_one_answer_is_read_whole(written: Asked, monkeyp
 
 
 @each_store
-def test_what_a_panel_asks_is_answered(written: Asked) -> None:
-    user, kind = signals.USER_HASH.name, signals.SECURITY_KIND.name
-    answers = {panel: _answer(records, written) for panel, records in _panels().items()}
-    assert answers["Users with findings"] == [({}, 2)]
-    assert len(answers["Users with most findings"]) == 2
-    for labels, number in answers["Users with most findings"]:
-        assert labels.keys() == {loki_client.label(user), loki_client.label(kind)}
-        assert (labels[loki_client.label(kind)], number) == ("prompt_injection", 1)
-    assert len(answers["Latest findings"]) == 2
-    for labels, number in answers["Latest findings"]:
-        assert number is None
-        assert labels[signals.FEATURE.label] == "search"
-        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", labels["time"])
+def test_the_panel_of_errors_shows_the_applications_own_lines_of_that_level(written: Asked) -> None:
+    [row] = error_lines.rows(written.store, _panel().lines, start=written.start, end=written.end)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row.pop("time"))
+    assert re.fullmatch(r"[0-9a-f]{32}", row.pop("trace_id"))
+    assert row == {"message": 'a line\nof "two", für bob', "service_name": SERVICE, "severity_text": "ERROR"}
 
 
 @each_loki
-def test_loki_answers_the_text_of_a_panel_as_its_description(written: Asked) -> None:
+def test_loki_answers_the_text_of_the_panel_as_its_conditions(written: Asked) -> None:
     assert isinstance(written.store, Loki)
-    for query in _asked():
-        assert query.records
-        described = _answer(query.records, written)
-        found: list[tuple[dict[str, str], float | None]]
-        if query.instant:
-            samples = written.store.query(query.expr, at=written.end)
-            found = [(sample.labels, sample.value) for sample in samples]
-        else:
-            entries = written.store.entries(query.expr, start=written.start, end=written.end, limit=query.newest)
-            found = [(entry.labels, None) for entry in entries]
-        assert sorted(map(repr, map(_sorted, found))) == sorted(map(repr, map(_sorted, described))), query.panel
+    panel = _panel()
+    found = written.store.entries(panel.expr, start=written.start, end=written.end)
+    rows = error_lines.rows(written.store, panel.lines, start=written.start, end=written.end)
+    assert [entry.labels for entry in found] == rows
 
 
 @each_loki
@@ -349,22 +333,12 @@ def test_loki_is_asked_for_where_there_is_none(tmp_path: Path, monkeypatch: pyte
         servers(replace(settings_at(tmp_path), logs="loki"))
 
 
-def _panels() -> dict[str, Records]:
-    return {query.panel: query.records for query in _asked() if query.records}
-
-
-def _asked() -> list[PanelQuery]:
-    """What the dashboards ask every log store, for the minute of the records."""
-    pages = dashboards().values()
-    return [query for page in pages for query in queries(page, Window(_MINUTE)) if query.records]
-
-
-def _answer(records: Records, written: Asked) -> list[tuple[dict[str, str], float | None]]:
-    return records.answer(written.store, start=written.start, end=written.end)
-
-
-def _sorted(row: tuple[dict[str, str], float | None]) -> tuple[list[tuple[str, str]], float | None]:
-    return sorted(row[0].items()), row[1]
+def _panel() -> PanelQuery:
+    """The only one that asks the log store, for the minute of the records."""
+    [asked] = [
+        query for page in dashboards().values() for query in queries(page, Window(_MINUTE)) if query.store == "loki"
+    ]
+    return asked
 
 
 def _record(body: object, fields: Mapping[str, object] | None = None, *, at: int | None = None) -> LogRecord:
