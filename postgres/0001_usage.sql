@@ -102,10 +102,14 @@ CREATE INDEX calls_response ON calls USING hash (response_id);
 CREATE INDEX calls_user ON calls (user_hash) WHERE user_hash IS NOT NULL;
 CREATE INDEX calls_conversation ON calls (conversation_id) WHERE conversation_id IS NOT NULL;
 CREATE INDEX calls_session ON calls (session_id) WHERE session_id IS NOT NULL;
--- For the few that tables show: the slowest, the dearest, those that failed.
+-- The slowest, the dearest.
 CREATE INDEX calls_slowest ON calls (duration);
 CREATE INDEX calls_dearest ON calls (cost);
+CREATE INDEX calls_first_token ON calls (time_to_first_token) WHERE time_to_first_token IS NOT NULL;
+-- For the few that tables show, and that must not be looked for among all: those that failed, were declined, broke off.
 CREATE INDEX calls_failed ON calls (ended_at) WHERE outcome <> 'success';
+CREATE INDEX calls_refused ON calls (ended_at) WHERE refused;
+CREATE INDEX calls_broken ON calls (ended_at) WHERE stream_end <> 'complete';
 
 -- --- Scores, and signs of attacks ------------------------------------------------------------------------------------
 

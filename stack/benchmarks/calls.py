@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, cycle, islice
 from typing import Final, NamedTuple
 
 from genai_observability import signals
@@ -119,21 +119,25 @@ class People:
         self._chance = chance
         self._weights = _long_tail(USERS, 0.8)
         self._numbers = range(USERS)
+        self._in_turn = cycle(self._numbers)
         self.hashes = [f"{chance.getrandbits(256):064x}" for _ in self._numbers]
         self._conversations = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(CONVERSATIONS)]
 
     def some(self, count: int) -> list[Person]:
-        """So many users with their sessions and conversations."""
+        """So many users with their sessions and conversations; every other one is the next in turn: all come."""
         chance, conversations = self._chance, self._conversations
+        often = chance.choices(self._numbers, cum_weights=self._weights, k=count - count // 2)
+        numbers = [*often, *islice(self._in_turn, count // 2)]
+        chance.shuffle(numbers)
         return [
             Person(
                 user=self.hashes[number],
-                session=f"s-{number:06d}-{chance.randrange(4)}",
+                session=f"s-{number:06d}",
                 conversation=conversations[(number * 7 + chance.randrange(2)) % CONVERSATIONS],
                 tenant=_TENANTS[number % 3],
                 tier=_TIERS[min(number % 7, 2)],
             )
-            for number in chance.choices(self._numbers, cum_weights=self._weights, k=count)
+            for number in numbers
         ]
 
 

@@ -1,9 +1,9 @@
 """Fills a warehouse with made-up calls of many days, as fast as PostgreSQL takes them.
 
-A quarter of a million calls are made up in full, written as the package's records, and read by the ingest service's own
-reader. Each becomes a line of COPY's text format in which only ids, times and the session's day are left open; lines
-drawn at chance, filled in, go by COPY into `calls` while it has no indexes, an hour at a time in the order of time. Then
-the indexes are made, and the sums with the ingest service's own statement.
+Two hundred thousand calls are made up in full, written as the package's records, and read by the ingest service's own
+reader. Each becomes a line of COPY's text format in which only ids, times and the session's day are left open. Lines
+drawn at chance, filled in, go by COPY into `calls` while it has no indexes, an hour at a time in the order of time.
+Then the indexes are made, and the sums with the ingest service's own statement.
 """
 
 from __future__ import annotations
@@ -13,18 +13,17 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
 import asyncpg
 
 from stack.benchmarks.calls import SEED, Company, request, services, share
-from stack.usage.columns import CALLS
+from stack.usage.columns import CALLS, SCORES
 from stack.usage.records import Row, read
 from stack.usage.store import sums
 
-POOL: Final = 250_000
+POOL: Final = 200_000
+_PART: Final = 500
 _OPEN: Final = (
     "id",
     "ended_at",
@@ -35,6 +34,7 @@ _OPEN: Final = (
     "provider_request_id",
     "request_id",
 )
+_NAMES: Final = CALLS.names
 _AN_HOUR: Final = timedelta(hours=1)
 
 Line = tuple[bytes, float, bool]
@@ -42,11 +42,17 @@ Line = tuple[bytes, float, bool]
 
 
 async def fill(
-    connection: asyncpg.Connection[Any], *, calls: int, days: int, end: datetime, report: Callable[[str], None]
+    connection: asyncpg.Connection[Any],
+    *,
+    calls: int,
+    days: int,
+    end: datetime,
+    report: Callable[[str], None],
+    pool: int = POOL,
 ) -> None:
     """Fills an empty warehouse, as its owner; ``report`` is told what is being done."""
     report("making up calls")
-    lines = _lines()
+    lines = _lines(pool)
     first = end - timedelta(days=days)
     await connection.execute("SET search_path = genai")
     await connection.execute("SET maintenance_work_mem = '1GB'")
@@ -54,7 +60,7 @@ async def fill(
     await connection.execute("SELECT make_partitions($1, $2)", first, end)
     constraint, indexes = await _without_indexes(connection)
     report(f"COPY of {calls:,} calls")
-    await connection.copy_to_table("calls", source=_stream(lines, calls, first, end), columns=CALLS.names)
+    await connection.copy_to_table("calls", source=_stream(lines, calls, first, end), columns=_NAMES)
     for definition in (constraint, *indexes):
         report(definition.partition(" USING ")[0])
         await connection.execute(definition)
@@ -87,26 +93,26 @@ async def _without_indexes(connection: asyncpg.Connection[Any]) -> tuple[str, li
     return definition, [index["definition"].replace(" ON ONLY ", " ON ") for index in indexes]
 
 
-def _lines() -> list[Line]:
+def _lines(pool: int) -> list[Line]:
     company = Company()
     lines = [
         _line(row)
         for service in services()
-        for _ in range(round(POOL / 1000 * share(service)))
-        for row in read(request(company.records(service, 1000))).rows[CALLS.name]
+        for _ in range(round(pool / _PART * share(service)))
+        for row in read(request(company.records(service, _PART))).rows[CALLS.name]
     ]
     random.Random(SEED).shuffle(lines)  # noqa: S311 -- not a secret
     return lines
 
 
 def _line(row: Row) -> Line:
-    values = dict(zip(CALLS.names, row, strict=True))
+    values = dict(zip(_NAMES, row, strict=True))
     gaps = {name: b"%b" for name in _OPEN if name not in ("response_id", "provider_request_id")}
     has_response = values["response_id"] is not None
     gaps["response_id"] = b"chatcmpl-%b" if has_response else b"\\N%.0b"
     gaps["provider_request_id"] = b"req_%b"
     texts = [gaps.get(name) or _text(value).replace(b"%", b"%%") for name, value in values.items()]
-    session = CALLS.names.index("session_id")
+    session = _NAMES.index("session_id")
     texts[session] += b"-%b"
     return b"\t".join(texts) + b"\n", values["duration"] or 0.0, has_response
 
@@ -171,13 +177,10 @@ _SUMS: Final = "WITH {} SELECT 1".format(
     sums("(SELECT * FROM calls WHERE ended_at >= '{0}' AND ended_at < '{1}') AS part")
 )
 
-_SCORES: Final = """
-    INSERT INTO scores (id, scored_at, trace_id, span_id, service, environment, service_version, feature, team, tenant,
-                        endpoint, user_hash, user_tier, session_id, conversation_id, request_id, prompt_name,
-                        prompt_version, experiment, variant, response_id, request_model, name, score, label)
-    SELECT gen_random_uuid(), ended_at + interval '20 seconds', trace_id, span_id, service, environment, service_version,
-           feature, team, tenant, endpoint, user_hash, user_tier, session_id, conversation_id, request_id, prompt_name,
-           prompt_version, experiment, variant, response_id, request_model,
+_SHARED: Final = ", ".join(name for name in _NAMES if name in SCORES.names and name not in ("id", "metadata"))
+_SCORES: Final = f"""
+    INSERT INTO scores (id, scored_at, {_SHARED}, name, score, label)
+    SELECT gen_random_uuid(), ended_at + interval '20 seconds', {_SHARED},
            CASE WHEN kind < 3 THEN 'groundedness' ELSE 'user_feedback' END,
            CASE WHEN kind < 3 THEN 0.6 + 0.4 * random() ELSE (random() > 0.2)::int END,
            CASE WHEN kind >= 3 THEN 'thumbs' END
@@ -185,12 +188,9 @@ _SCORES: Final = """
     WHERE kind < 5
 """
 """Of five calls in a hundred."""
-_FINDINGS: Final = """
-    INSERT INTO findings (id, found_at, trace_id, span_id, service, environment, service_version, feature, team, tenant,
-                          endpoint, user_hash, user_tier, session_id, conversation_id, request_id, response_id,
-                          request_model, kind, detail, source, matches)
-    SELECT gen_random_uuid(), ended_at, trace_id, span_id, service, environment, service_version, feature, team, tenant,
-           endpoint, user_hash, user_tier, session_id, conversation_id, request_id, response_id, request_model,
+_FINDINGS: Final = f"""
+    INSERT INTO findings (id, found_at, {_SHARED}, kind, detail, source, matches)
+    SELECT gen_random_uuid(), ended_at, {_SHARED},
            (ARRAY['prompt_injection', 'pii', 'system_prompt_leak'])[1 + floor(random() * 3)::int], 'email', 'input', 1
     FROM calls WHERE random() < 0.002
 """

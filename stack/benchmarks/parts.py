@@ -38,7 +38,7 @@ class Parts:
     def watched(self) -> Iterator[dict[str, Use]]:
         """Adds up while the block runs; the figures are complete once it is left."""
         self.uses = {name: Use() for name in self.names}
-        before = {name: self._cpu(name) for name in self.names}
+        before = {name: self.cpu(name) for name in self.names}
         ended = threading.Event()
         looking = threading.Thread(target=self._look, args=(ended,), daemon=True)
         looking.start()
@@ -48,7 +48,7 @@ class Parts:
             ended.set()
             looking.join()
             for name in self.names:
-                self.uses[name].cpu = self._cpu(name) - before[name]
+                self.uses[name].cpu = self.cpu(name) - before[name]
 
     def memory(self) -> dict[str, int]:
         """The memory of each part now."""
@@ -64,8 +64,8 @@ class Parts:
             if ended.wait(_MEMORY_EVERY):
                 return
 
-    def _cpu(self, name: str) -> float:
-        """Of the process, of its children, and of those children that have ended."""
+    def cpu(self, name: str) -> float:
+        """Seconds of CPU since it was started: its own, its children's, and those of children that have ended."""
         running = process.find(name, state=self.state)
         if running is None:
             return 0.0

@@ -132,7 +132,7 @@ def test_several_values_of_one_panel_can_be_told_apart(panel: Panel) -> None:
 
 def test_the_page_of_the_stack_names_metrics_that_its_servers_have() -> None:
     known = {name for names in METRICS_OF_SERVERS.values() for name in names}
-    servers = r"(?:otelcol|prometheus|loki|jaeger|tempo|tempodb|alertmanager|inbox|process)_\w+"
+    servers = r"(?:otelcol|prometheus|loki|vl|jaeger|tempo|tempodb|alertmanager|inbox|process)_\w+"
     named = {
         name
         for query in queries(_PAGES["health.json"], _WINDOW)

@@ -40,6 +40,7 @@ _OF_EACH = ["VictoriaLogs", *_OF_LOKI]
 _CALLS = Where(signals.EVENT_NAME.name, "=", signals.CALL_EVENT)
 _FINDINGS = Where(signals.EVENT_NAME.name, "=", signals.SECURITY_EVENT)
 _MINUTE = timedelta(minutes=1)
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def _eventually(find: Callable[[], Value]) -> Value:
 
 
 def _running(state: Path, logs: Logs) -> Settings:
-    settings = replace(settings_at(state), logs=logs)
+    settings = settings_at(state, logs=logs)
     up(settings, only={"collector", logs})
     return settings
 
@@ -310,6 +311,29 @@ def test_a_record_with_the_name_of_its_service_among_its_own_fields_does_not_end
     assert bodies > {"plain", "map", "nested", '{"service.name":"other"}', "behind"}
 
 
+def test_every_logsql_query_of_the_guides_is_understood_and_names_known_fields(native: Settings) -> None:
+    known = {attribute.name for attribute in signals.attributes()} | {"service.name", "severity_text", CUT, "_time"}
+    found = [query for page in (_ROOT / "docs").rglob("*.md") for query in _logsql(page)]
+    assert len(found) > 5
+    for query in found:
+        answer = httpx.get(f"{native.victorialogs_url}/select/logsql/query", params={"query": query, "limit": 1})
+        assert answer.status_code == 200, f"{query}: {answer.text}"
+        assert set(re.findall(r"([\w.]+):", query)) <= known, query
+
+
+def test_the_lines_of_one_person_can_be_deleted(native: Settings) -> None:
+    now = _send(native, "deleted", [_record(user, {"user.hash": user}) for user in ("alice", "bob", "alice")])
+    store, where = VictoriaLogs(native.victorialogs_url), Where("service.name", "=", "deleted")
+    window = {"start": now - _MINUTE, "end": now + _MINUTE}
+    assert _eventually(lambda: store.count(where, **window) == 3)
+    [command] = re.findall(r"`curl localhost:9428(/delete/.*?)`", (_ROOT / "docs" / "logs.md").read_text())
+    path, _, data = command.partition(" -d ")
+    data = data.strip("'").replace("…", "alice")
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    httpx.post(f"{native.victorialogs_url}{path}", content=data, headers=headers).raise_for_status()
+    assert _eventually(lambda: store.count_by(["user.hash"], where, **window) == {("bob",): 1})
+
+
 def test_a_store_that_is_not_there_is_said_in_one_sentence() -> None:
     now = datetime.now(UTC)
     for store in (VictoriaLogs("http://127.0.0.1:1"), Loki("http://127.0.0.1:1")):
@@ -330,7 +354,14 @@ def test_the_log_store_of_the_stack_is_the_one_that_answers(tmp_path: Path) -> N
 def test_loki_is_asked_for_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StackError, match=r"^LOGS=loki, but there is no program loki on the PATH: install it, or"):
-        servers(replace(settings_at(tmp_path), logs="loki"))
+        servers(settings_at(tmp_path, logs="loki"))
+
+
+def _logsql(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    examples = re.findall(rf"^    ((?:service\.name|{re.escape(CUT)}):.*)$", text, re.MULTILINE)
+    commands = re.findall(r"localhost:9428/select/logsql/query.* 'query=(.*)'$", text, re.MULTILINE)
+    return [*examples, *commands, *re.findall(r"```logsql\n(.*?)```", text, re.DOTALL)]
 
 
 def _panel() -> PanelQuery:
