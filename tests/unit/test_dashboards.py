@@ -209,6 +209,16 @@ def test_what_is_chosen_is_a_text_and_no_regular_expression() -> None:
     assert "service IN ('a.b','it''s')" in two["Calls by price"]
 
 
+@pytest.mark.parametrize("name", ["a.b", "a\\b", 'a "b"', "it's", "$x", "[a]{b}(c)|^*+?"])
+def test_the_application_that_is_chosen_is_found_whatever_its_name_is(name: str, stores: Stores) -> None:
+    for query in queries(_PAGES["errors.json"], Window(_WINDOW.length, variables={"service": name})):
+        if query.store != "warehouse":
+            ask(query, end=datetime.now(UTC), stores=stores)
+        for condition in query.lines[:1]:
+            assert re.fullmatch(condition.value, name)
+            assert not re.fullmatch(condition.value, "aXb")
+
+
 def test_a_choice_that_a_metric_does_not_know_is_left_out() -> None:
     assert "$provider" in expressions.series(signals.CALL_COST)
     assert "$provider" not in expressions.series(signals.CACHE_REQUESTS)
