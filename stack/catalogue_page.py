@@ -38,8 +38,8 @@ A label without a value is absent. One with too many values goes on as `_other`.
 """
 
 _ATTRIBUTES: Final = """\
-Spans and log records have the name of the first column; in Prometheus and Loki dots are underscores (`app.feature` is
-`app_feature`).
+Spans and log records have the name of the first column; in Prometheus and Loki (not in VictoriaLogs) dots are
+underscores (`app.feature` is `app_feature`).
 
 **Bounded** values are few, so that they may be labels of a metric. The unbounded ones (users, sessions, ids) are on
 spans and in the log alone.

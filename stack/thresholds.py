@@ -512,6 +512,17 @@ class Disk:
 
 
 @dataclass(frozen=True, slots=True)
+class Warehouse:
+    """What is wrong with the usage warehouse: its lag in seconds, records, seconds of a query, days, and a time."""
+
+    lag: Limits
+    refused: Limit
+    query: Limit
+    partitions_ahead_days: int
+    offenders_unmeasured: Duration
+
+
+@dataclass(frozen=True, slots=True)
 class PricesAge:
     """How old the newest price of the table may be."""
 
@@ -578,6 +589,7 @@ class Thresholds:
     telemetry_lost: Lost
     store_errors: Limit
     disk: Disk
+    warehouse: Warehouse
     prices_age: PricesAge
     application_silent: Silent
 

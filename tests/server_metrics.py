@@ -10,6 +10,9 @@ ON_FAILURE: Final = {
 }
 """They appear with the first failure."""
 
+ON_ANOTHER_DISK: Final = {"usage_disk_free_bytes", "usage_disk_size_bytes"}
+"""Those of a warehouse that is not on the disk of all else."""
+
 METRICS_OF_SERVERS: Final = {
     "collector": {
         "otelcol_exporter_queue_size",
@@ -81,6 +84,24 @@ METRICS_OF_SERVERS: Final = {
         "alertmanager_nflog_maintenance_errors_total",
         "alertmanager_notifications_failed_total",
         "alertmanager_silences_maintenance_errors_total",
+    },
+    "usage": {
+        *_PROCESS,
+        "usage_batch_seconds_bucket",
+        "usage_database_bytes",
+        "usage_known_total",
+        "usage_lag_seconds",
+        "usage_last_stored_timestamp_seconds",
+        "usage_longest_query_seconds",
+        "usage_offenders_failed_total",
+        "usage_offenders_left_out_total",
+        "usage_offenders_measured_timestamp_seconds",
+        "usage_offenders_new_total",
+        "usage_partitions_ahead_seconds",
+        "usage_refused_total",
+        "usage_stored_total",
+        "usage_warehouse_up",
+        *ON_ANOTHER_DISK,
     },
     "inbox": {"inbox_disk_free_bytes", "inbox_disk_size_bytes", "inbox_incidents_late"},
 }

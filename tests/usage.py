@@ -1,6 +1,6 @@
 """The usage warehouse for tests: the real PostgreSQL and ingest service, and records as the package writes them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +13,8 @@ from genai_observability import signals
 from genai_observability._calls.call import Call, Exchange, Price, Tokens
 from genai_observability._export import otlp
 from genai_observability._export.request_log import RequestLog, derived_attributes
+from genai_observability._feedback.evaluation import evaluation_attributes
+from genai_observability._feedback.feedback import FEEDBACK
 from opentelemetry.context import Context
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.sdk._logs import LoggerProvider
@@ -73,15 +75,29 @@ def value(settings: Settings, sql: str, *arguments: object) -> Any:
 
 def recorded(calls: Iterable[Call], price: Price = PRICE, *, service: str = "shop") -> ExportLogsServiceRequest:
     """The request that the package sends of such calls; ``price`` is that of each."""
+
+    def write(log: RequestLog) -> None:
+        for number, call in enumerate(calls, start=1):
+            span = SpanContext(number, number, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+            context = set_span_in_context(NonRecordingSpan(span), Context())
+            log.write_call(call, price, derived_attributes(call, price), context)
+
+    return _written(write, service=service)
+
+
+def _written(write: Callable[[RequestLog], None], *, service: str = "shop") -> ExportLogsServiceRequest:
     exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     provider = LoggerProvider(Resource({"service.name": service, "deployment.environment.name": "test"}))
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
-    log = RequestLog(provider.get_logger("genai_observability"))
-    for number, call in enumerate(calls, start=1):
-        span = SpanContext(number, number, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-        context = set_span_in_context(NonRecordingSpan(span), Context())
-        log.write_call(call, price, derived_attributes(call, price), context)
+    write(RequestLog(provider.get_logger("genai_observability")))
     return ExportLogsServiceRequest.FromString(otlp.log_records(exporter.get_finished_logs()))
+
+
+def scored(response_id: str, label: str, score: float) -> ExportLogsServiceRequest:
+    """The request that the package sends of a piece of feedback."""
+    found: Any = evaluation_attributes(FEEDBACK, score=score, label=label, explanation=None)
+    attributes = {**found, signals.RESPONSE_ID.name: response_id, **CALL.attribution}
+    return _written(lambda log: log.write_score(attributes, Context()))
 
 
 def records(request: ExportLogsServiceRequest) -> Any:

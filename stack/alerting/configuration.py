@@ -24,8 +24,8 @@ _HEAD = """\
 # Everything goes to the inbox of this stack, which shows it on a page, and to the channels of stack/channels.yaml.
 
 global:
-  # For whoever does not say until when an alert lasts. Prometheus and Loki do: four times as long as they take to send
-  # it again, which is 30 s of Prometheus, a minute of Loki, or the interval of the rule where that is longer.
+  # For whoever does not say until when an alert lasts. Prometheus does: four times as long as it takes to send it
+  # again, which is 30 s, or the interval of the rule where that is longer.
   resolve_timeout: 5m
 
 templates: [templates/*.tmpl]
@@ -141,7 +141,7 @@ inhibit_rules:
     target_matchers: ['alertname=~"{unheard}"']
 
   # What is sent to a server that is down waits and fails. A queue that is nearly full is told all the same.
-  - source_matchers: [alertname="GenAIStackServerDown", severity="critical"]
+  - source_matchers: ['alertname=~"GenAIStackServerDown|GenAIWarehouseDown"', severity="critical"]
     target_matchers: ['alertname=~"GenAICollectorQueueFilling|GenAIStoreErrors"', severity="warning"]
   - source_matchers: [alertname="GenAIStackServerDown", server="inbox"]
     target_matchers: [alertname="GenAINotificationsFailing", integration="webhook"]

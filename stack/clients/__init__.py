@@ -1,4 +1,4 @@
-"""Small clients of the stores: what the stack and its tests ask Prometheus, the log store, Jaeger, the warehouse.
+"""Small clients of the stores: what the stack, its tests and the demo ask of them.
 
 Each reads, none writes. Times given must know their time zone; times returned are in UTC.
 """

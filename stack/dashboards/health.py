@@ -37,6 +37,7 @@ from stack.rules.stack_health import (
     VIEWER,
     WATCHDOG,
     by_signal,
+    queues,
     store_errors,
 )
 from stack.thresholds import Thresholds
@@ -50,7 +51,8 @@ _MEMORY: Final = " or ".join(
     f"{name}{_OURS}"
     for name in ("process_resident_memory_bytes", "otelcol_process_memory_rss", "otelcol_process_memory_rss_bytes")
 )
-_SIGNALS: Final = {"traces": PURPLE, "metrics": BLUE, "logs": GREY}
+_QUEUES: Final = queues('{job="collector"}')
+_SIGNALS: Final = {"traces": PURPLE, "metrics": BLUE, "logs": GREY, "calls": ORANGE}
 _UNHEARD: Final = "No application has reported within a day"
 _NO_RULES: Final = "No rules are loaded"
 
@@ -68,6 +70,7 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
             Row("Does the observability itself work?", [*_figures(thresholds), _servers(), _alarm(), *_throughput()]),
             Row("Does everything arrive?", _arrival(thresholds)),
             Row("Does it last?", _resources(thresholds)),
+            Row("Is the warehouse well?", _warehouse(thresholds)),
             Row("Are people told?", _alerting()),
             Row("Do the applications report?", _applications(thresholds)),
         ],
@@ -89,7 +92,7 @@ def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
             limits=Limits(critical=1),
         ),
         figure(
-            Metrics(f"max({_queue()})"),
+            Metrics(f"max({_QUEUES})"),
             title="Fullest queue",
             description="How full the fullest queue of the Collector is: what a store does not take waits there, on "
             "disk. Orange and red from the thresholds of the alerts on. Next: which store has errors, below.",
@@ -258,7 +261,7 @@ def _throughput() -> list[Builder[Panel]]:
 def _arrival(thresholds: Thresholds) -> list[Builder[Panel]]:
     return [
         course(
-            Metrics(f"max by (data_type) ({_queue()})", "{{data_type}}"),
+            Metrics(_QUEUES, "{{data_type}}"),
             title="The Collector's queues",
             description="How full each queue is. It survives restarts; nothing is lost until it is full. The dashed "
             "lines are the thresholds of the alerts.",
@@ -340,6 +343,126 @@ def _resources(thresholds: Thresholds) -> list[Builder[Panel]]:
             colours={"series": BLUE},
         ),
     ]
+
+
+def _warehouse(thresholds: Thresholds) -> list[Builder[Panel]]:
+    limits = thresholds.warehouse
+    return [
+        figure(
+            Metrics(f"count({_usage('warehouse_up')} == 0) or vector(0)"),
+            title="Warehouse down",
+            description="1 while the ingest cannot store calls in the warehouse: it is down, full, read-only, or "
+            "refuses the password. The Collector keeps the calls. Next: `make logs SERVER=usage`.",
+            unit=COUNT,
+            empty="The ingest does not report",
+            limits=Limits(critical=1),
+        ),
+        figure(
+            Metrics(f"max({_usage('lag_seconds')})"),
+            title="Lag",
+            description="From the end of the newest call of the last batch until it was stored. Orange and red from "
+            "the thresholds of the alerts on, which also want calls to come in.",
+            unit=SECONDS,
+            empty="Nothing was stored yet",
+            limits=Limits.of(limits.lag),
+            decimals=1,
+        ),
+        figure(
+            Metrics(f"sum(increase({_usage('refused_total')}[15m]))"),
+            title="Refused records",
+            description="Records of 15 minutes that could not be stored. They are kept whole, with the reason, in the "
+            "table refused_records. Any is an alert: mostly a version of the package that the stack does not know.",
+            unit=COUNT,
+            empty="The ingest does not report",
+            limits=Limits(warning=1),
+            decimals=0,
+        ),
+        figure(
+            Metrics(f"min({_usage('partitions_ahead_seconds')})"),
+            title="Months ahead",
+            description="For how long from now on there are tables for the calls to come. The ingest makes them two "
+            "months ahead. Orange below the threshold of the alert.",
+            unit=SECONDS,
+            empty="The ingest does not report",
+            limits=Limits(limits.partitions_ahead_days * 86_400, low_is_bad=True),
+            decimals=0,
+        ),
+        course(
+            Metrics(f"sum by (table) (rate({_usage('stored_total')}[{RATE}]))", "{{table}}"),
+            Metrics(f"sum(rate({_usage('known_total')}[{RATE}]))", "sent again"),
+            title="Stored in the warehouse",
+            description="Records a second that were new, by table, and those that came a second time and were left "
+            "out, as after a restart. Nothing, while applications make calls: see Warehouse down.",
+            unit=_PER_SECOND,
+            empty="The ingest does not report",
+            width=12,
+            colours={"sent again": GREY},
+        ),
+        course(
+            Metrics(f"max({_usage('lag_seconds')})", "lag"),
+            title="Lag of the ingest",
+            description="How late the newest call of each batch was stored. It grows while the Collector delivers what "
+            "it has kept, and comes back to seconds. The dashed lines are the thresholds of the alerts.",
+            unit=SECONDS,
+            empty="Nothing was stored yet",
+            limits=Limits.of(limits.lag),
+            colours={"lag": BLUE},
+        ),
+        course(
+            Metrics(f"histogram_quantile(0.95, sum by (le) (rate({_usage('batch_seconds_bucket')}[{RATE}])))", "95 %"),
+            title="Time of a batch",
+            description="Within which 95 % of the batches are committed. A batch has up to 2 MB of calls and takes "
+            "about a second then; more is a slow disk, or a warehouse that is busy with something else.",
+            unit=SECONDS,
+            empty="Nothing was stored yet",
+            colours={"95 %": BLUE},
+        ),
+        course(
+            Metrics(f"max({_usage('longest_query_seconds')})", "longest"),
+            title="Longest query",
+            description="How long the oldest query of the warehouse has been running, looked at once a minute; backups "
+            "do not count. The dashed line is the threshold of the alert. Who runs it: pg_stat_activity.",
+            unit=SECONDS,
+            empty="The ingest does not report",
+            limits=Limits(warning=limits.query.above),
+            colours={"longest": BLUE},
+        ),
+        course(
+            Metrics(f"max({_usage('database_bytes')})", "size"),
+            title="Size of the warehouse, 30 days",
+            description="What the warehouse takes on disk. It keeps every call for ever: its slope says when a larger "
+            "disk is due. Free space is in Disk free.",
+            unit=_BYTES,
+            empty="The ingest does not report",
+            width=12,
+            last="30d",
+            colours={"size": BLUE},
+        ),
+        rows(
+            Metrics(f"time() - max by (gauge) ({_usage('offenders_measured_timestamp_seconds')})"),
+            *(
+                Metrics(f"sum by (gauge) (increase({_usage(f'offenders_{what}_total')}[1d]))")
+                for what in ("new", "left_out", "failed")
+            ),
+            title="Offenders",
+            description="Calls, traces and users above a limit, which the ingest looks for and offers as series, ten "
+            "of a kind. New series of a day are bounded (200 a kind): what is left out then raises no alert. Many new "
+            "ones mean that the limit in stack/thresholds.yaml is too low.",
+            empty="The ingest does not report",
+            columns=[
+                Column("gauge", "Series"),
+                Column("Value #A", "Measured before", SECONDS),
+                Column("Value #B", "New in a day", COUNT),
+                Column("Value #C", "Left out in a day", COUNT),
+                Column("Value #D", "Failed in a day", COUNT),
+            ],
+            sort_by="Measured before",
+        ),
+    ]
+
+
+def _usage(metric: str) -> str:
+    return f'usage_{metric}{{job="usage"}}'
 
 
 def _alerting() -> list[Builder[Panel]]:
@@ -428,10 +551,6 @@ def _applications(thresholds: Thresholds) -> list[Builder[Panel]]:
             colour=ORANGE,
         ),
     ]
-
-
-def _queue() -> str:
-    return 'otelcol_exporter_queue_size{job="collector"} / otelcol_exporter_queue_capacity{job="collector"}'
 
 
 def _lost() -> str:

@@ -26,6 +26,9 @@ FROM, TO = "$__timeFrom()", "$__timeTo()"
 Sums = Literal["usage", "users"]
 """By hour, of all calls; by user and day, of those that have a user."""
 
+OF_SUMS: Final = frozenset({"calls", "failed", "priced", "retried", "batch", "cost_from"})
+"""Columns of the sums alone; of users, `failed` is there and the last three are not."""
+
 _SIGNALS: Final = {"environment": columns.ENVIRONMENT, "service": columns.SERVICE, **FILTERS}
 """What each choice of a page narrows down."""
 

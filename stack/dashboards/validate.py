@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from genai_observability import signals
 
+from stack.dashboards import sql
 from stack.dashboards.queries import GRAFANAS, VARIABLE, panels
 from stack.usage.columns import TABLES
 
@@ -15,6 +16,8 @@ _OURS: Final = re.compile(r"\b(?:gen_ai|genai_observability|app|user|error|event
 """What a name of the catalogue begins with."""
 _TEXTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
 _SQL_TEXTS: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_SMALL_WORDS: Final = re.compile(r"(?<![$\w{:])[a-z]\w*\b(?!\()")
+"""Of SQL whose keywords are capital; not the variables, and not the functions."""
 
 
 class DashboardsError(Exception):
@@ -71,24 +74,30 @@ def _incomplete(panel: dict[str, Any]) -> Iterator[str]:
 
 
 def _unknown_in(target: dict[str, Any], variables: set[str]) -> Iterator[str]:
-    if "rawSql" not in target:
-        yield from _unknown(target["expr"], variables)
-        return
-    columns = {name for table in TABLES for name in table.names}
-    yield from _unknown(_SQL_TEXTS.sub("''", target["rawSql"]), variables, columns, "which the warehouse does not have")
+    if "rawSql" in target:
+        return _unknown_in_sql(target["rawSql"], variables)
+    return _unknown(target["expr"], variables)
 
 
-def _unknown(
-    query: str,
-    variables: set[str],
-    known: set[str] | None = None,
-    missing: str = "which the signal catalogue does not have",
-) -> Iterator[str]:
-    """Names in a query that nothing has: of a variable, a metric or a label, or of a column."""
+def _unknown(query: str, variables: set[str]) -> Iterator[str]:
+    """Names in a query that nothing has: of a variable, a metric or a label."""
+    yield from _unknown_variables(query, variables)
+    for name in sorted(set(_OURS.findall(_TEXTS.sub("", query))) - _known()):
+        yield f"a query names {name}, which the signal catalogue does not have"
+
+
+def _unknown_in_sql(query: str, variables: set[str]) -> Iterator[str]:
+    """The same of SQL, in which all small words that are no function are names."""
+    yield from _unknown_variables(query, variables)
+    columns = {name for table in TABLES for name in (table.name, *table.names)} | sql.OF_SUMS
+    names = set(_SMALL_WORDS.findall(_SQL_TEXTS.sub("", query))) - set(re.findall(r"\bAS (\w+)", query))
+    for name in sorted(names - columns):
+        yield f"a query names {name}, which the warehouse does not have"
+
+
+def _unknown_variables(query: str, variables: set[str]) -> Iterator[str]:
     for name in sorted(set(VARIABLE.findall(query)) - variables - GRAFANAS):
         yield f"a query uses the variable ${name}, which the dashboard does not have"
-    for name in sorted(set(_OURS.findall(_TEXTS.sub("", query))) - (known or _known())):
-        yield f"a query names {name}, {missing}"
 
 
 def _known() -> set[str]:

@@ -13,7 +13,6 @@ from stack.inbox.database import Database, StoreUnavailableError
 from stack.inbox.forms import Gate, RefusedError, read
 from stack.inbox.incident_pages import IncidentPages
 from stack.inbox.incident_store import ConflictError, IncidentStore, NoIncidentError
-from stack.inbox.log_alerts import LogAlerts
 from stack.inbox.metrics import CONTENT_TYPE, exposition
 from stack.inbox.notification import InvalidNotificationError, Notification, parse_time
 from stack.inbox.pages import Links, Pages
@@ -39,7 +38,7 @@ def create_app(
     incident_pages = IncidentPages(incidents, silences, rules, pages, gate)
     report_pages = ReportPages(incidents, incident_pages, pages, links)
     store = Store(database, incidents, kept=kept)
-    inbox = _Inbox(store, incidents, silences, incident_pages, runbooks, rules, pages, LogAlerts(links.loki))
+    inbox = _Inbox(store, incidents, silences, incident_pages, runbooks, rules, pages)
     return Starlette(
         routes=[
             Route("/", inbox.page),
@@ -78,7 +77,6 @@ class _Inbox:
         runbooks: Runbooks,
         rules: IncidentRules,
         pages: Pages,
-        log_alerts: LogAlerts,
     ) -> None:
         self._store = store
         self._incidents = incidents
@@ -87,7 +85,6 @@ class _Inbox:
         self._runbooks = runbooks
         self._rules = rules
         self._pages = pages
-        self._log_alerts = log_alerts
         self._notifications_refused = 0
         self._refused = Counter[str]()
 
@@ -174,7 +171,7 @@ class _Inbox:
         return PlainTextResponse("ok\n")
 
     def metrics(self, _: Request) -> Response:
-        """The inbox's own figures, and the alerts of Loki, in Prometheus' text format."""
+        """The inbox's own figures, in Prometheus' text format."""
         text = exposition(
             self._store,
             self._incidents,
@@ -182,7 +179,6 @@ class _Inbox:
             notifications_refused=self._notifications_refused,
             refused=self._refused,
         )
-        text += self._log_alerts.exposition()
         # Prometheus' scrapes are the clock of a service that has none.
         return Response(text, media_type=CONTENT_TYPE, background=BackgroundTask(self._silences.bring_up_to_date))
 

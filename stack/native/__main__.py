@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.interrupts import interrupt_on_termination
-from stack.native import build, health, postgres, process, run
+from stack.native import build, health, postgres, process, run, upgrade
 from stack.native.process import StackError
 from stack.settings import Settings, SettingsError
 from stack.warehouse import READER
@@ -43,7 +43,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stack.native", description="Runs the stack without containers.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("build", help="build the servers that are missing or out of date").set_defaults(run=_build)
+    parser_of_build = commands.add_parser("build", help="build the servers that are missing or out of date")
+    parser_of_build.add_argument("--all", action="store_true", help="also what benchmarks and replays use")
+    parser_of_build.set_defaults(run=_build)
     commands.add_parser("up", help="build what is missing, start everything, wait until ready").set_defaults(run=_up)
     commands.add_parser("status", help="what runs, where, and with how much memory").set_defaults(run=_status)
     parser_of_logs = commands.add_parser("logs", help="the last lines of the logs; on a terminal, then what follows")
@@ -62,14 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(settings: Settings, _: argparse.Namespace) -> None:
-    build.build(settings, console=_console)
+def _build(settings: Settings, arguments: argparse.Namespace) -> None:
+    build.build(settings, console=_console, optional=arguments.all)
 
 
 def _up(settings: Settings, _: argparse.Namespace) -> None:
     build.build(settings, console=_console)
     run.up(settings, report=_console.print)
     _console.print(f"The stack is up. Applications send OTLP to {settings.otlp_http_url}")
+    if left := upgrade.loki_data(settings):
+        _console.print(left)
 
 
 def _sql(settings: Settings, arguments: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
+from typing import get_args
 
 from stack.files import write_whole
 from stack.interrupts import interrupts_deferred
@@ -19,7 +20,7 @@ from stack.native.lock import alone
 from stack.native.process import Running, StackError
 from stack.native.servers import Server, servers
 from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS, make_password
-from stack.settings import Settings
+from stack.settings import Logs, Settings
 from stack.warehouse import OWNER
 
 Report = Callable[[str], None]
@@ -52,6 +53,7 @@ def up(
             if outdated := process.find(server.name, state=settings.state):
                 report(f"{server.name}: it has changed, restarting")
                 process.stop(outdated, state=settings.state)
+        _end_other_log_store(settings, selected, report)
         process.require_free_ports(to_start)
         _make_folders(settings, to_start)
         try:
@@ -116,6 +118,15 @@ def _fingerprint(server: Server, configuration: str) -> str:
     versions = [(str(path), path.stat().st_mtime_ns) for path in files if path.is_file() and path.suffix != ".pyc"]
     parts = (server.command, sorted(server.environment.items()), configuration, sorted(versions))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _end_other_log_store(settings: Settings, selected: Sequence[Server], report: Report) -> None:
+    """LOGS may have been another the last time; and before VictoriaLogs, it was Loki."""
+    logs_are_selected = any(server.name == settings.logs for server in selected)
+    for name in get_args(Logs) if logs_are_selected else ():
+        if name != settings.logs and (found := process.find(name, state=settings.state)):
+            report(f"{name}: {settings.logs} keeps the logs from now on, ending")
+            process.stop(found, state=settings.state)
 
 
 def _require_built(selected: Sequence[Server]) -> None:

@@ -1,1 +1,1 @@
-"""The recording and alerting rules of Prometheus and Loki, generated; one module a subject."""
+"""The recording and alerting rules of Prometheus, generated; one module a subject."""

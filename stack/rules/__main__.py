@@ -1,4 +1,4 @@
-"""Writes the rules files of Prometheus and of Loki: ``python -m stack.rules``.
+"""Writes the rules files of Prometheus: ``python -m stack.rules``.
 
 With ``--check`` it only says which are not up to date.
 """
@@ -50,10 +50,9 @@ _SUBJECTS = {
     "changes": changes.groups,
     "quality": quality.groups,
     "escalation": escalation.groups,
+    "requests": requests.groups,
     "history": history.groups,
 }
-_LOKI_SUBJECTS = {"requests": requests.groups}
-"""What needs single calls or users, which are no labels of metrics, is asked of the request log by Loki's ruler."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,16 +61,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="change nothing; fail if a file is not up to date")
     parser.add_argument("--thresholds", type=Path, default=FILE, help="thresholds to use (default: %(default)s)")
     parser.add_argument("--slos", type=Path, default=SLOS, help="objectives to use (default: %(default)s)")
-    parser.add_argument("--directory", type=Path, help="write below this directory instead, Loki's to loki/")
+    parser.add_argument("--directory", type=Path, help="write into this directory instead")
     options = parser.parse_args(arguments)
     try:
         root = Settings.load().root
-        thresholds = Thresholds.load(options.thresholds)
-        prometheus = options.directory or root / "prometheus" / "rules"
-        # Loki's name for the only tenant, where there is no authentication, is "fake": its folder has to be called so.
-        loki = options.directory / "loki" if options.directory else root / "loki" / "rules" / "fake"
-        texts = render(thresholds, Slos.load(options.slos))
-        wanted = _files(prometheus, texts) | _files(loki, render_loki(thresholds))
+        directory = options.directory or root / "prometheus" / "rules"
+        wanted = _files(directory, render(Thresholds.load(options.thresholds), Slos.load(options.slos)))
         return bring_up_to_date(dict(sorted(wanted.items())), check=options.check)
     except (SettingsError, FileError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -79,20 +74,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def render(thresholds: Thresholds, slos: Slos | None = None) -> dict[str, str]:
-    """The text of every rules file of Prometheus, by its name; without objectives, those of the file."""
+    """The text of every rules file, by its name; without objectives, those of the file."""
     subjects = {subject: groups(thresholds) for subject, groups in _SUBJECTS.items()}
     subjects["slo"] = slo.groups(Slos.load() if slos is None else slos)
     panels = alerts.paths(dashboards(thresholds))
     return {f"{subject}.yaml": rules_file(groups, thresholds, panels) for subject, groups in subjects.items()}
-
-
-def render_loki(thresholds: Thresholds) -> dict[str, str]:
-    """The text of every rules file of Loki, by its name."""
-    panels = alerts.paths(dashboards(thresholds))
-    return {
-        f"{subject}.yaml": rules_file(groups(thresholds), thresholds, panels)
-        for subject, groups in _LOKI_SUBJECTS.items()
-    }
 
 
 def _files(directory: Path, files: dict[str, str]) -> dict[Path, str | None]:

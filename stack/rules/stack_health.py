@@ -10,9 +10,9 @@ from genai_observability.signals import PRICES_AGE
 
 from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import SERVICE, count_within, firing, series, total
-from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
+from stack.thresholds import SEVERITIES, Disk, Duration, Severity, Thresholds
 
-SERVERS = ("collector", "prometheus", "alertmanager", "inbox")
+SERVERS = ("collector", "prometheus", "alertmanager", "inbox", "usage")
 """Scraped in every installation; the label ``job`` of a scrape target is the server's name."""
 LOG_STORES = ("victorialogs", "loki")
 """One of them keeps the logs, depending on how the stack is run."""
@@ -78,6 +78,18 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
                 _store_errors(thresholds),
                 *(_storage_trouble(severity) for severity in SEVERITIES),
                 *(_disk_filling(thresholds, severity) for severity in SEVERITIES),
+            ),
+        ),
+        Group(
+            name="genai_warehouse",
+            interval=Duration("5s"),
+            rules=(
+                _warehouse_down(thresholds),
+                *(_usage_lag(thresholds, severity) for severity in SEVERITIES),
+                _usage_refused(thresholds),
+                _query_slow(thresholds),
+                _partitions_missing(thresholds),
+                _offenders_stale(thresholds),
             ),
         ),
         Group(
@@ -178,13 +190,19 @@ def _watchdog() -> Alert:
 # --- Data ------------------------------------------------------------------------------------------------------------
 
 
+def queues(selector: str = "") -> str:
+    """How full each queue of the Collector is, by what is in it; that of the warehouse has the calls of the logs."""
+    share = f"otelcol_exporter_queue_size{selector} / otelcol_exporter_queue_capacity{selector}"
+    named = f'label_replace({share}, "data_type", "calls", "exporter", "otlp_http/usage")'
+    return f"max by (job, data_type) ({named})"
+
+
 def _queue_filling(thresholds: Thresholds, severity: Severity) -> Alert:
     limit = thresholds.collector_queue.at(severity)
     return Alert(
         name="GenAICollectorQueueFilling",
         severity=severity,
-        expr="max by (job, data_type) (otelcol_exporter_queue_size / otelcol_exporter_queue_capacity) "
-        f"> {limit.above:g}",
+        expr=f"{queues()} > {limit.above:g}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: a store that restarts is caught up with in less. keep_firing_for: a queue that empties in steps is "
@@ -316,28 +334,146 @@ def _storage_trouble(severity: Severity) -> Alert:
 def _disk_filling(thresholds: Thresholds, severity: Severity) -> Alert:
     disk = thresholds.disk
     horizon, window = (disk.critical_within, "1h") if severity == "critical" else (disk.warning_within, "6h")
-    share = "inbox_disk_free_bytes / inbox_disk_size_bytes"
-    soon = (
-        f"{share} < {disk.forecast_below:g}\n"
-        f"and predict_linear(inbox_disk_free_bytes[{window}], {horizon.seconds}) < 0\n"
-        "and inbox_disk_free_bytes offset 1h"
-    )
-    now = f"{share} < {disk.critical_below:g}\nor " if severity == "critical" else ""
+    # The warehouse's, where that is another disk than the rest is on.
+    expr = "\nor ".join(_disk_fills(disk, f"{server}_disk", severity, window, horizon) for server in ("inbox", "usage"))
+    now = severity == "critical"
+    whose = '{{ if eq $labels.job "usage" }}warehouse{{ else }}stack{{ end }}'
     return Alert(
         name="GenAIDiskFilling",
         severity=severity,
-        expr=f"{now}{soon}",
+        expr=expr,
         for_=Duration("5m"),
         keep_firing_for=Duration("10m"),
         why="for: merging files needs room for a moment. keep_firing_for: deleting old data moves the forecast to and "
         "fro; that is one alert.",
         service=STACK,
         labels=_SERVER,
-        summary="{{ $value | humanizePercentage }} of the stack's disk is free, and it fills up",
+        summary=f"{{{{ $value | humanizePercentage }}}} of the {whose}'s disk is free, and it fills up",
         description=f"At the pace of the last {window.replace('1h', 'hour').replace('6h', '6 hours')} it is full "
         f"within {horizon}{f', or less than {percent(disk.critical_below)} is free' if now else ''}. "
-        "A full disk stops Prometheus, the logs, the traces and the Collector's queue at once.",
+        "A full disk stops Prometheus, the logs, the traces, the warehouse and the Collector's queue at once.",
         impact="Users notice nothing; once the disk is full there are no metrics, logs, traces or alerts any more.",
+    )
+
+
+def _disk_fills(disk: Disk, of: str, severity: Severity, window: str, horizon: Duration) -> str:
+    free = f"{of}_free_bytes"
+    share = f"{free} / {of}_size_bytes"
+    soon = (
+        f"{share} < {disk.forecast_below:g}\n"
+        f"and predict_linear({free}[{window}], {horizon.seconds}) < 0\n"
+        f"and {free} offset 1h"
+    )
+    return f"{share} < {disk.critical_below:g}\nor {soon}" if severity == "critical" else soon
+
+
+# --- The warehouse ---------------------------------------------------------------------------------------------------
+
+
+def _warehouse_down(thresholds: Thresholds) -> Alert:
+    return Alert(
+        name="GenAIWarehouseDown",
+        severity="critical",
+        expr="usage_warehouse_up == 0",
+        for_=thresholds.server_down.for_,
+        why="for: a restart takes less. The scrape (10 s) and the message (2 s) come on top, all within a minute.",
+        service=STACK,
+        labels=_SERVER,
+        summary="The usage warehouse takes no calls",
+        description="Its ingest cannot use the database: it is down, full, read-only, or refuses the password. The "
+        "Collector keeps the calls while its disk lasts. Metrics and the alerts on them are not affected.",
+        impact="Users notice nothing; until it is back nobody sees who used what, or is told of dear calls and users.",
+    )
+
+
+def _usage_lag(thresholds: Thresholds, severity: Severity) -> Alert:
+    limit = thresholds.warehouse.lag.at(severity)
+    return Alert(
+        name="GenAIUsageLag",
+        severity=severity,
+        # The lag is that of the last batch, however long ago that was: without calls there is none.
+        expr=f"usage_lag_seconds > {limit.above:g}\nand time() - usage_last_stored_timestamp_seconds < 300",
+        for_=limit.for_,
+        keep_firing_for=Duration("2m"),
+        why="for: what the Collector has kept during a restart is caught up with in less. keep_firing_for: calls that "
+        "come in late in bursts are one alert.",
+        service=STACK,
+        labels=_SERVER,
+        summary="Calls are in the warehouse {{ $value | humanizeDuration }} after their end",
+        description="The ingest stores a backlog, or is slower than the calls come in. Nothing is lost while the "
+        "Collector's queue lasts. Alerts on single calls and users look at the last minutes, and miss what is late.",
+        impact="Users notice nothing; reports end before now, and alerts on single calls and users may be missing.",
+    )
+
+
+def _usage_refused(thresholds: Thresholds) -> Alert:
+    limit = thresholds.warehouse.refused
+    return Alert(
+        name="GenAIUsageRecordsRefused",
+        severity="warning",
+        expr=f"{count_within('usage_refused_total', '15m')} > {limit.above:g}",
+        for_=limit.for_,
+        keep_firing_for=Duration("15m"),
+        why="No `for`: each is a call that reports lack. keep_firing_for: an application that sends some now and then "
+        "is one alert.",
+        service=STACK,
+        labels=_SERVER,
+        summary='The warehouse refused {{ $value | printf "%.0f" }} records within 15 minutes',
+        description="They have no id, no time or a value that its columns do not take: mostly of a version of the "
+        "package that does not fit the stack's. They are kept whole, with the reason, in the table refused_records.",
+        impact="Users notice nothing; reports on who used what lack these calls.",
+    )
+
+
+def _query_slow(thresholds: Thresholds) -> Alert:
+    limit = thresholds.warehouse.query
+    return Alert(
+        name="GenAIWarehouseQuerySlow",
+        severity="warning",
+        expr=f"usage_longest_query_seconds > {limit.above:g}",
+        for_=limit.for_,
+        why="for: it is looked at once a minute; what has ended by then is gone.",
+        service=STACK,
+        labels=_SERVER,
+        summary="A query of the warehouse has been running for {{ $value | humanizeDuration }}",
+        description=f"More than {limit.above:g} s. It takes memory, disk and a processor from the ingest and from "
+        "dashboards, or waits for a lock that others wait for, too.",
+        impact="Users notice nothing; dashboards and reports on the warehouse are slow meanwhile.",
+    )
+
+
+def _partitions_missing(thresholds: Thresholds) -> Alert:
+    days = thresholds.warehouse.partitions_ahead_days
+    return Alert(
+        name="GenAIWarehousePartitions",
+        severity="warning",
+        expr=f"usage_partitions_ahead_seconds < {days * 86_400}",
+        for_=Duration("10m"),
+        why="for: a matter of weeks.",
+        service=STACK,
+        labels=_SERVER,
+        summary="The warehouse has places for the calls of the next {{ $value | humanizeDuration }} only",
+        description="The ingest makes the tables of the months to come, two months ahead, and has not done so. A batch "
+        "of a month without a table makes it then; where that fails, the calls wait in the Collector's queue.",
+        impact="Nobody yet; from then on who used what may be missing.",
+    )
+
+
+def _offenders_stale(thresholds: Thresholds) -> Alert:
+    after = thresholds.warehouse.offenders_unmeasured
+    return Alert(
+        name="GenAIOffendersStale",
+        severity="warning",
+        expr=f"time() - usage_offenders_measured_timestamp_seconds > {after.seconds}\n"
+        "unless on (job) usage_warehouse_up == 0",
+        for_=Duration("1m"),
+        why="for: a restart of the service takes less.",
+        service=STACK,
+        labels={**_SERVER, "kind": "{{ $labels.gauge }}"},
+        summary="{{ $labels.gauge }} was measured {{ $value | humanizeDuration }} ago",
+        description="The ingest looks for calls, traces and users above a limit; here the query fails, or takes longer "
+        "than the 5 s that it is given. The alerts that need it cannot fire.",
+        impact="Nobody; but nobody is told either of a dear call, a loop or a user above a limit.",
     )
 
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from stack.usage.columns import TABLES
 from stack.usage.records import Batch
@@ -22,6 +32,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
         self._stored = Counter("usage_stored", "Records stored, each once.", ["table"], registry=registry)
         self._known = Counter("usage_known", "Records that were sent again and stored before.", registry=registry)
         self._refused = Counter(
@@ -60,6 +71,13 @@ class Metrics:
         self._ahead.set(figures["partitions_ahead"])
         self._bytes.set(figures["bytes"])
         self._longest.set(figures["longest_query"])
+
+    def watch_disk(self, folder: Path) -> None:
+        """Says from now on how much room there is on the disk with a folder."""
+        free = Gauge("usage_disk_free_bytes", "Free bytes of the warehouse's own disk.", registry=self.registry)
+        size = Gauge("usage_disk_size_bytes", "All bytes of the warehouse's own disk.", registry=self.registry)
+        free.set_function(lambda: shutil.disk_usage(folder).free)
+        size.set_function(lambda: shutil.disk_usage(folder).total)
 
     def exposition(self) -> bytes:
         """All metrics, in Prometheus' text format."""

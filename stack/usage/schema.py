@@ -126,6 +126,13 @@ def _roles(passwords: dict[str, str]) -> Iterator[str]:
         """
         yield f"ALTER ROLE {role} PASSWORD {_quoted(passwords[role])}"
         yield f"ALTER ROLE {role} SET search_path = {SCHEMA}, pg_temp"
+        # Whose query runs for how long: without it, a role sees its own alone. A database of the user's own may refuse.
+        yield f"""
+            DO $$ BEGIN
+                GRANT pg_read_all_stats TO {role};
+            EXCEPTION WHEN insufficient_privilege THEN NULL;
+            END $$
+        """
         yield f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}"
         yield f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {role}"
         yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {SCHEMA} GRANT SELECT ON TABLES TO {role}"

@@ -19,7 +19,7 @@ from stack.usage.records import Batch
 from stack.usage.store import Stored, prepare, store
 from stack.warehouse import INGEST, OWNER, READER, address
 
-_CONNECT_S: Final = 5.0
+CONNECT_S: Final = 5.0
 _STORE_S: Final = 60.0
 """A batch takes a second on a busy machine: what takes longer waits for a lock or a disk, and is sent again."""
 _UPKEEP_S: Final = 60.0
@@ -89,7 +89,7 @@ class Warehouse:
             try:
                 connection = await self._connected()
                 counted = "SELECT count(*) FROM calls WHERE trace_id = $1"
-                return int(await connection.fetchval(counted, trace_id.replace("\0", ""), timeout=_CONNECT_S))
+                return int(await connection.fetchval(counted, trace_id.replace("\0", ""), timeout=CONNECT_S))
             except FAILURES as error:
                 await self._let_go()
                 self._failed.set()
@@ -128,12 +128,12 @@ class Warehouse:
         if not self._current:
             await self._bring_up_to_date()
         if self._connection is None or self._connection.is_closed():
-            self._connection = await asyncpg.connect(self._addresses[INGEST], timeout=_CONNECT_S)
+            self._connection = await asyncpg.connect(self._addresses[INGEST], timeout=CONNECT_S)
             await prepare(self._connection)
         return self._connection
 
     async def _bring_up_to_date(self) -> None:
-        owner = await asyncpg.connect(self._addresses[OWNER], timeout=_CONNECT_S)
+        owner = await asyncpg.connect(self._addresses[OWNER], timeout=CONNECT_S)
         try:
             passwords = {role: schema.password_of(self._addresses[role]) for role in (INGEST, READER)}
             await schema.bring_up_to_date(owner, self._folder, passwords)
@@ -150,22 +150,29 @@ class Warehouse:
         text = sentence(error)
         self._metrics.up.set(0)
         if self._trouble != text:  # once, not at every attempt
-            sys.stderr.write(f"{text}\n")
+            _say(text)
         self._trouble = text
         return text
 
     def _well(self) -> None:
         self._metrics.up.set(1)
         if self._trouble:
-            sys.stderr.write("The warehouse takes calls again.\n")
+            _say("The warehouse takes calls again.")
         self._trouble = None
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the log may be on the disk that is full
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 _FIGURES: Final = """
     SELECT extract(epoch FROM partitions_until() - now())::float8 AS partitions_ahead,
            pg_database_size(current_database())::float8 AS bytes,
            coalesce((SELECT extract(epoch FROM max(now() - query_start)) FROM pg_stat_activity
-                     WHERE state = 'active' AND pid <> pg_backend_pid()), 0)::float8 AS longest_query
+                     WHERE state = 'active' AND pid <> pg_backend_pid() AND backend_type = 'client backend'
+                       AND application_name <> 'pg_dump'), 0)::float8 AS longest_query -- a backup may take hours
 """
 
 

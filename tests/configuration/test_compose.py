@@ -327,13 +327,6 @@ def test_prometheus_scrapes_every_server_and_the_rules_know_each() -> None:
     assert all(re.search(rf"\b{job}\b", rule) for job in jobs)
 
 
-def test_loki_finds_the_generated_rules_of_its_only_tenant(services: dict[str, Any], tmp_path: Path) -> None:
-    loki = services["loki"]
-    assert "LOKI_RULES_DIR" not in loki["environment"]
-    [directory] = re.findall(r"LOKI_RULES_DIR:-/([\w/]+)}", (ROOT / "loki/config.yaml").read_text())
-    assert (_mounted(services, "loki", tmp_path) / directory / "fake" / "requests.yaml").is_file()
-
-
 def test_grafana_gets_every_variable_that_its_provisioning_asks_for(services: dict[str, Any]) -> None:
     environment = services["grafana"]["environment"]
     for file in (ROOT / "grafana" / "provisioning").rglob("*.yaml"):

@@ -1,4 +1,4 @@
-"""The rules of Prometheus and of Loki: generated, named after the catalogue, each alert tested and explained."""
+"""The rules of Prometheus: generated, named after the catalogue, each alert tested and explained."""
 
 import json
 import os
@@ -12,20 +12,21 @@ import pytest
 import yaml
 from genai_observability import signals
 
+from stack.offenders import GAUGES
 from stack.reader import Name, WebAddress
 from stack.replay.rules import names_in, needed
-from stack.rules import errors, latency, logql, stack_health
-from stack.rules.__main__ import main, render, render_loki
+from stack.rules import errors, latency, stack_health
+from stack.rules.__main__ import main, render
 from stack.rules.model import GENERATED
 from stack.rules.promql import Match, series
 from stack.settings import Settings
 from stack.thresholds import ServiceBudget, Thresholds
+from stack.usage.offenders import KINDS
 from tests.server_metrics import METRICS_OF_SERVERS
 
 SETTINGS = Settings.load()
 PROMETHEUS = SETTINGS.root / "prometheus"
 RULE_FILES = sorted((PROMETHEUS / "rules").glob("*.yaml"))
-LOKI_RULE_FILES = sorted((SETTINGS.root / "loki" / "rules" / "fake").glob("*.yaml"))
 TEST_FILES = sorted((PROMETHEUS / "rule_tests").glob("*.yaml"))
 INBOX = Thresholds.load().links.inbox
 RUNBOOKS = SETTINGS.root / "docs" / "runbooks"
@@ -36,7 +37,7 @@ SERVER_METRICS |= {name for names in METRICS_OF_SERVERS.values() for name in nam
 SERVER_LABELS = {
     "alertname", "alertstate", "job", "instance", "le", "deployment_environment_name", "data_type", "signal", "fault",
     "rule_group", "group", "integration", "code", "handler", "method", "path", "route", "status_code",
-    "step",
+    "step", "gauge", "exporter",
 }  # fmt: skip
 # Given by the rules themselves.
 RULE_LABELS = {"severity", "service", "server", "team", "slo", "escalation", "of", "measure", "ago"}
@@ -47,7 +48,7 @@ PROMQL_WORDS = {
     "day_of_month", "days_in_month", "end", "group_left", "histogram_fraction", "histogram_quantile", "ignoring",
     "increase", "label_replace", "last_over_time", "max", "max_over_time", "min_over_time", "offset", "on", "or",
     "predict_linear", "quantile", "quantile_over_time", "rate", "scalar", "sqrt", "stdvar_over_time", "sum",
-    "sum_over_time", "time", "timestamp", "unless", "vector", "without",
+    "sum_over_time", "time", "timestamp", "topk", "unless", "vector", "without",
 }  # fmt: skip
 IDENTIFIER = re.compile(r"(?<![\w:.])[a-zA-Z_:][\w:]*")
 
@@ -56,21 +57,12 @@ def rules(file: Path) -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(file.read_text())["groups"] for rule in group["rules"]]
 
 
-ALERTS = [(file.stem, rule) for file in (*RULE_FILES, *LOKI_RULE_FILES) for rule in rules(file) if "alert" in rule]
-PROMETHEUS_ALERTS = [rule for file in RULE_FILES for rule in rules(file) if "alert" in rule]
-"""Those of Loki fire and are silent on the real ruler: tests/end_to_end/test_loki_rules.py."""
-LOKI_EXPRESSIONS = [rule["expr"] for file in LOKI_RULE_FILES for rule in rules(file)]
+ALERTS = [(file.stem, rule) for file in RULE_FILES for rule in rules(file) if "alert" in rule]
 RECORDED = {rule["record"] for file in RULE_FILES for rule in rules(file) if "record" in rule}
 EXPRESSIONS = [rule["expr"] for file in RULE_FILES for rule in rules(file)]
 alert_names = pytest.mark.parametrize("name", sorted({rule["alert"] for _, rule in ALERTS}))
 alerts = pytest.mark.parametrize(
     "alert", [pytest.param(rule, id=f"{rule['alert']}-{rule['labels']['severity']}") for _, rule in ALERTS]
-)
-
-
-promtool_alerts = pytest.mark.parametrize(
-    "alert",
-    [pytest.param(rule, id=f"{rule['alert']}-{rule['labels']['severity']}") for rule in PROMETHEUS_ALERTS],
 )
 
 
@@ -82,16 +74,15 @@ def promtool(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def known_metrics() -> set[str]:
     names = set(SERVER_METRICS | RECORDED)
-    for metric in signals.METRICS:
+    for metric in (*signals.METRICS, *GAUGES):
         parts = ("_bucket", "_sum", "_count") if metric.kind == "histogram" else ("",)
         names |= {metric.prometheus + part for part in parts}
     return names
 
 
 def known_labels() -> set[str]:
-    labels = {label.label for metric in signals.METRICS for label in metric.labels}
-    fields = {field.label for field in signals.CALL_FIELDS} | {*logql.SERVICE, logql.TRACE}
-    return SERVER_LABELS | RULE_LABELS | labels | fields
+    labels = {label.label for metric in (*signals.METRICS, *GAUGES) for label in metric.labels}
+    return SERVER_LABELS | RULE_LABELS | labels
 
 
 # --- Generated files -------------------------------------------------------------------------------------------------
@@ -103,8 +94,7 @@ def test_the_rules_files_are_up_to_date() -> None:
 
 def test_every_rules_file_says_that_it_is_generated() -> None:
     assert RULE_FILES
-    assert LOKI_RULE_FILES
-    assert all(file.read_text().startswith(GENERATED + "\n") for file in (*RULE_FILES, *LOKI_RULE_FILES))
+    assert all(file.read_text().startswith(GENERATED + "\n") for file in RULE_FILES)
 
 
 def test_a_stale_file_is_named_and_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -122,7 +112,6 @@ def test_a_generated_file_without_a_subject_is_removed_and_a_file_of_ones_own_is
     (tmp_path / "mine.yaml").write_text("groups: []\n")
     assert main(["--check", "--directory", str(tmp_path)]) == 1
     assert main(["--directory", str(tmp_path)]) == 0
-    assert {path.name for path in (tmp_path / "loki").iterdir()} == {"requests.yaml"}
     assert not (tmp_path / "old.yaml").exists()
     assert (tmp_path / "mine.yaml").exists()
     assert main(["--check", "--directory", str(tmp_path)]) == 0
@@ -147,10 +136,10 @@ def test_budgets_are_series_by_service_and_none_is_set_as_shipped() -> None:
     assert 'expr: label_replace(vector(20), "job", "chat", "", "")\n' in text
 
 
-def test_a_limit_for_users_reaches_the_rules_of_loki() -> None:
+def test_a_limit_for_users_reaches_the_rules() -> None:
     default = Thresholds.load()
-    text = render_loki(replace(default, user_limits=replace(default.user_limits, usd_a_day=12.5)))["requests.yaml"]
-    assert "[1d])) > 12.5)" in text
+    text = render(replace(default, user_limits=replace(default.user_limits, usd_a_day=12.5)))["requests.yaml"]
+    assert "(genai_offender_user_usd) > 12.5\n" in text
     assert "The limit is $12.5 a day." in text
 
 
@@ -185,20 +174,12 @@ def test_every_label_in_a_message_is_in_the_catalogue(alert: dict[str, Any]) -> 
         assert set(re.findall(r"\$labels\.(\w+)", text)) <= known_labels()
 
 
-def test_every_field_in_an_expression_on_logs_is_in_the_request_log() -> None:
-    known = {field.label for field in signals.CALL_FIELDS} | {*logql.SERVICE, logql.TRACE, "tokens"}
-    asked = {
-        name
-        for expression in LOKI_EXPRESSIONS
-        for name in re.findall(r"\w+", re.sub(r'"[^"]*"|`[^`{]*`', "", expression))
-        if re.search(r"_|tokens", name)
-    }
-    assert asked - {"count_over_time", "max_over_time", "sum_over_time", "label_format"} <= known
-
-
-def test_a_field_that_the_request_log_lacks_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"the request log has no field genai_observability\.cache\.name"):
-        logql.field(signals.CACHE_NAME)
+def test_the_series_of_offenders_in_the_tests_have_the_labels_that_the_service_gives_them() -> None:
+    given = {kind.gauge.prometheus: {*kind.labels, "instance"} for kind in KINDS}
+    written = re.findall(r"(genai_offender_\w+)\{(.*)\}", (PROMETHEUS / "rule_tests" / "requests.yaml").read_text())
+    assert {name for name, _ in written} == set(given)
+    for name, labels in written:
+        assert set(re.findall(r'(\w+)="', labels)) == given[name]
 
 
 def test_every_alert_that_a_rule_asks_for_exists() -> None:
@@ -269,7 +250,7 @@ def test_the_rules_behave_as_their_tests_say(file: Path, tmp_path: Path) -> None
 # --- Completeness ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted({rule["alert"] for rule in PROMETHEUS_ALERTS}))
+@pytest.mark.parametrize("name", sorted({rule["alert"] for _, rule in ALERTS}))
 def test_every_alert_has_a_test_that_fires_and_one_that_is_silent(name: str) -> None:
     cases = [
         bool(case.get("exp_alerts"))
@@ -282,7 +263,7 @@ def test_every_alert_has_a_test_that_fires_and_one_that_is_silent(name: str) -> 
     assert set(cases) == ({True} if name == stack_health.WATCHDOG else {True, False})
 
 
-@promtool_alerts
+@alerts
 def test_every_severity_of_an_alert_has_a_test_that_fires(alert: dict[str, Any]) -> None:
     fired = {
         (case["alertname"], expected["exp_labels"]["severity"])

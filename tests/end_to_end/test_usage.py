@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,7 +28,7 @@ from stack.usage.columns import CALLS, TABLES
 from stack.usage.store import _KIND, _SUMS
 from stack.warehouse import address
 from tests.end_to_end.live import eventually
-from tests.usage import CALL, NOW, PRICE, attribute, recorded, records, rows, send, value, warehouse
+from tests.usage import CALL, NOW, PRICE, attribute, recorded, records, rows, scored, send, value, warehouse
 
 
 @pytest.fixture(scope="module")
@@ -189,24 +190,9 @@ def test_the_sums_have_the_same_meaning_as_the_single_calls(usage: Settings) -> 
 
 
 def test_a_score_finds_its_call_whichever_comes_first(usage: Settings) -> None:
-    request = recorded([CALL])
-    score = recorded([CALL])
-    (record,) = records(score)
-    given = {
-        signals.EVENT_NAME.name: signals.EVALUATION_EVENT,
-        signals.EVALUATION_NAME.name: "user_feedback",
-        signals.EVALUATION_LABEL.name: "up",
-        signals.RESPONSE_ID.name: CALL.response_id,
-    }
-    kept = [signals.RECORD_ID.name, signals.RECORD_VERSION.name]
-    for each in [each for each in record.attributes if each.key not in kept]:
-        record.attributes.remove(each)
-    for name, text in given.items():
-        attribute(record, name).string_value = text or ""
-    attribute(record, signals.EVALUATION_SCORE.name).double_value = 1.0
-    assert send(usage, score).status_code == 200
+    assert send(usage, scored("chatcmpl-1", "up", 1.0)).status_code == 200
     assert rows(usage, "SELECT * FROM scored_calls") == []
-    send(usage, request)
+    send(usage, recorded([CALL]))
     (row,) = rows(usage, "SELECT name, scored_calls.score, label, cost, feature FROM scored_calls")
     assert row == {
         "name": "user_feedback",
@@ -509,3 +495,40 @@ def _metric(settings: Settings, name: str) -> float:
 def _end_connections(settings: Settings) -> None:
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'genai_ingest'"
     _as_owner(settings, end)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_loses_nothing_that_was_acknowledged(small_disk: Path) -> None:
+    ballast = small_disk / "ballast"
+    with warehouse(small_disk / "state") as settings:
+        send(settings, recorded([CALL]))
+        free = shutil.disk_usage(small_disk).free
+        ballast.write_bytes(b"\0" * (free - 1_000_000))
+        acknowledged, refused = 1, None
+        for _ in range(50):
+            answer = send(settings, recorded([CALL] * 2000))
+            if answer.status_code != 200:
+                refused = answer
+                break
+            acknowledged += 2000
+        assert refused is not None
+        assert refused.status_code == 503
+        assert "disk is full" in refused.text
+        ballast.unlink()
+        up(settings, only={"postgres", "usage"})
+        assert eventually(lambda: send(settings, recorded([CALL])).status_code == 200)
+        assert value(settings, "SELECT count(*) FROM calls") == acknowledged + 1
+        assert value(settings, "SELECT sum(calls) FROM calls_by_hour") == acknowledged + 1
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk with room for an empty warehouse and little more, which the database's user can enter."""
+    folder = Path(tempfile.mkdtemp(dir="/var/tmp", prefix="small-disk-"))
+    folder.chmod(0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=120m,mode=0755", "tmpfs", str(folder)], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+        folder.rmdir()

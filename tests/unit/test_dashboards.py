@@ -132,7 +132,7 @@ def test_several_values_of_one_panel_can_be_told_apart(panel: Panel) -> None:
 
 def test_the_page_of_the_stack_names_metrics_that_its_servers_have() -> None:
     known = {name for names in METRICS_OF_SERVERS.values() for name in names}
-    servers = r"(?:otelcol|prometheus|loki|jaeger|tempo|tempodb|alertmanager|inbox|process)_\w+"
+    servers = r"(?:otelcol|prometheus|loki|vl|jaeger|tempo|tempodb|alertmanager|inbox|usage|process)_\w+"
     named = {
         name
         for query in queries(_PAGES["health.json"], _WINDOW)
@@ -195,6 +195,17 @@ def test_windows_are_filled_in_as_grafana_does() -> None:
     assert query.step == timedelta(minutes=1), "bars are a minute apart at least"
     assert "[60s] anchored" in query.expr
     assert not query.instant
+
+
+def test_what_is_chosen_is_a_text_and_no_regular_expression() -> None:
+    one, two = (
+        {query.panel: query.expr for query in queries(_PAGES["cost.json"], Window(_WINDOW.length, variables=chosen))}
+        for chosen in ({"service": "a.b"}, {"service": ("a.b", "it's")})
+    )
+    assert r'job=~"a\\.b"' in one["Cost by team"]
+    assert r'job=~"(a\\.b|it' in two["Cost by team"]
+    assert "service IN ('a.b')" in one["Calls by price"]
+    assert "service IN ('a.b','it''s')" in two["Calls by price"]
 
 
 def test_a_choice_that_a_metric_does_not_know_is_left_out() -> None:

@@ -21,12 +21,11 @@ from genai_observability import signals
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue, KeyValue, KeyValueList
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
-from stack.dashboards.records import Records
 
 from stack.clients import LogStore, Loki, StoreError, VictoriaLogs, Where, log_store, victorialogs
 from stack.clients import loki as loki_client
 from stack.clients.logs import CUT, Line
-from stack.dashboards import PanelQuery, Window, dashboards, queries
+from stack.dashboards import PanelQuery, Window, dashboards, error_lines, queries
 from stack.native import StackError, down, up
 from stack.native.servers import servers
 from stack.settings import Logs, Settings
@@ -41,6 +40,7 @@ _OF_EACH = ["VictoriaLogs", *_OF_LOKI]
 _CALLS = Where(signals.EVENT_NAME.name, "=", signals.CALL_EVENT)
 _FINDINGS = Where(signals.EVENT_NAME.name, "=", signals.SECURITY_EVENT)
 _MINUTE = timedelta(minutes=1)
+_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def _eventually(find: Callable[[], Value]) -> Value:
 
 
 def _running(state: Path, logs: Logs) -> Settings:
-    settings = replace(settings_at(state), logs=logs)
+    settings = settings_at(state, logs=logs)
     up(settings, only={"collector", logs})
     return settings
 
@@ -213,35 +213,21 @@ def test_what_does_not_fit_into_one_answer_is_read_whole(written: Asked, monkeyp
 
 
 @each_store
-def test_what_a_panel_asks_is_answered(written: Asked) -> None:
-    user, kind = signals.USER_HASH.name, signals.SECURITY_KIND.name
-    answers = {panel: _answer(records, written) for panel, records in _panels().items()}
-    assert answers["Users with findings"] == [({}, 2)]
-    assert len(answers["Users with most findings"]) == 2
-    for labels, number in answers["Users with most findings"]:
-        assert labels.keys() == {loki_client.label(user), loki_client.label(kind)}
-        assert (labels[loki_client.label(kind)], number) == ("prompt_injection", 1)
-    assert len(answers["Latest findings"]) == 2
-    for labels, number in answers["Latest findings"]:
-        assert number is None
-        assert labels[signals.FEATURE.label] == "search"
-        assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", labels["time"])
+def test_the_panel_of_error_lines_is_answered_with_the_application_s_own_lines(written: Asked) -> None:
+    query = _of_error_lines()
+    (row,) = error_lines.rows(written.store, query.lines, start=written.start, end=written.end)
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", row.pop("time"))
+    assert re.fullmatch(r"[0-9a-f]{32}", row.pop("trace_id"))
+    assert row == {"message": 'a line\nof "two", für bob', "service_name": SERVICE, "severity_text": "ERROR"}
 
 
 @each_loki
-def test_loki_answers_the_text_of_a_panel_as_its_description(written: Asked) -> None:
+def test_loki_answers_the_text_of_that_panel_as_its_description(written: Asked) -> None:
     assert isinstance(written.store, Loki)
-    for query in _asked():
-        assert query.records
-        described = _answer(query.records, written)
-        found: list[tuple[dict[str, str], float | None]]
-        if query.instant:
-            samples = written.store.query(query.expr, at=written.end)
-            found = [(sample.labels, sample.value) for sample in samples]
-        else:
-            entries = written.store.entries(query.expr, start=written.start, end=written.end, limit=query.newest)
-            found = [(entry.labels, None) for entry in entries]
-        assert sorted(map(repr, map(_sorted, found))) == sorted(map(repr, map(_sorted, described))), query.panel
+    query = _of_error_lines()
+    entries = written.store.entries(query.expr, start=written.start, end=written.end, limit=error_lines.MOST)
+    described = error_lines.rows(written.store, query.lines, start=written.start, end=written.end)
+    assert [entry.labels for entry in entries] == described
 
 
 @each_loki
@@ -326,6 +312,29 @@ def test_a_record_with_the_name_of_its_service_among_its_own_fields_does_not_end
     assert bodies > {"plain", "map", "nested", '{"service.name":"other"}', "behind"}
 
 
+def test_every_logsql_query_of_the_guides_is_understood_and_names_known_fields(native: Settings) -> None:
+    known = {attribute.name for attribute in signals.attributes()} | {"service.name", "severity_text", CUT, "_time"}
+    found = [query for page in (_ROOT / "docs").rglob("*.md") for query in _logsql(page)]
+    assert len(found) > 5
+    for query in found:
+        answer = httpx.get(f"{native.victorialogs_url}/select/logsql/query", params={"query": query, "limit": 1})
+        assert answer.status_code == 200, f"{query}: {answer.text}"
+        assert set(re.findall(r"([\w.]+):", query)) <= known, query
+
+
+def test_the_lines_of_one_person_can_be_deleted(native: Settings) -> None:
+    now = _send(native, "deleted", [_record(user, {"user.hash": user}) for user in ("alice", "bob", "alice")])
+    store, where = VictoriaLogs(native.victorialogs_url), Where("service.name", "=", "deleted")
+    window = {"start": now - _MINUTE, "end": now + _MINUTE}
+    assert _eventually(lambda: store.count(where, **window) == 3)
+    [command] = re.findall(r"`curl localhost:9428(/delete/.*?)`", (_ROOT / "docs" / "logs.md").read_text())
+    path, _, data = command.partition(" -d ")
+    data = data.strip("'").replace("…", "alice")
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    httpx.post(f"{native.victorialogs_url}{path}", content=data, headers=headers).raise_for_status()
+    assert _eventually(lambda: store.count_by(["user.hash"], where, **window) == {("bob",): 1})
+
+
 def test_a_store_that_is_not_there_is_said_in_one_sentence() -> None:
     now = datetime.now(UTC)
     for store in (VictoriaLogs("http://127.0.0.1:1"), Loki("http://127.0.0.1:1")):
@@ -346,25 +355,21 @@ def test_the_log_store_of_the_stack_is_the_one_that_answers(tmp_path: Path) -> N
 def test_loki_is_asked_for_where_there_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(StackError, match=r"^LOGS=loki, but there is no program loki on the PATH: install it, or"):
-        servers(replace(settings_at(tmp_path), logs="loki"))
+        servers(settings_at(tmp_path, logs="loki"))
 
 
-def _panels() -> dict[str, Records]:
-    return {query.panel: query.records for query in _asked() if query.records}
+def _logsql(page: Path) -> list[str]:
+    text = page.read_text(encoding="utf-8")
+    examples = re.findall(rf"^    ((?:service\.name|{re.escape(CUT)}):.*)$", text, re.MULTILINE)
+    commands = re.findall(r"localhost:9428/select/logsql/query.* 'query=(.*)'$", text, re.MULTILINE)
+    return [*examples, *commands, *re.findall(r"```logsql\n(.*?)```", text, re.DOTALL)]
 
 
-def _asked() -> list[PanelQuery]:
-    """What the dashboards ask every log store, for the minute of the records."""
-    pages = dashboards().values()
-    return [query for page in pages for query in queries(page, Window(_MINUTE)) if query.records]
-
-
-def _answer(records: Records, written: Asked) -> list[tuple[dict[str, str], float | None]]:
-    return records.answer(written.store, start=written.start, end=written.end)
-
-
-def _sorted(row: tuple[dict[str, str], float | None]) -> tuple[list[tuple[str, str]], float | None]:
-    return sorted(row[0].items()), row[1]
+def _of_error_lines() -> PanelQuery:
+    """The only query of the dashboards for a log store, for the minute of the records."""
+    asked = [query for page in dashboards().values() for query in queries(page, Window(_MINUTE)) if query.lines]
+    assert len(asked) == 1
+    return asked[0]
 
 
 def _record(body: object, fields: Mapping[str, object] | None = None, *, at: int | None = None) -> LogRecord:

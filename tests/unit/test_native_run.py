@@ -18,6 +18,8 @@ import psutil
 import pytest
 
 from stack.native import StackError, down, process, seconds_until_ready, status, up
+from stack.native.servers import servers
+from stack.native.upgrade import loki_data
 from stack.settings import Settings
 from tests.stores import settings_at
 
@@ -126,11 +128,10 @@ def test_down_of_a_stack_that_is_not_up_is_harmless(settings: Settings) -> None:
 
 
 def test_a_port_in_use_stops_up_before_anything_is_started(settings: Settings) -> None:
+    port = settings.jaeger_metrics_port
     with (
-        socket.create_server(("127.0.0.1", settings.jaeger_metrics_port)),
-        pytest.raises(
-            StackError, match=rf"^Port {settings.jaeger_metrics_port} of jaeger \(JAEGER_METRICS_PORT\) is in "
-        ),
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(StackError, match=rf"^Port {port} of jaeger \(JAEGER_METRICS_PORT\) is in use by "),
     ):
         up(settings)
     assert _pids(settings) == {}
@@ -203,6 +204,33 @@ def test_a_server_that_dies_while_starting_shows_why_and_takes_the_others_with_i
     assert "not a directory" in message
     assert message.endswith(f"Whole log: {settings.state}/logs/prometheus.log")
     assert _pids(settings) == {}
+
+
+def test_up_says_where_the_logs_of_an_earlier_loki_lie_how_long_and_how_to_read_them(settings: Settings) -> None:
+    assert loki_data(settings) is None
+    folder = settings.state / "data" / "loki"
+    (folder / "chunks").mkdir(parents=True)
+    said = loki_data(settings)
+    assert said
+    assert f"are in {folder}: they stay until you delete that folder" in said
+    assert "`LOGS=loki make up` reads and goes on with them" in said
+    assert loki_data(replace(settings, logs="loki")) is None
+    up(settings)
+    shown = _command(settings, "up")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.endswith(said + "\n")
+
+
+@pytest.mark.skipif(not shutil.which("loki"), reason="Loki is not built here: it runs where it is on the PATH")
+def test_with_logs_loki_the_loki_of_the_path_runs_in_the_place_of_victorialogs_and_back(settings: Settings) -> None:
+    up(settings)
+    with_loki = replace(settings, logs="loki")
+    up(with_loki)
+    assert _pids(settings).keys() == EVERY_SERVER - {"victorialogs"} | {"loki"}
+    collector = next(server for server in servers(with_loki) if server.name == "collector")
+    assert collector.environment["LOGS_ENDPOINT"] == f"{settings.loki_url}/otlp/v1/logs"
+    up(settings)
+    assert _pids(settings).keys() == EVERY_SERVER
 
 
 def test_servers_that_are_not_built_are_named(settings: Settings, tmp_path: Path) -> None:

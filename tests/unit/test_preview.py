@@ -53,6 +53,7 @@ def _everything(dashboard: dict[str, Any] = _PAGE) -> Answers:
     """Two series, or rows, for every query of a dashboard, with names as long as real ones."""
     start = {panel["id"]: _OCCASION.start_of(panel) for panel in panels(dashboard)}
     fields = {panel["id"]: _fields(panel) for panel in panels(dashboard)}
+    ranked = {panel["id"] for panel in panels(dashboard) if panel["type"] == "bargauge"}
     answers: dict[int, list[Frame]] = {}
     for query in queries(dashboard, Window(_NOON - _OCCASION.start)):
         names = ("document-answers", "gpt-4.1-mini-2026-04-14")
@@ -70,7 +71,10 @@ def _everything(dashboard: dict[str, Any] = _PAGE) -> Answers:
                 row = _row(fields[query.panel_id], number)
                 answers.setdefault(query.panel_id, []).append(Frame(query.ref, "", {}, [], row))
             else:
-                answers.setdefault(query.panel_id, []).append(Frame(query.ref, name, {}, points[-1:]))
+                bars = query.panel_id in ranked
+                found = [name] if bars else re.findall(r'AS "([^"]*)"', query.expr) or [""]
+                frames = [Frame(query.ref, each, {}, points[-1:]) for each in found if bars or not number]
+                answers.setdefault(query.panel_id, []).extend(frames)
     return answers
 
 
