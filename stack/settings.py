@@ -63,6 +63,8 @@ class Settings:
 
     usage_database_url: str = ""
     """A database of the user's own for the warehouse, as its owner (USAGE_DATABASE_URL); empty: the stack's own."""
+    secrets_folder: Path | None = None
+    """Where passwords and keys are, if not in the repository's folder `secrets` (GENAI_STACK_SECRETS)."""
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, *, root: Path = _REPOSITORY) -> Self:
@@ -85,13 +87,14 @@ class Settings:
             provider_host=values.get("PROVIDER_HOST") or cls.provider_host,
             demo_host=values.get("DEMO_HOST") or cls.demo_host,
             usage_database_url=values.get("USAGE_DATABASE_URL") or cls.usage_database_url,
+            secrets_folder=Path(folder) if (folder := values.get("GENAI_STACK_SECRETS")) else None,
             **ports,
         )
 
     @property
     def secrets(self) -> Path:
         """Passwords and keys, one a file, kept out of git."""
-        return self.root / "secrets"
+        return self.secrets_folder or self.root / "secrets"
 
     @property
     def otlp_grpc_url(self) -> str:

@@ -124,6 +124,7 @@ def servers(settings: Settings) -> list[Server]:
             ),
             environment={
                 **settings.variables(),
+                "GENAI_STACK_SECRETS": str(settings.secrets),
                 "POSTGRES_DATA_DIR": "" if settings.usage_database_url else str(postgres.place(settings.state).data),
             },
             ports=_pick(ports, "USAGE_PORT"),
@@ -136,12 +137,10 @@ def servers(settings: Settings) -> list[Server]:
             command=(sys.executable, "-m", "stack.inbox"),
             sources=(settings.root / "stack" / "inbox", settings.root / "stack" / "incidents.yaml"),
             environment={
-                "INBOX_PORT": str(settings.inbox_port),
-                "GENAI_STACK_DIR": str(settings.state),
+                **settings.variables(),
+                "GENAI_STACK_SECRETS": str(settings.secrets),
                 "PROMETHEUS_URL": settings.prometheus_url,
-                "LOKI_URL": settings.loki_url,
                 "ALERTMANAGER_URL": settings.alertmanager_url,
-                "JAEGER_PORT": str(settings.jaeger_port),
             },
             ports=_pick(ports, "INBOX_PORT"),
             url=settings.inbox_url,
