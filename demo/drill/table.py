@@ -39,8 +39,8 @@ class Drill:
     bound: float | None = None
     """Seconds from the fault to the message; by default what the alert's own rule takes, see ``bounds``."""
     window: float | None = None
-    """Seconds that the alert is about, where its query does not say so: it also reads a longer past to know what is usual,
-    or what the usage service has measured."""
+    """Seconds that the alert is about, where its query does not say so: it reads a longer past, too, to know what is
+    usual, or what the usage service has measured."""
     also: tuple[str, ...] = ()
     """Further alerts that are right in this fault."""
     labels: Mapping[str, str] = field(default_factory=dict)

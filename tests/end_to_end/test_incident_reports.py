@@ -159,7 +159,7 @@ def test_money_of_failed_calls_is_counted_as_lost(stack: Settings, inbox: httpx.
 def test_every_call_counts_however_many_there_are_and_wherever_the_window_begins(
     stack: Settings, inbox: httpx.Client
 ) -> None:
-    """More than could ever be read one by one, over midnight: exact sums of days and hours, single calls at the ends."""
+    """Over midnights: exact sums of days and hours, single calls at the ends."""
     now = datetime.now(UTC)
     hours = range(1, 60)
     send(
