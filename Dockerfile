@@ -1,4 +1,4 @@
-# The image of what is written in this repository: the alert inbox, and the provider, application and load of the demo.
+# The image of what is written in this repository: the alert inbox, the usage service, and the provider, application and load of the demo.
 # What is copied is what .dockerignore lets through.
 
 FROM python:3.11.14-slim-bookworm AS build
@@ -15,6 +15,7 @@ RUN python -m venv /app/.venv \
  && /app/.venv/bin/python -m pip install --no-cache-dir --disable-pip-version-check \
     -c constraints.txt -e "./instrumentation[openai]" -e .
 COPY docs/runbooks docs/runbooks
+COPY postgres postgres
 # A clone made with a strict umask has files that only their owner can read.
 RUN chmod -R go+rX /app
 

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 from genai_observability import signals
 
-from stack.clients import Jaeger, Prometheus, Where, log_store
+from stack.clients import Jaeger, Prometheus, Warehouse, Where, log_store
 from stack.settings import Settings
+from stack.warehouse import READER, address
 
 SERVICE: Final = "demo"
 
@@ -79,20 +80,21 @@ def of_application(*, calls: int, requests: int) -> Account:
     return Account(source="application", calls=calls, requests=requests)
 
 
-def of_stores(settings: Settings, start: datetime, end: datetime) -> list[Account]:
-    """What Prometheus, the log store and Jaeger hold of the run.
+def of_stores(settings: Settings, start: datetime, end: datetime, *, service: str = SERVICE) -> list[Account]:
+    """What Prometheus, the log store, the warehouse and Jaeger hold of the run.
 
     Raises:
         StoreError: one of them cannot be asked.
     """
     logs, its_calls = log_store(settings), Where(signals.EVENT_NAME.name, "=", signals.CALL_EVENT)
-    lines = list(logs.lines(Where("service.name", "=", SERVICE), its_calls, start=start, end=end))
-    spans = Jaeger(settings.jaeger_url).spans(SERVICE, start=start, end=end)
+    lines = list(logs.lines(Where("service.name", "=", service), its_calls, start=start, end=end))
+    spans = Jaeger(settings.jaeger_url).spans(service, start=start, end=end)
     genai = [span for span in spans if signals.OPERATION.name in span.attributes]
     called = [span for span in genai if signals.STEP_CALLS.name not in span.attributes]  # steps only hold calls
     return [
-        _of_prometheus(Prometheus(settings.prometheus_url), start, end),
+        _of_prometheus(Prometheus(settings.prometheus_url), service, start, end),
         _of_calls(logs.name, [line.fields for line in lines], {line.fields.get("trace_id") for line in lines}),
+        _of_warehouse(settings, service, start, end),
         _of_calls("Jaeger", [span.attributes for span in called], {span.trace_id for span in called}),
     ]
 
@@ -106,7 +108,7 @@ def times(settings: Settings, start: datetime, end: datetime) -> Times:
     prometheus = Prometheus(settings.prometheus_url)
 
     def quantile(share: float, metric: signals.Metric) -> float | None:
-        buckets = _increase(f"{metric.prometheus}_bucket", start, end)
+        buckets = _increase(SERVICE, f"{metric.prometheus}_bucket", start, end)
         found = prometheus.query(f"histogram_quantile({share}, sum by (le) ({buckets}))", at=end)
         return found[0].value if found else None
 
@@ -136,9 +138,9 @@ def figure(value: float | Decimal) -> str:
     return f"{value:.6f}" if isinstance(value, Decimal) else f"{value:,.12g}"
 
 
-def _of_prometheus(prometheus: Prometheus, start: datetime, end: datetime) -> Account:
+def _of_prometheus(prometheus: Prometheus, service: str, start: datetime, end: datetime) -> Account:
     def total(series: str, **labels: str) -> float:
-        found = prometheus.query(f"sum({_increase(series, start, end, **labels)})", at=end)
+        found = prometheus.query(f"sum({_increase(service, series, start, end, **labels)})", at=end)
         return found[0].value if found else 0.0
 
     token_type = signals.TOKEN_TYPE.label
@@ -156,8 +158,25 @@ def _of_prometheus(prometheus: Prometheus, start: datetime, end: datetime) -> Ac
     )
 
 
-def _increase(series: str, start: datetime, end: datetime, **labels: str) -> str:
-    matchers = ",".join(f'{name}="{value}"' for name, value in {"job": SERVICE, **labels}.items())
+def _of_warehouse(settings: Settings, service: str, start: datetime, end: datetime) -> Account:
+    warehouse = Warehouse(address(settings, READER))
+    (found,) = warehouse.rows(_OF_WAREHOUSE, service, start, end)
+    return Account(source="warehouse", **found)
+
+
+_OF_WAREHOUSE: Final = """
+    SELECT count(*) AS calls, count(DISTINCT trace_id) AS requests,
+           coalesce(sum(input_tokens), 0)::bigint AS input_tokens,
+           coalesce(sum(cached_tokens), 0)::bigint AS cached_tokens,
+           coalesce(sum(output_tokens), 0)::bigint AS output_tokens,
+           coalesce(sum(reasoning_tokens), 0)::bigint AS reasoning_tokens,
+           coalesce(sum(cost), 0) AS dollars, count(unpriced_reason) AS unpriced
+    FROM calls WHERE service = $1 AND ended_at >= $2 AND ended_at < $3
+"""
+
+
+def _increase(service: str, series: str, start: datetime, end: datetime, **labels: str) -> str:
+    matchers = ",".join(f'{name}="{value}"' for name, value in {"job": service, **labels}.items())
     milliseconds = (end - start) // timedelta(milliseconds=1)
     return f"increase({series}{{{matchers}}}[{milliseconds}ms] anchored)"
 

@@ -6,14 +6,13 @@ hold with what the provider itself counted.
 
 import argparse
 import asyncio
-import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from types import FrameType
 from typing import Any, Final
 
 import httpx
@@ -28,7 +27,8 @@ from demo.app.library import read_passages
 from demo.bound import upper_bound
 from demo.traffic import EVERYDAY, OUTAGE, Traffic, set_faults, visits
 from stack.clients import Prometheus, StoreError
-from stack.native import StackError, up
+from stack.interrupts import interrupt_on_termination
+from stack.native import StackError, down, process, up
 from stack.native.process import is_healthy
 from stack.settings import Settings, SettingsError
 
@@ -71,17 +71,16 @@ class Steps:
 def main() -> int:
     """Runs the demonstration and says in its exit code whether it succeeded."""
     options = _options()
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_termination()
     step = Steps()
     try:
         settings = Settings.load()
         provider = chosen_provider()
-        step("starting the stack (what runs already is reused)")
-        up(settings, report=step)
-        if provider == "simulated":
-            _with_simulated_provider(settings, options, step)
-        else:
-            _with_real_provider(settings, options, step)
+        with _stack(settings, step):
+            if provider == "simulated":
+                _with_simulated_provider(settings, options, step)
+            else:
+                _with_real_provider(settings, options, step)
     except (SettingsError, ConfigurationError) as error:
         return _fail(str(error), 2)
     except (DemoError, StackError, StoreError) as error:
@@ -89,9 +88,23 @@ def main() -> int:
     except httpx.HTTPError as error:
         return _fail(f"A part of the demonstration stopped answering: {error or type(error).__name__}.", 1)
     except KeyboardInterrupt:
-        return _fail("Interrupted: the programs of the demo have ended, the stack goes on (`make down` ends it).", 130)
+        return _fail("Interrupted: everything that this run had started has ended.", 130)
     _say_what_next(settings, options, step)
     return 0
+
+
+@contextmanager
+def _stack(settings: Settings, step: Steps) -> Iterator[None]:
+    """The servers, which go on afterwards; interrupted, those end that did not run before."""
+    before = {each.name for each in process.find_all(state=settings.state)}
+    step("starting the stack (what runs already is reused)")
+    try:
+        up(settings, report=step)
+        yield
+    except KeyboardInterrupt:
+        step("ending the servers that this run has started")
+        down(settings, besides=before)
+        raise
 
 
 def _with_simulated_provider(settings: Settings, options: Options, step: Steps) -> None:
@@ -216,7 +229,7 @@ def _compare(settings: Settings, expected: Account, began: datetime, step: Steps
             break
         time.sleep(1)
     step("read back from the stores:")
-    step.console.print(_table([expected, *found]))
+    step.console.print(_table([expected, *found]), width=max(step.console.width, 100))  # also where output is a file
     _say_times(accounts.times(settings, began, end), step)
     if different:
         raise DemoError("The stores do not agree with what was sent:\n" + "\n".join(f"  {line}" for line in different))
@@ -225,7 +238,7 @@ def _compare(settings: Settings, expected: Account, began: datetime, step: Steps
 
 def _table(columns: Sequence[Account]) -> Table:
     table = Table(box=None, pad_edge=True, header_style="bold")
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for account in columns:
         table.add_column(account.source, justify="right", no_wrap=True)
     for name, words in FIGURES.items():
@@ -274,10 +287,6 @@ def _get(url: str) -> Any:
 def _fail(sentence: str, code: int) -> int:
     sys.stderr.write(f"{sentence}\n")
     return code
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _options() -> Options:

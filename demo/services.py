@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
+from stack.interrupts import interrupts_deferred
 from stack.native import process
 from stack.native.lock import alone
 from stack.native.process import Program
@@ -58,7 +59,7 @@ def stop(settings: Settings) -> None:
     Raises:
         StackError: one does not end.
     """
-    with process.interrupts_deferred():
+    with interrupts_deferred():
         for name in (APPLICATION, PROVIDER):
             if found := process.find(name, state=settings.state):
                 process.stop(found, state=settings.state)

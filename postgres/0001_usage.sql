@@ -95,17 +95,21 @@ CREATE TABLE calls (
     PRIMARY KEY (ended_at, id)
 ) PARTITION BY RANGE (ended_at);
 
--- Hash indexes take a third of the space of others, and ids are only ever looked up whole.
+-- Each call has others of these: hash indexes take half of the space that others would, and ids are looked up whole.
 CREATE INDEX calls_trace ON calls USING hash (trace_id);
 CREATE INDEX calls_response ON calls USING hash (response_id);
--- Equal values share an entry, so these are small.
-CREATE INDEX calls_user ON calls (user_hash, ended_at) WHERE user_hash IS NOT NULL;
-CREATE INDEX calls_conversation ON calls USING hash (conversation_id) WHERE conversation_id IS NOT NULL;
-CREATE INDEX calls_session ON calls USING hash (session_id) WHERE session_id IS NOT NULL;
--- For the few that tables show: the slowest, the dearest, those that failed.
+-- Many calls have the same of these: equal values share an entry, so long as no other column stands beside them.
+CREATE INDEX calls_user ON calls (user_hash) WHERE user_hash IS NOT NULL;
+CREATE INDEX calls_conversation ON calls (conversation_id) WHERE conversation_id IS NOT NULL;
+CREATE INDEX calls_session ON calls (session_id) WHERE session_id IS NOT NULL;
+-- The slowest, the dearest.
 CREATE INDEX calls_slowest ON calls (duration);
 CREATE INDEX calls_dearest ON calls (cost);
+CREATE INDEX calls_first_token ON calls (time_to_first_token) WHERE time_to_first_token IS NOT NULL;
+-- For the few that tables show, and that must not be looked for among all: those that failed, were declined, broke off.
 CREATE INDEX calls_failed ON calls (ended_at) WHERE outcome <> 'success';
+CREATE INDEX calls_refused ON calls (ended_at) WHERE refused;
+CREATE INDEX calls_broken ON calls (ended_at) WHERE stream_end <> 'complete';
 
 -- --- Scores, and signs of attacks ------------------------------------------------------------------------------------
 
@@ -185,12 +189,13 @@ CREATE INDEX refused_records_time ON refused_records (refused_at);
 
 -- --- Sums ------------------------------------------------------------------------------------------------------------
 
--- Exact sums of calls, kept in the transaction that stores the calls, so that late ones are in them, too. The hour and
--- the day are of the call's end, in UTC. `key` is a digest of all that the rows are grouped by: an index over so many
--- texts would exceed what PostgreSQL allows for an entry.
-CREATE TABLE calls_by_hour (
-    hour timestamptz NOT NULL,
-    key uuid NOT NULL,
+-- Exact sums of calls, kept in the transaction that stores the calls, so that late ones are in them, too. Hours, days and
+-- months are of the call's end, in UTC. What calls are grouped by is kept once, as their kind; `key` is a digest of it: an
+-- index over so many texts would exceed what PostgreSQL allows for an entry, and sums are small and fast to add up.
+-- Whoever asks finds both together in the views calls_by_hour, calls_by_day, calls_by_user_day and calls_by_user_month.
+
+CREATE TABLE kinds (
+    key uuid NOT NULL PRIMARY KEY,
     service text COLLATE "C",
     environment text COLLATE "C",
     feature text COLLATE "C",
@@ -216,25 +221,30 @@ CREATE TABLE calls_by_hour (
     batch boolean,
     unpriced_reason text COLLATE "C",
     -- The price of a call, rounded down by cost_from(): what distributions are made of.
-    cost_from numeric,
+    cost_from numeric
+);
+CREATE TABLE sums_by_hour (
+    hour timestamptz NOT NULL,
+    key uuid NOT NULL,
     calls bigint NOT NULL,
     priced bigint NOT NULL,
     cost numeric,
     cache_saved numeric,
     estimated_cost numeric,
-    input_tokens numeric NOT NULL,
-    output_tokens numeric NOT NULL,
-    cached_tokens numeric NOT NULL,
-    cache_write_tokens numeric NOT NULL,
-    reasoning_tokens numeric NOT NULL,
-    retries numeric NOT NULL,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    cached_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    retries bigint NOT NULL,
     duration double precision NOT NULL,
     PRIMARY KEY (hour, key)
 );
+CREATE TABLE sums_by_day (LIKE sums_by_hour INCLUDING ALL);
+ALTER TABLE sums_by_day RENAME COLUMN hour TO day;
 
-CREATE TABLE calls_by_user_day (
-    day timestamptz NOT NULL,
-    key uuid NOT NULL,
+CREATE TABLE user_kinds (
+    key uuid NOT NULL PRIMARY KEY,
     user_hash text COLLATE "C" NOT NULL,
     service text COLLATE "C",
     environment text COLLATE "C",
@@ -243,7 +253,12 @@ CREATE TABLE calls_by_user_day (
     tenant text COLLATE "C",
     user_tier text COLLATE "C",
     provider text COLLATE "C",
-    request_model text COLLATE "C",
+    request_model text COLLATE "C"
+);
+CREATE INDEX user_kinds_user ON user_kinds (user_hash);
+CREATE TABLE sums_by_user_day (
+    day timestamptz NOT NULL,
+    key uuid NOT NULL,
     calls bigint NOT NULL,
     -- Without an answer: outcome error, timeout or rate_limited.
     failed bigint NOT NULL,
@@ -251,16 +266,17 @@ CREATE TABLE calls_by_user_day (
     cost numeric,
     cache_saved numeric,
     estimated_cost numeric,
-    input_tokens numeric NOT NULL,
-    output_tokens numeric NOT NULL,
-    cached_tokens numeric NOT NULL,
-    cache_write_tokens numeric NOT NULL,
-    reasoning_tokens numeric NOT NULL,
-    retries numeric NOT NULL,
+    input_tokens bigint NOT NULL,
+    output_tokens bigint NOT NULL,
+    cached_tokens bigint NOT NULL,
+    cache_write_tokens bigint NOT NULL,
+    reasoning_tokens bigint NOT NULL,
+    retries bigint NOT NULL,
     duration double precision NOT NULL,
     PRIMARY KEY (day, key)
 );
-CREATE INDEX calls_by_user_day_user ON calls_by_user_day (user_hash);
+CREATE TABLE sums_by_user_month (LIKE sums_by_user_day INCLUDING ALL);
+ALTER TABLE sums_by_user_month RENAME COLUMN day TO month;
 
 -- --- Partitions ------------------------------------------------------------------------------------------------------
 
@@ -301,59 +317,111 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                   0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])]
 $$;
 
--- Single calls in the columns of the sums, so that both can be added up together. `ended_at` stands where the hour does.
-CREATE VIEW calls_as_hours AS
-SELECT ended_at, id AS key, service, environment, feature, team, tenant, endpoint, user_tier, prompt_name, prompt_version,
-       experiment, variant, operation, provider, request_model, response_model, service_tier, outcome, error_type,
-       finish_reasons, refused, stream_end, retries > 0 AS retried, batch_id IS NOT NULL AS batch, unpriced_reason,
-       cost_from(cost) AS cost_from, 1::bigint AS calls, (cost IS NOT NULL)::int::bigint AS priced, cost, cache_saved,
-       estimated_cost, coalesce(input_tokens, 0)::numeric AS input_tokens, coalesce(output_tokens, 0)::numeric AS output_tokens,
-       coalesce(cached_tokens, 0)::numeric AS cached_tokens, coalesce(cache_write_tokens, 0)::numeric AS cache_write_tokens,
-       coalesce(reasoning_tokens, 0)::numeric AS reasoning_tokens, coalesce(retries, 0)::numeric AS retries,
-       coalesce(duration, 0) AS duration
+-- The sums with what they are of.
+CREATE VIEW calls_by_hour AS SELECT * FROM sums_by_hour JOIN kinds USING (key);
+CREATE VIEW calls_by_day AS SELECT * FROM sums_by_day JOIN kinds USING (key);
+CREATE VIEW calls_by_user_day AS SELECT * FROM sums_by_user_day JOIN user_kinds USING (key);
+CREATE VIEW calls_by_user_month AS SELECT * FROM sums_by_user_month JOIN user_kinds USING (key);
+
+-- Single calls in the columns of the sums, so that both can be added up together.
+CREATE VIEW calls_as_sums AS
+SELECT ended_at, NULL::uuid AS key, service, environment, feature, team, tenant, endpoint, user_tier, prompt_name,
+       prompt_version, experiment, variant, operation, provider, request_model, response_model, service_tier, outcome,
+       error_type, finish_reasons, refused, stream_end, retries > 0 AS retried, batch_id IS NOT NULL AS batch,
+       unpriced_reason, cost_from(cost) AS cost_from, user_hash, 1 AS calls,
+       (outcome IN ('error', 'timeout', 'rate_limited'))::int AS failed, (cost IS NOT NULL)::int AS priced, cost,
+       cache_saved, estimated_cost, coalesce(input_tokens, 0) AS input_tokens,
+       coalesce(output_tokens, 0) AS output_tokens, coalesce(cached_tokens, 0) AS cached_tokens,
+       coalesce(cache_write_tokens, 0) AS cache_write_tokens, coalesce(reasoning_tokens, 0) AS reasoning_tokens,
+       coalesce(retries, 0) AS retries, coalesce(duration, 0) AS duration
 FROM calls;
 
-CREATE VIEW calls_as_user_days AS
-SELECT ended_at, id AS key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model,
-       1::bigint AS calls, (outcome IN ('error', 'timeout', 'rate_limited'))::int::bigint AS failed,
-       (cost IS NOT NULL)::int::bigint AS priced, cost, cache_saved, estimated_cost,
-       coalesce(input_tokens, 0)::numeric AS input_tokens, coalesce(output_tokens, 0)::numeric AS output_tokens,
-       coalesce(cached_tokens, 0)::numeric AS cached_tokens, coalesce(cache_write_tokens, 0)::numeric AS cache_write_tokens,
-       coalesce(reasoning_tokens, 0)::numeric AS reasoning_tokens, coalesce(retries, 0)::numeric AS retries,
-       coalesce(duration, 0) AS duration
-FROM calls
-WHERE user_hash IS NOT NULL;
-
--- Sums of any time range from `first` to before `last`, exact to the microsecond: whole hours (days) from the sums, what
--- is left at both ends from the calls. To be grouped and added up by whoever asks.
-CREATE FUNCTION usage_between(first timestamptz, last timestamptz) RETURNS SETOF calls_by_hour
+-- The end of the first period that is whole in a range from `moment` on.
+CREATE FUNCTION first_whole(period text, moment timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT * FROM calls_by_hour
-    WHERE hour >= first AND hour < date_trunc('hour', last, 'UTC')
-    UNION ALL
-    SELECT * FROM calls_as_hours
-    WHERE ended_at >= first
-      AND ended_at < least(last, date_trunc('hour', first + interval '1 hour - 1 microsecond', 'UTC'))
-    UNION ALL
-    SELECT * FROM calls_as_hours
-    WHERE ended_at < last
-      AND ended_at >= greatest(date_trunc('hour', last, 'UTC'),
-                               date_trunc('hour', first + interval '1 hour - 1 microsecond', 'UTC'))
+    SELECT date_trunc(period, moment + ('1 ' || period)::interval - interval '1 microsecond', 'UTC')
 $$;
 
-CREATE FUNCTION users_between(first timestamptz, last timestamptz) RETURNS SETOF calls_by_user_day
+-- Sums of all time, by kind.
+CREATE VIEW usage_ever AS
+SELECT * FROM kinds JOIN (
+    SELECT key, sum(calls) AS calls, sum(priced) AS priced, sum(cost) AS cost, sum(cache_saved) AS cache_saved,
+           sum(estimated_cost) AS estimated_cost, sum(input_tokens) AS input_tokens,
+           sum(output_tokens) AS output_tokens, sum(cached_tokens) AS cached_tokens,
+           sum(cache_write_tokens) AS cache_write_tokens, sum(reasoning_tokens) AS reasoning_tokens,
+           sum(retries) AS retries, sum(duration) AS duration
+    FROM sums_by_day GROUP BY key
+) AS whole USING (key);
+
+CREATE VIEW users_ever AS
+SELECT * FROM user_kinds JOIN (
+    SELECT key, sum(calls) AS calls, sum(failed) AS failed, sum(priced) AS priced, sum(cost) AS cost,
+           sum(cache_saved) AS cache_saved, sum(estimated_cost) AS estimated_cost, sum(input_tokens) AS input_tokens,
+           sum(output_tokens) AS output_tokens, sum(cached_tokens) AS cached_tokens,
+           sum(cache_write_tokens) AS cache_write_tokens, sum(reasoning_tokens) AS reasoning_tokens,
+           sum(retries) AS retries, sum(duration) AS duration
+    FROM sums_by_user_month GROUP BY key
+) AS whole USING (key);
+
+-- Sums of any time range from `first` to before `last`, exact to the microsecond: whole days and hours (of users, months
+-- and days) from the sums, what is left at both ends from the calls. To be grouped and added up by whoever asks.
+CREATE FUNCTION usage_between(first timestamptz, last timestamptz) RETURNS SETOF usage_ever
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT * FROM calls_by_user_day
-    WHERE day >= first AND day < date_trunc('day', last, 'UTC')
+    SELECT * FROM kinds JOIN (
+        SELECT key, sum(calls) AS calls, sum(priced), sum(cost), sum(cache_saved), sum(estimated_cost), sum(input_tokens),
+               sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens), sum(reasoning_tokens), sum(retries),
+               sum(duration)
+        FROM (
+            SELECT * FROM sums_by_day
+            WHERE day >= first AND day < date_trunc('day', last, 'UTC')
+            UNION ALL
+            SELECT * FROM sums_by_hour
+            WHERE hour >= first AND hour < least(first_whole('day', first), date_trunc('hour', last, 'UTC'))
+            UNION ALL
+            SELECT * FROM sums_by_hour
+            WHERE hour >= greatest(first_whole('day', first), date_trunc('day', last, 'UTC'))
+              AND hour < date_trunc('hour', last, 'UTC')
+        ) AS periods
+        GROUP BY key
+    ) AS whole USING (key)
     UNION ALL
-    SELECT * FROM calls_as_user_days
-    WHERE ended_at >= first
-      AND ended_at < least(last, date_trunc('day', first + interval '1 day - 1 microsecond', 'UTC'))
+    SELECT key, service, environment, feature, team, tenant, endpoint, user_tier, prompt_name, prompt_version, experiment,
+           variant, operation, provider, request_model, response_model, service_tier, outcome, error_type,
+           finish_reasons, refused, stream_end, retried, batch, unpriced_reason, cost_from, calls, priced, cost,
+           cache_saved, estimated_cost, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
+           reasoning_tokens, retries, duration
+    FROM calls_as_sums
+    WHERE ended_at >= first AND ended_at < least(last, first_whole('hour', first))
+       OR ended_at >= greatest(first_whole('hour', first), date_trunc('hour', last, 'UTC')) AND ended_at < last
+$$;
+
+CREATE FUNCTION users_between(first timestamptz, last timestamptz) RETURNS SETOF users_ever
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT * FROM user_kinds JOIN (
+        SELECT key, sum(calls) AS calls, sum(failed), sum(priced), sum(cost), sum(cache_saved), sum(estimated_cost),
+               sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens),
+               sum(reasoning_tokens), sum(retries), sum(duration)
+        FROM (
+            SELECT * FROM sums_by_user_month
+            WHERE month >= first AND month < date_trunc('month', last, 'UTC')
+            UNION ALL
+            SELECT * FROM sums_by_user_day
+            WHERE day >= first AND day < least(first_whole('month', first), date_trunc('day', last, 'UTC'))
+            UNION ALL
+            SELECT * FROM sums_by_user_day
+            WHERE day >= greatest(first_whole('month', first), date_trunc('month', last, 'UTC'))
+              AND day < date_trunc('day', last, 'UTC')
+        ) AS periods
+        GROUP BY key
+    ) AS whole USING (key)
     UNION ALL
-    SELECT * FROM calls_as_user_days
-    WHERE ended_at < last
-      AND ended_at >= greatest(date_trunc('day', last, 'UTC'),
-                               date_trunc('day', first + interval '1 day - 1 microsecond', 'UTC'))
+    SELECT key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model, calls, failed,
+           priced, cost, cache_saved, estimated_cost, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
+           reasoning_tokens, retries, duration
+    FROM calls_as_sums
+    WHERE user_hash IS NOT NULL AND (
+          ended_at >= first AND ended_at < least(last, first_whole('day', first))
+       OR ended_at >= greatest(first_whole('day', first), date_trunc('day', last, 'UTC')) AND ended_at < last)
 $$;
 
 -- The plain columns that finance people expect.

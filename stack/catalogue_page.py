@@ -38,8 +38,8 @@ A label without a value is absent. One with too many values goes on as `_other`.
 """
 
 _ATTRIBUTES: Final = """\
-Spans and log records have the name of the first column; in Prometheus and Loki dots are underscores (`app.feature` is
-`app_feature`).
+Spans and log records have the name of the first column; in Prometheus and Loki (not in VictoriaLogs) dots are
+underscores (`app.feature` is `app_feature`).
 
 **Bounded** values are few, so that they may be labels of a metric. The unbounded ones (users, sessions, ids) are on
 spans and in the log alone.
@@ -54,7 +54,7 @@ _METADATA: Final = """\
 `{prefix}*` is the free metadata of `attributed_to(metadata=…)`: unbounded, on spans and in both logs.
 """
 
-_NOT_ON_SPANS: Final = {signals.EVENT_NAME, signals.ERROR_MESSAGE, signals.DURATION, signals.BATCH}
+_NOT_ON_SPANS: Final = {*signals.RECORD_FIELDS, signals.ERROR_MESSAGE, signals.DURATION, signals.BATCH}
 """Fields of the request log that a span has no attribute for: its status and its times say them, or it is not made."""
 
 

@@ -61,10 +61,10 @@ class Settings:
     demo_host: str = "127.0.0.1"
     """The same for the sample application (DEMO_HOST)."""
 
+    secret_files: Path | None = None
+    """The folder of the secrets, where not that of the repository (GENAI_STACK_SECRETS)."""
     usage_database_url: str = ""
     """A database of the user's own for the warehouse, as its owner (USAGE_DATABASE_URL); empty: the stack's own."""
-    secrets_folder: Path | None = None
-    """Where passwords and keys are, if not in the repository's folder `secrets` (GENAI_STACK_SECRETS)."""
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, *, root: Path = _REPOSITORY) -> Self:
@@ -86,15 +86,15 @@ class Settings:
             logs=_logs(values.get("LOGS", "").strip() or cls.logs),
             provider_host=values.get("PROVIDER_HOST") or cls.provider_host,
             demo_host=values.get("DEMO_HOST") or cls.demo_host,
+            secret_files=Path(folder).absolute() if (folder := values.get("GENAI_STACK_SECRETS")) else None,
             usage_database_url=values.get("USAGE_DATABASE_URL") or cls.usage_database_url,
-            secrets_folder=Path(folder) if (folder := values.get("GENAI_STACK_SECRETS")) else None,
             **ports,
         )
 
     @property
     def secrets(self) -> Path:
         """Passwords and keys, one a file, kept out of git."""
-        return self.secrets_folder or self.root / "secrets"
+        return self.secret_files or self.root / "secrets"
 
     @property
     def otlp_grpc_url(self) -> str:
@@ -166,7 +166,11 @@ class Settings:
     def variables(self) -> dict[str, str]:
         """The same settings as environment variables, for a child process."""
         ports = {name.upper(): str(getattr(self, name)) for name in _default_ports()}
-        places = {"GENAI_STACK_DIR": str(self.state), "GENAI_STACK_BIN": str(self.binaries)}
+        places = {
+            "GENAI_STACK_DIR": str(self.state),
+            "GENAI_STACK_BIN": str(self.binaries),
+            "GENAI_STACK_SECRETS": str(self.secret_files or ""),
+        }
         return {**places, "LOGS": self.logs, "USAGE_DATABASE_URL": self.usage_database_url, **ports}
 
 

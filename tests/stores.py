@@ -13,10 +13,10 @@ __all__ = ["running", "settings_at"]
 
 @contextmanager
 def running(state: Path) -> Iterator[Settings]:
-    """Prometheus, Loki, Jaeger and the Collector in front of them, with their data in ``state``."""
+    """Every store and the Collector in front of them, with their data in ``state``."""
     settings = settings_at(state)
     try:
-        up(settings, only={"prometheus", "loki", "jaeger", "collector"})
+        up(settings, only={"prometheus", "victorialogs", "jaeger", "postgres", "usage", "collector"})
         yield settings
     finally:
-        down(settings)
+        down(settings, volumes=True)

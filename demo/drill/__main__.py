@@ -5,13 +5,11 @@ Everything runs beside whatever else does, on ports and in a folder of its own, 
 
 import argparse
 import asyncio
-import signal
 import statistics
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import httpx
@@ -23,6 +21,7 @@ from demo.drill.run import WARM_UP, Outcome, Plan, is_right, on_servers, on_serv
 from demo.drill.scene import Stack, standing
 from demo.drill.table import DRILLS, MINUTE, Drill
 from stack.clients import StoreError
+from stack.interrupts import interrupt_on_termination
 from stack.native import StackError
 from stack.settings import Settings, SettingsError
 
@@ -53,8 +52,7 @@ class Steps:
 def main() -> int:
     """Runs the drills; 1 where a bound is missed, 2 where an option is wrong."""
     options = _options()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    interrupt_on_termination()
     step = Steps()
     if options.list:
         step.wide.print(_listed(DRILLS.values()))
@@ -166,10 +164,6 @@ def _seconds(value: float | None) -> str:
 def _fail(sentence: str, code: int) -> int:
     sys.stderr.write(f"{sentence}\n")
     return code
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _options() -> argparse.Namespace:

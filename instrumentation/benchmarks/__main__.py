@@ -12,6 +12,7 @@ import sys
 from instrumentation.benchmarks import table
 from instrumentation.benchmarks.comparison import Comparison
 from instrumentation.benchmarks.variants import BY_NAME, chosen
+from stack.interrupts import interrupt_on_termination
 from stack.settings import Settings, SettingsError
 
 
@@ -29,6 +30,7 @@ def main() -> int:
         folder = Settings.load().state / "environments"
     except (ValueError, SettingsError) as error:
         parser.error(str(error))
+    interrupt_on_termination()
     try:
         comparison = Comparison(variants, folder)
         comparison.run(arguments.rounds, arguments.seconds)

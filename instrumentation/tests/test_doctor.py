@@ -111,8 +111,8 @@ def test_no_test_call_is_sent_where_it_could_not_arrive(run: Run) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--check", "--loki", "localhost:3100"], "localhost:3100 is no address such as http://localhost:9090"),
-        (["--loki", "http://localhost:3100"], "the addresses of stores are for --check"),
+        (["--check", "--logs", "localhost:3100"], "localhost:3100 is no address such as http://localhost:9090"),
+        (["--logs", "http://localhost:3100"], "the addresses of stores are for --check"),
     ],
 )
 def test_options_that_cannot_be_used_are_refused_in_a_sentence(run: Run, options: list[str], sentence: str) -> None:

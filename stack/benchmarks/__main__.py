@@ -22,13 +22,14 @@ from rich.progress import Progress
 from rich.table import Table
 
 from stack.benchmarks import history
-from stack.clients import Prometheus, StoreError, log_store
-from stack.dashboards import PanelQuery, Window, ask, dashboards, queries
+from stack.clients import Prometheus, StoreError, Warehouse, log_store
+from stack.dashboards import PanelQuery, Stores, Window, ask, dashboards, queries
+from stack.interrupts import interrupt_on_termination
 from stack.native import StackError, down, up
 from stack.native.ports import settings_at
 from stack.settings import Settings, SettingsError
+from stack.warehouse import READER, address
 
-_WINDOWS: Final = {"24 h": timedelta(hours=24), "30 d": timedelta(days=history.DAYS)}
 _TURNS: Final = 5
 _SHOWN: Final = 10
 _LOOK_EVERY: Final = 75
@@ -52,17 +53,22 @@ def main(arguments: list[str] | None = None) -> int:
     """Fill, ask and print; 1 where that cannot be done."""
     parser = argparse.ArgumentParser(prog="python -m stack.benchmarks", description="Times the dashboards' queries.")
     parser.add_argument("--dashboard", default="", metavar="NAME", help="one of them, such as cost (default: all)")
+    parser.add_argument("--days", type=int, default=30, help="length of the history (default: 30)")
     parser.add_argument("--shown", type=int, default=_SHOWN, help="how many of the slowest to show (default: 10)")
     options = parser.parse_args(arguments)
     asked = {name.removesuffix(".json"): page for name, page in dashboards().items()}
     if options.dashboard and options.dashboard not in asked:
         parser.error(f"there is no dashboard {options.dashboard!r}: it is one of {', '.join(asked)}")
+    if options.days < 1:
+        parser.error("--days must be at least 1")
+    interrupt_on_termination()
     console = Console()
+    windows = {"24 h": timedelta(hours=24), f"{options.days} d": timedelta(days=options.days)}
     wanted = [
         (name, window, query)
         for name, page in asked.items()
         if options.dashboard in ("", name)
-        for window, length in _WINDOWS.items()
+        for window, length in windows.items()
         for query in queries(page, Window(length))
         if query.store == "prometheus"
     ]
@@ -70,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
         with TemporaryDirectory(prefix="genai-history-") as folder, Progress(console=console) as progress:
             settings = settings_at(Path(folder))
             end = datetime.now(UTC).replace(second=0, microsecond=0)
-            count = _fill(settings, end, {query.expr for *_, query in wanted}, progress)
+            count = _fill(settings, end, options.days, {query.expr for *_, query in wanted}, progress)
             with _running(settings):
                 _wait_until_idle(settings.prometheus_url, progress)
                 timed = _time(wanted, settings, end, progress)
@@ -79,15 +85,17 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    _show(console, timed, count, options.shown)
+    _show(console, timed, count, options)
     return 0
 
 
-def _fill(settings: Settings, end: datetime, expressions: set[str], progress: Progress) -> tuple[int, int, int]:
+def _fill(
+    settings: Settings, end: datetime, days: int, expressions: set[str], progress: Progress
+) -> tuple[int, int, int]:
     """The numbers of series exported and recorded, and of samples."""
-    exported = history.application()
-    recorded = history.recorded(settings.root, expressions)
-    bar = progress.add_task("Writing a month of history", total=2 * history.DAYS + 1)
+    exported = history.application(days)
+    recorded = history.recorded(settings.root, expressions, days)
+    bar = progress.add_task(f"Writing a history of {days} days", total=2 * days + 1)
     samples = 0
 
     def on_block(count: int) -> None:
@@ -98,7 +106,7 @@ def _fill(settings: Settings, end: datetime, expressions: set[str], progress: Pr
     directory = settings.state / "data" / "prometheus"
     directory.mkdir(parents=True)
     history.fill(settings.binaries / "fill", directory, [*exported, *recorded], end=end, on_block=on_block)
-    progress.update(bar, completed=2 * history.DAYS + 1)
+    progress.update(bar, completed=2 * days + 1)
     return len(exported), len(recorded), samples
 
 
@@ -129,7 +137,11 @@ def _processor_seconds(url: str) -> float:
 def _time(
     wanted: list[tuple[str, str, PanelQuery]], settings: Settings, end: datetime, progress: Progress
 ) -> list[Timed]:
-    prometheus, logs = Prometheus(settings.prometheus_url, timeout=120), log_store(settings)
+    stores = Stores(
+        Prometheus(settings.prometheus_url, timeout=120),
+        log_store(settings),
+        Warehouse(address(settings, READER), timeout=120),
+    )
     bar = progress.add_task("Asking every query", total=len(wanted))
     timed: list[Timed] = []
     for name, window, query in wanted:
@@ -137,23 +149,23 @@ def _time(
         found = 0
         for _ in range(_TURNS):
             began = time.perf_counter()
-            found = len(ask(query, end=end, prometheus=prometheus, logs=logs))
+            found = len(ask(query, end=end, stores=stores))
             turns.append(time.perf_counter() - began)
         timed.append(Timed(name, query.panel, window, statistics.median(turns), found))
         progress.advance(bar)
     return timed
 
 
-def _show(console: Console, timed: list[Timed], count: tuple[int, int, int], shown: int) -> None:
+def _show(console: Console, timed: list[Timed], count: tuple[int, int, int], options: argparse.Namespace) -> None:
     exported, recorded, samples = count
     console.print(
         f"{exported:,} series of an application and {recorded:,} recorded ones, {samples / 1e6:,.0f} million samples "
-        f"of {history.DAYS} days: every 5 s in the last 26 hours and every minute before."
+        f"of {options.days} days: every 5 s in the last 26 hours and every minute before."
     )
-    table = Table("Dashboard", "Panel", "Range", title=f"The slowest {shown} of {len(timed)} queries")
+    table = Table("Dashboard", "Panel", "Range", title=f"The slowest {options.shown} of {len(timed)} queries")
     table.add_column(f"Median of {_TURNS}, ms", justify="right")
     table.add_column("Series", justify="right")
-    for each in sorted(timed, key=lambda each: each.seconds, reverse=True)[:shown]:
+    for each in sorted(timed, key=lambda each: each.seconds, reverse=True)[: options.shown]:
         table.add_row(each.dashboard, each.panel, each.window, f"{1000 * each.seconds:,.0f}", str(each.series))
     console.print(table)
     slow = sum(each.seconds >= 1 for each in timed)

@@ -5,6 +5,7 @@ what rules record is as fine as they are evaluated. `prometheus/distribution/fil
 """
 
 import json
+import os
 import re
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -21,9 +22,7 @@ from genai_observability.signals import Attribute, Metric
 from stack.rules.promql import SERVICE
 from stack.thresholds import Duration
 
-DAYS: Final = 30
-_HOURS: Final = 24.0 * DAYS
-_EXPORTED: Final = ((_HOURS, 60.0), (26.0, 5.0))
+Granularity = tuple[tuple[float, float], ...]
 """Pairs of hours before the end and seconds between two samples."""
 
 Labels = dict[str, str]
@@ -39,7 +38,7 @@ class Series:
 
     name: str
     labels: Labels
-    every: tuple[tuple[float, float], ...]
+    every: Granularity
     counter: bool = False
     mean: float = 1.0
 
@@ -88,16 +87,17 @@ _STEPS: Final = ("retrieval", "rerank", "execute_tool", "invoke_agent", "invoke_
 _TOKEN_TYPES: Final = {signals.CALL_TOKENS: ("input", "output"), signals.CALL_TOKENS_DETAIL: ("cached", "reasoning")}
 
 
-def application() -> list[Series]:
-    """The series that the application exports."""
+def application(days: float) -> list[Series]:
+    """The series that the application exports in so many days."""
+    every = ((24.0 * days, 60.0), (26.0, 5.0))
     return [
-        Series(name, labels, _EXPORTED, counter=metric.kind != "gauge", mean=0.05)
+        Series(name, labels, every, counter=metric.kind != "gauge", mean=0.05)
         for metric in signals.METRICS
         for name, labels in _exported(metric)
     ]
 
 
-def recorded(root: Path, expressions: Iterable[str]) -> list[Series]:
+def recorded(root: Path, expressions: Iterable[str], days: float) -> list[Series]:
     """The series that these expressions read of what the rules record, with the labels that theirs are summed by."""
     names = {name for expr in expressions for name in re.findall(r"\b\w+:\w+:\w+", expr)}
     rules = sorted((root / "prometheus" / "rules").glob("*.yaml"))
@@ -108,7 +108,7 @@ def recorded(root: Path, expressions: Iterable[str]) -> list[Series]:
     found: dict[str, Series] = {}
     for group, rule in (*all_rules, *all_rules):  # twice: a rule may read what one of a later file records
         mentioned = [labels for name in re.findall(r"[\w:]+", rule["expr"]) for labels in known.get(_base(name), ())]
-        own, every = rule.get("labels", {}), ((_HOURS, Duration(group["interval"]).seconds),)
+        own, every = rule.get("labels", {}), ((24.0 * days, Duration(group["interval"]).seconds),)
         for labels in _projected(mentioned or [_SERVICE], _summed_by(rule["expr"])):
             each = Series(rule["record"], {**labels, **own}, every)
             if each.line() not in found:
@@ -128,19 +128,25 @@ def fill(
     command = [str(program), "--directory", str(directory), "--end", f"{end:%Y-%m-%dT%H:%M:%SZ}"]
     try:
         child = subprocess.Popen(  # noqa: S603
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env=os.environ | {"TMPDIR": str(directory.parent)},  # what it leaves when it is killed goes with its data
+        )  # fmt: skip
     except OSError as error:
         raise FillError(f"{program} cannot be run ({error.strerror}): build it with `make up`.") from error
     with child:
         assert child.stdin  # noqa: S101 - as they are pipes
         assert child.stdout  # noqa: S101
         assert child.stderr  # noqa: S101
-        child.stdin.writelines(f"{each.line()}\n" for each in series)
-        child.stdin.close()
-        for line in child.stdout:
-            on_block(int(line.split()[1]))
-        complaint = child.stderr.read().strip()
+        try:
+            child.stdin.writelines(f"{each.line()}\n" for each in series)
+            child.stdin.close()
+            for line in child.stdout:
+                on_block(int(line.split()[1]))
+            complaint = child.stderr.read().strip()
+        except BaseException:  # interrupted, it must not write on into a folder that is being deleted
+            child.kill()
+            child.wait()
+            raise
     if child.returncode:
         raise FillError(complaint or f"{program} ended with {child.returncode}.")
 

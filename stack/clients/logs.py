@@ -18,6 +18,8 @@ ENVIRONMENT = "deployment.environment.name"
 TRACE_ID = "trace_id"
 SPAN_ID = "span_id"
 SEVERITY = "severity_text"
+CUT = "genai_observability.cut"
+"""``true`` where the Collector has cut a record (collector/config.yaml)."""
 
 
 @dataclass(frozen=True, slots=True)

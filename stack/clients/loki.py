@@ -10,8 +10,8 @@ from typing import Any, Final
 from genai_observability.signals import METADATA_PREFIX, attributes
 
 from stack.clients._http import TIMEOUT_S, Http, StoreError
-from stack.clients._results import Alert, Sample, Series, alerts, samples, series
-from stack.clients.logs import ENVIRONMENT, SERVICE, TRACE_ID, Line, Where, nanoseconds, newest_first
+from stack.clients._results import Alert, Sample, alerts, samples
+from stack.clients.logs import CUT, ENVIRONMENT, SERVICE, TRACE_ID, Line, Where, nanoseconds, newest_first
 
 _PAGE = 5000
 """Loki's own limit of lines an answer (``max_entries_limit_per_query``)."""
@@ -23,7 +23,9 @@ _OF_EVERY_RECORD: Final = (
     *_STREAM,
     *("service.namespace", "service.version", "service.instance.id"),
     *("telemetry.sdk.name", "telemetry.sdk.language", "telemetry.sdk.version"),
+    *("telemetry.distro.name", "telemetry.distro.version"),
     *("scope.name", "scope.version"),
+    CUT,
 )
 
 _NAMES: Final[Mapping[str, str]] = {
@@ -108,15 +110,6 @@ class Loki:
         """
         when = {} if at is None else {"time": nanoseconds(at)}
         return samples(self._data("/loki/api/v1/query", logql, **when))
-
-    def query_range(self, logql: str, *, start: datetime, end: datetime, step: timedelta) -> list[Series]:
-        """The values of a metric query from ``start`` to ``end``, one every ``step``.
-
-        Raises:
-            StoreError: Loki is not reachable or refuses the query.
-        """
-        window = {"start": nanoseconds(start), "end": nanoseconds(end), "step": step.total_seconds()}
-        return series(self._data("/loki/api/v1/query_range", logql, **window))
 
     def alerts(self) -> list[Alert]:
         """Every alert of its ruler that is pending or firing now.

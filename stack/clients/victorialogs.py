@@ -36,7 +36,8 @@ class VictoriaLogs:
         Raises:
             StoreError: while they are read.
         """
-        query = logsql(*where)
+        # The name of a stream would keep the lines of a new one back for seconds, until the store's index has it.
+        query = f"{logsql(*where)} | delete _stream, _stream_id"
 
         def page(before: int) -> list[Line]:
             found = self._objects(query, start=nanoseconds(start), end=before, limit=_PAGE)
@@ -104,7 +105,7 @@ def _quoted(text: str) -> str:
 def _line(found: dict[str, Any]) -> Line:
     time = _nanoseconds(found.pop("_time"))
     body = found.pop("_msg", "")
-    return Line(time, body, {name: value for name, value in found.items() if not name.startswith("_stream")})
+    return Line(time, body, found)
 
 
 def _nanoseconds(text: str) -> int:

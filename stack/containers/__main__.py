@@ -14,13 +14,15 @@ from stack.containers import compose
 from stack.containers.compose import ComposeError
 from stack.native import process
 from stack.settings import Settings, SettingsError
+from stack.warehouse import OWNER, READER
 
 
 def main() -> int:
     """Carries out one command in the right mode; the exit code is that of the command, 1 after an error."""
     parser = argparse.ArgumentParser(prog="python -m stack.containers", description=__doc__)
-    parser.add_argument("command", choices=["up", "status", "logs", "down"])
-    parser.add_argument("servers", nargs="*", help="of logs: one or more servers; all by default")
+    parser.add_argument("command", choices=["up", "status", "logs", "sql", "backfill", "down"])
+    parser.add_argument("servers", nargs="*", help="of logs: one or more servers; of backfill: from when to when")
+    parser.add_argument("--query", help="of sql: one query; psql otherwise")
     parser.add_argument("--volumes", action="store_true", help="of down: also delete all stored data")
     arguments = parser.parse_args()
     try:
@@ -69,6 +71,11 @@ def _compose(settings: Settings, arguments: argparse.Namespace) -> None:
             compose.status(settings.root)
         case "logs":
             compose.logs(settings.root, arguments.servers, follow=sys.stdout.isatty())
+        case "sql":
+            query = ["--command", arguments.query] if arguments.query else []
+            compose.execute(settings.root, "postgres", "psql", "-U", READER, "-d", OWNER, *query)
+        case "backfill":
+            compose.execute(settings.root, "usage", "python", "-m", "stack.usage.backfill", *arguments.servers)
         case "down":
             compose.down(settings.root, volumes=arguments.volumes)
 

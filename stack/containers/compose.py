@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -45,6 +46,12 @@ def logs(root: Path, services: Sequence[str], *, follow: bool) -> None:
     """Prints the last lines of the services' logs, of all by default; raises ComposeError."""
     _require_usable()
     _run(root, "--profile", "*", "logs", "--tail", "20", *(["--follow"] if follow else []), *services)
+
+
+def execute(root: Path, service: str, *command: str) -> None:
+    """Runs a command in a service's container, on the terminal where there is one; raises ComposeError."""
+    _require_usable()
+    _run(root, "exec", *([] if sys.stdin.isatty() else ["-T"]), service, *command)
 
 
 def down(root: Path, *, volumes: bool) -> None:

@@ -3,7 +3,7 @@
 A new volume belongs to root, and the servers do not run as root; a restored backup may belong to anyone. So before the
 servers start, each folder below /volumes is given to the user of its server. Grafana's password is put into a file for
 it, and made where none was chosen: there is none that everybody knows. Alertmanager gets copies of the secrets, because
-it cannot read the originals, which belong to whoever wrote them.
+it cannot read the originals, which belong to whoever wrote them; so do the servers that use the warehouse.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from stack.secret_files import GRAFANA_PASSWORD
+from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS
+from stack.warehouse import OWNER, READER
 
 OWNERS: Final = {
     "collector": (10001, 10001),
@@ -25,6 +26,10 @@ OWNERS: Final = {
     "alertmanager": (65534, 65534),
     "alertmanager-secrets": (65534, 65534),
     "inbox": (10001, 10001),
+    "inbox-secrets": (10001, 10001),
+    "postgres": (999, 999),
+    "postgres-secrets": (999, 999),
+    "usage-secrets": (10001, 10001),
     "grafana": (472, 0),
     "grafana-password": (472, 0),
 }
@@ -38,6 +43,7 @@ def main() -> int:
         chosen = os.environ.get("GRAFANA_PASSWORD") or _text(originals / GRAFANA_PASSWORD)
         keep_password(volumes / "grafana-password" / "password", chosen)
         copy_secrets(originals, volumes / "alertmanager-secrets")
+        share_warehouse_passwords(originals, volumes)
         for name, (user, group) in OWNERS.items():
             give(volumes / name, user=user, group=group)
     except OSError as error:
@@ -59,6 +65,24 @@ def keep_password(path: Path, chosen: str) -> None:
         _write_secret(path, (chosen or secrets.token_urlsafe(18)).encode())
 
 
+def share_warehouse_passwords(originals: Path, volumes: Path) -> None:
+    """Gives each server the passwords of the warehouse's roles that it needs; those that were not chosen are made.
+
+    Raises:
+        OSError: a password cannot be read or written.
+    """
+    kept = volumes / "usage-secrets"
+    for name in WAREHOUSE_PASSWORDS.values():
+        keep_password(kept / name, _text(originals / name))
+    for volume, role in _WHO_NEEDS.items():
+        name = WAREHOUSE_PASSWORDS[role]
+        _write_secret(volumes / volume / name, (kept / name).read_bytes())
+
+
+_WHO_NEEDS: Final = {"postgres-secrets": OWNER, "inbox-secrets": READER, "grafana-password": READER}
+"""The role of the warehouse whose password a volume has, besides the usage service's, which has all."""
+
+
 def copy_secrets(originals: Path, copies: Path) -> None:
     """Makes the copies those of the originals; what is gone there goes here, too.
 
@@ -66,7 +90,7 @@ def copy_secrets(originals: Path, copies: Path) -> None:
         OSError: a secret cannot be read or written.
     """
     found = {path.name: path for path in originals.iterdir() if path.is_file()}
-    for name in (GRAFANA_PASSWORD, "README.md"):  # no business of Alertmanager's
+    for name in (GRAFANA_PASSWORD, *WAREHOUSE_PASSWORDS.values(), "README.md"):  # no business of Alertmanager's
         found.pop(name, None)
     for path in copies.iterdir():
         if path.name not in found:

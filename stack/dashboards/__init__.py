@@ -4,8 +4,8 @@
 catalogue alone.
 """
 
-from stack.dashboards.answers import Frame, ask
+from stack.dashboards.answers import Frame, Stores, ask
 from stack.dashboards.catalogue import dashboards
 from stack.dashboards.queries import PanelQuery, Window, queries
 
-__all__ = ["Frame", "PanelQuery", "Window", "ask", "dashboards", "queries"]
+__all__ = ["Frame", "PanelQuery", "Stores", "Window", "ask", "dashboards", "queries"]

@@ -18,14 +18,13 @@ from genai_observability.signals import (
     STEP_NAME,
 )
 
-from stack.dashboards.calls import ENDED, OUTCOME_COLOURS, TRACE, UNSUCCESSFUL, WHO, legend, lines
+from stack.dashboards.calls import ENDED, OUTCOME_COLOURS, TRACE, UNSUCCESSFUL, WHO, legend, of
 from stack.dashboards.expressions import (
     RANGE,
     RATE,
     STEP,
     increase,
     quantile,
-    request_log,
     share,
     shares,
     top,
@@ -35,14 +34,13 @@ from stack.dashboards.expressions import (
 from stack.dashboards.page import Row, page
 from stack.dashboards.quality import TALK
 from stack.dashboards.sdk import Builder, Dashboard, Panel
+from stack.dashboards.sql import Sql, chosen, column, during, every, typed
 from stack.dashboards.style import (
     COUNT,
     DOLLARS,
-    MOMENT,
     SECONDS,
     SHARE,
     Column,
-    Logs,
     Metrics,
     course,
     figure,
@@ -52,15 +50,15 @@ from stack.dashboards.style import (
 from stack.thresholds import Thresholds
 
 _UID: Final = "genai-agents"
-_IS_CHOSEN: Final = " ".join(
-    ["or", *(f'(eq {value} "$conversation")' for value in ('""', f".{CONVERSATION.label}", f".{SESSION.label}"))]
-)
-_CHOSEN: Final = (
-    f"({where(CONVERSATION, '!=', '')} or {where(SESSION, '!=', '')})",
-    f"label_format chosen=`{{{{ {_IS_CHOSEN} }}}}`",
-    'chosen="true"',
-)
-"""The calls of the conversation or session that the reader typed; of all of them, where that is nothing."""
+_TALKS: Final = column(CONVERSATION)
+_SESSIONS: Final = column(SESSION)
+_TYPED: Final = typed("conversation")
+_IS_TYPED: Final = f"{_TYPED} <> '' AND ({_TALKS} = {_TYPED} OR {_SESSIONS} = {_TYPED})"
+"""Whether a call is of the conversation or session that the reader typed."""
+_NOTHING: Final = f"{_TYPED} = ''"
+_LATEST: Final = 100_000
+"""Calls that are looked at, as conversations are not added up beforehand: a bounded time, however many there are."""
+_OF_LATEST: Final = f"Of the latest {_LATEST:,} calls of the time range."
 
 _NO_TALK: Final = "No calls of a conversation: name it with attributed_to(conversation=…) or attributed_to(session=…)"
 _NO_STEPS: Final = "No steps in this time range: name them with genai_observability.agent(), tool() or workflow()"
@@ -77,14 +75,16 @@ _NAME: Final = Column(STEP_NAME.label, "Name")
 _TALK: Final = (
     *WHO,
     ENDED,
-    Column(DURATION.label, "Duration", SECONDS),
-    Column(COST.label, "Cost", DOLLARS),
-    Column(INPUT_TOKENS.label, "Tokens in", COUNT),
-    Column(OUTPUT_TOKENS.label, "Tokens out", COUNT),
+    of(DURATION, "Duration", SECONDS),
+    of(COST, "Cost", DOLLARS),
+    of(INPUT_TOKENS, "Tokens in", COUNT),
+    of(OUTPUT_TOKENS, "Tokens out", COUNT),
     TALK,
-    Column(SESSION.label, "Session"),
+    of(SESSION, "Session"),
     TRACE,
 )
+
+_SIZE: Final = (Column("calls", "Calls", COUNT), Column("cost", "Cost", DOLLARS))
 
 
 def dashboard(_: Thresholds) -> Dashboard:
@@ -105,32 +105,31 @@ def dashboard(_: Thresholds) -> Dashboard:
 
 
 def _conversation() -> list[Builder[Panel]]:
-    calls, cost = _calls(), _cost()
     return [
         figure(
-            Logs(f"count({calls})"),
+            _conversations_of("nullif(count(*), 0) AS conversations"),
             title="Conversations",
-            description="Different conversations with a call in the time range; 1 if one is chosen.",
+            description=f"Different conversations with a call; 1 if one is chosen. {_OF_LATEST}",
             unit=COUNT,
             empty=_NO_TALK,
             width=5,
             decimals=0,
         ),
         figure(
-            Logs(f"avg({calls})"),
+            _conversations_of("avg(calls) AS calls"),
             title="Calls a conversation",
-            description="Mean number of model calls of a conversation in the time range. A growing one: users have to "
-            "ask again, or an agent takes more turns. The longest ones are listed below.",
+            description="Mean number of model calls of a conversation. A growing one: users have to ask again, or an "
+            f"agent takes more turns. The longest ones are listed below. {_OF_LATEST}",
             unit=COUNT,
             empty=_NO_TALK,
             width=5,
             decimals=1,
         ),
         figure(
-            Logs(f"avg({cost})"),
+            _conversations_of("avg(cost) AS cost"),
             title="Cost a conversation",
-            description="Mean cost of the priced calls of a conversation in the time range. The longer it is, the "
-            "dearer is each further call, as all that was said is sent again.",
+            description="Mean cost of the priced calls of a conversation. The longer it is, the dearer is each further "
+            f"call, as all that was said is sent again. {_OF_LATEST}",
             unit=DOLLARS,
             empty="No priced calls of a conversation",
             width=5,
@@ -161,30 +160,25 @@ def _conversation() -> list[Builder[Panel]]:
             decimals=1,
         ),
         rows(
-            lines(request_log(*_CHOSEN), _TALK, newest=_CALLS),
+            _calls_of_one(),
             title="Calls of the conversation, in order",
             description=f"The latest {_CALLS} model calls of the conversation or session that is chosen above, oldest "
             "first; of all conversations, if none is. A click on a conversation chooses it. The trace shows the "
             "steps between the calls.",
             empty=_NO_TALK,
             columns=_TALK,
-            sort_by="Time (UTC)",
+            sort_by="Time",
             ascending=True,
             most=_CALLS,
             width=24,
             height=10,
         ),
         rows(
-            Logs(_latest()),
-            Logs(f"{calls} and on ({CONVERSATION.label}) {_latest()}"),
+            _conversations_of(f"{_TALKS}, ended_at, calls, cost", f"ORDER BY ended_at DESC LIMIT {_MOST}"),
             title="Latest conversations",
-            description="Those with the latest calls. A click on one shows its calls above.",
+            description=f"Those with the latest calls. A click on one shows its calls above. {_OF_LATEST}",
             empty="No calls with a conversation in this time range",
-            columns=[
-                TALK,
-                Column("Value #A", "Last call", MOMENT),
-                Column("Value #B", "Calls", COUNT),
-            ],
+            columns=[TALK, Column("ended_at", "Last call"), *_SIZE],
             sort_by="Last call",
             width=24,
             height=7,
@@ -193,28 +187,23 @@ def _conversation() -> list[Builder[Panel]]:
 
 
 def _conversations() -> list[Builder[Panel]]:
-    calls, cost = _calls(), _cost()
-    dearest, longest = f"topk({_MOST}, {cost})", f"topk({_MOST}, {calls})"
-    on = f"and on ({CONVERSATION.label})"
     return [
         rows(
-            Logs(longest),
-            Logs(f"{cost} {on} {longest}"),
+            _conversations_of(f"{_TALKS}, calls, cost", f"ORDER BY calls DESC LIMIT {_MOST}"),
             title="Longest conversations",
-            description="Those with most calls in the time range. Read one of them: does the user get on, or ask the "
-            "same question again? The second needs a better prompt.",
+            description="Those with most calls. Read one of them: does the user get on, or ask the same question "
+            f"again? The second needs a better prompt. {_OF_LATEST}",
             empty="No calls with a conversation in this time range",
-            columns=[TALK, Column("Value #A", "Calls", COUNT), Column("Value #B", "Cost", DOLLARS)],
+            columns=[TALK, *_SIZE],
             sort_by="Calls",
         ),
         rows(
-            Logs(dearest),
-            Logs(f"{calls} {on} {dearest}"),
+            _conversations_of(f"{_TALKS}, calls, cost", f"WHERE cost > 0\nORDER BY cost DESC LIMIT {_MOST}"),
             title="Most expensive conversations",
-            description="Those that cost most in the time range. Dear by many calls: shorten the history that is sent "
-            "along. Dear by few: a large model or long documents.",
+            description="Those that cost most. Dear by many calls: shorten the history that is sent along. Dear by "
+            f"few: a large model or long documents. {_OF_LATEST}",
             empty="No priced calls with a conversation in this time range",
-            columns=[TALK, Column("Value #A", "Cost", DOLLARS), Column("Value #B", "Calls", COUNT)],
+            columns=[TALK, *reversed(_SIZE)],
             sort_by="Cost",
         ),
     ]
@@ -330,21 +319,25 @@ def _steps() -> list[Builder[Panel]]:
     ]
 
 
-def _calls() -> str:
-    return f"sum by ({CONVERSATION.label}) (count_over_time({_of_conversations()} [{RANGE}]))"
+def _calls_of_one() -> Sql:
+    shown = ", ".join(each.field for each in _TALK)
+    some = f"({_TALKS} IS NOT NULL OR {_SESSIONS} IS NOT NULL)"
+    return Sql(f"SELECT {shown}\nFROM {_calls(some)}\nORDER BY ended_at DESC\nLIMIT {_CALLS}")
 
 
-def _cost() -> str:
-    priced = _of_conversations(f"{COST.label} > 0", f"unwrap {COST.label}")
-    return f"sum by ({CONVERSATION.label}) (sum_over_time({priced} [{RANGE}]))"
+def _conversations_of(select: str, rest: str = "") -> Sql:
+    """Something of the conversations, each of which is a row with its sums."""
+    sums = f"SELECT {_TALKS}, count(*) AS calls, sum(cost) AS cost, max(ended_at) AS ended_at"
+    each = f"{sums}\nFROM {_calls(f'{_TALKS} IS NOT NULL')}\nGROUP BY {_TALKS}"
+    return Sql(f"SELECT {select}\nFROM (\n{each}\n) AS conversations\n{rest}".rstrip())
 
 
-def _latest() -> str:
-    """When the latest of them had their last calls, in milliseconds since 1970."""
-    moment = "label_format at=`{{ __timestamp__ | unixEpochMillis }}`"
-    last = f"max_over_time({_of_conversations(moment, 'unwrap at')} [{RANGE}]) by ({CONVERSATION.label})"
-    return f"topk({_MOST}, {last})"
+def _calls(*conditions: str) -> str:
+    """The calls of the conversation or session that the reader typed; where that is nothing, the latest of all.
 
-
-def _of_conversations(*conditions: str) -> str:
-    return request_log(where(CONVERSATION, "!=", ""), *_CHOSEN, *conditions)
+    The conditions on what was typed are about a constant: PostgreSQL looks for one of the two parts alone.
+    """
+    typed_one = f"SELECT *\nFROM calls\nWHERE {every([during('ended_at'), _IS_TYPED])}"
+    latest = f"SELECT *\nFROM calls\nWHERE {every([during('ended_at'), _NOTHING])}"
+    either = f"{typed_one}\nUNION ALL (\n{latest}\nORDER BY ended_at DESC\nLIMIT {_LATEST}\n)"
+    return f"(\n{either}\n) AS calls\nWHERE {every([*chosen(), *conditions])}"

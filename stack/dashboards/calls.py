@@ -19,12 +19,12 @@ from genai_observability.signals import (
     TEAM,
     TOKEN_TYPE,
     UNPRICED,
-    USER_HASH,
     Attribute,
 )
 
-from stack.dashboards.expressions import RANGE, call_rows, increase, rate, request_log, share, shares, top, total, where
+from stack.dashboards.expressions import increase, rate, share, shares, top, total, where
 from stack.dashboards.sdk import Builder, Panel
+from stack.dashboards.sql import Sql, among, column, records, users
 from stack.dashboards.style import (
     BLUE,
     COUNT,
@@ -37,15 +37,14 @@ from stack.dashboards.style import (
     SECONDS,
     TOKENS_PER_SECOND,
     Column,
-    Lines,
     Link,
-    Logs,
     Metrics,
     course,
     figure,
     ranking,
     rows,
 )
+from stack.usage.columns import CALLS, Table
 
 FINISHED: Final = where(OUTCOME, "!=", "cancelled")
 FAILED: Final = where(OUTCOME, "=~", "error|timeout")
@@ -66,28 +65,36 @@ FIRING: Final = 'ALERTS{alertstate="firing",alertname!="GenAIWatchdog"}'
 
 NO_CALLS: Final = "No calls in this time range"
 
-LATEST: Final = 1000
-"""Records that a table looks at: Loki gives the newest ones, in no other order."""
+WITHOUT_ANSWER: Final = among(OUTCOME, "error", "timeout", "rate_limited")
+"""The same as UNSUCCESSFUL, in SQL."""
 
-TIME: Final = Column("time", "Time (UTC)")
-WHO: Final = (TIME, Column(FEATURE.label, "Feature"), Column(REQUEST_MODEL.label, "Model"))
+
+def of(attribute: Attribute, title: str, unit: str = "", *, table: Table = CALLS) -> Column:
+    """A column of a table whose rows come from the warehouse."""
+    return Column(column(attribute, table), title, unit)
+
+
+TIME: Final = Column(CALLS.time, "Time")
+ABOUT: Final = (of(FEATURE, "Feature"), of(REQUEST_MODEL, "Model"))
+"""What a call was for, and which model it asked."""
+WHO: Final = (TIME, *ABOUT)
 TRACE: Final = Column("trace_id", "Trace", links_to_trace=True)
-ENDED: Final = Column(OUTCOME.label, "Outcome")
+ENDED: Final = of(OUTCOME, "Outcome")
 
 _FAILED: Final = (
     *WHO,
-    Column(TEAM.label, "Team"),
+    of(TEAM, "Team"),
     ENDED,
-    Column(ERROR_TYPE.label, "Error"),
-    Column(ERROR_MESSAGE.label, "Message"),
+    of(ERROR_TYPE, "Error"),
+    of(ERROR_MESSAGE, "Message"),
     TRACE,
 )
-_SLOWEST: Final = (Column(DURATION.label, "Duration", SECONDS), *WHO, ENDED, TRACE)
+_SLOWEST: Final = (of(DURATION, "Duration", SECONDS), *WHO, ENDED, TRACE)
 _DEAREST: Final = (
-    Column(COST.label, "Cost", DOLLARS),
+    of(COST, "Cost", DOLLARS),
     *WHO,
-    Column(INPUT_TOKENS.label, "Tokens in", COUNT),
-    Column(OUTPUT_TOKENS.label, "Tokens out", COUNT),
+    of(INPUT_TOKENS, "Tokens in", COUNT),
+    of(OUTPUT_TOKENS, "Tokens out", COUNT),
     TRACE,
 )
 
@@ -113,18 +120,20 @@ def share_by(attribute: Attribute, condition: str) -> str:
     )
 
 
-def lines(records: str, columns: Sequence[Column], *, newest: int = LATEST) -> Lines:
-    """The newest records, with what the columns of a table show of them."""
-    return Lines(call_rows(records, *(column.field for column in columns)), newest)
+def single(
+    columns: Sequence[Column], *where: str, by: Attribute | None = None, most: int = 10, table: Table = CALLS
+) -> Sql:
+    """Records with what the columns of a table show of them: the latest, or those with most of something."""
+    fields = [each.field for each in columns]
+    return records(fields, *where, by=column(by, table) if by else "", most=most, table=table)
 
 
 def slowest_calls(width: int = 12) -> Builder[Panel]:
     """A table."""
     return rows(
-        lines(request_log(), _SLOWEST),
+        single(_SLOWEST, by=DURATION),
         title="Slowest calls",
-        description="The slowest of the latest 1,000 calls of the time range, from the request log; the trace "
-        "shows where the time went.",
+        description="The ten slowest of all calls in the time range; the trace shows where the time went.",
         empty=NO_CALLS,
         columns=_SLOWEST,
         sort_by="Duration",
@@ -135,10 +144,10 @@ def slowest_calls(width: int = 12) -> Builder[Panel]:
 def dearest_calls(width: int = 12) -> Builder[Panel]:
     """A table."""
     return rows(
-        lines(request_log(where(COST, "!=", "")), _DEAREST),
+        single(_DEAREST, by=COST),
         title="Dearest calls",
-        description="The dearest of the latest 1,000 priced calls of the time range, from the request log: "
-        "usually long prompts, or long answers of a large model.",
+        description="The ten dearest of all priced calls in the time range: usually long prompts, or long answers of "
+        "a large model.",
         empty="No priced calls in this time range",
         columns=_DEAREST,
         sort_by="Cost",
@@ -149,9 +158,9 @@ def dearest_calls(width: int = 12) -> Builder[Panel]:
 def failed_calls(width: int = 24) -> Builder[Panel]:
     """A table."""
     return rows(
-        lines(request_log(UNSUCCESSFUL), _FAILED, newest=10),
+        single(_FAILED, WITHOUT_ANSWER),
         title="Failed calls",
-        description="The latest calls without an answer, from the request log; the trace id opens the trace.",
+        description="The latest calls without an answer; the trace id opens the trace.",
         empty="Nothing failed in this time range",
         columns=_FAILED,
         sort_by=TIME.title,
@@ -177,20 +186,13 @@ def unpriced_calls(width: int = 8) -> Builder[Panel]:
     )
 
 
-def users(*conditions: str) -> str:
-    """The number of different users with a call that the conditions are true of."""
-    known = request_log(where(USER_HASH, "!=", ""), *conditions)
-    # Summed by user before it is counted: else Loki would hold a series for each call.
-    return f"count(sum by ({USER_HASH.label}) (count_over_time({known} [{RANGE}])))"
-
-
 def active_users(width: int = 3) -> Builder[Panel]:
     """A figure."""
     return figure(
-        Logs(users()),
+        users("nullif(count(*), 0) AS users"),
         title="Active users",
-        description="Different users with at least one call in the time range, counted one by one in the request log: "
-        "up to 100,000 of them, and the longer the range, the slower. A user is known by a hash only.",
+        description="Different users with at least one call in the time range, each counted once, however many they "
+        "are. A user is known by a hash only.",
         unit=COUNT,
         empty="No calls with a user",
         width=width,

@@ -1,9 +1,10 @@
 """Cost: where the money goes, and whether the bill stays in bounds."""
 
+from collections.abc import Mapping
+from itertools import pairwise
 from typing import Final
 
 from genai_observability.signals import (
-    BATCH,
     BATCH_CALLS,
     BUDGET,
     BUDGET_ACTION,
@@ -15,15 +16,12 @@ from genai_observability.signals import (
     CALL_DURATION,
     CALL_ESTIMATED_COST,
     CALLS_UNPRICED,
-    COST,
     ENDPOINT,
     FEATURE,
     OPERATION,
-    OUTCOME,
     PRICES_AGE,
     PROVIDER,
     REQUEST_MODEL,
-    RETRIES,
     STEP_COSTS,
     STEP_NAME,
     TEAM,
@@ -38,16 +36,15 @@ from stack.dashboards.expressions import (
     increase,
     rate,
     recorded,
-    request_log,
     ruled,
     series,
     share,
     top,
     total,
-    where,
 )
 from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
+from stack.dashboards.sql import Sql, column, usage
 from stack.dashboards.style import (
     BLUE,
     COUNT,
@@ -59,7 +56,6 @@ from stack.dashboards.style import (
     SHARE,
     Limits,
     Link,
-    Logs,
     Metrics,
     course,
     figure,
@@ -71,7 +67,7 @@ from stack.thresholds import Thresholds
 _NO_MONEY: Final = "No priced calls in this time range"
 _UNKNOWN: Final = "No service has spent anything since its rules were loaded"
 _DAY: Final = 86_400
-_BOUNDS: Final = ("0.0001", "0.001", "0.01", "0.1", "1.0")
+_BOUNDS: Final = ("0.0001", "0.001", "0.01", "0.1", "1")
 """US dollars between which calls are counted: powers of ten, as prices of calls differ that much."""
 
 
@@ -247,7 +243,6 @@ def _times() -> list[Builder[Panel]]:
 
 def _prices() -> list[Builder[Panel]]:
     cost, calls = total(rate(CALL_COST), FEATURE), total(rate(CALL_DURATION, part="count"), FEATURE)
-    price = f"{request_log(where(COST, '!=', ''))} | unwrap {COST.label}"
     return [
         course(
             Metrics(f"{cost} / ({calls} > 0)", legend(FEATURE), exemplars=True),
@@ -259,43 +254,53 @@ def _prices() -> list[Builder[Panel]]:
             link=Link("Only this feature", to="genai-cost", choosing={"feature": FEATURE}),
         ),
         ranking(
-            Logs(_counted_by_price(), "{{price}}"),
+            _counted_by_price(),
             title="Calls by price",
-            description="How many calls cost how much, from the request log. A few dear ones among many cheap ones "
+            description="How many calls cost how much. A few dear ones among many cheap ones "
             "are single prompts to look at: see Dearest calls.",
             unit=COUNT,
             empty=_NO_MONEY,
         ),
         ranking(
-            Logs(
-                top(f"quantile_over_time(0.95, {price} [{RANGE}]) by ({FEATURE.label})"),
-                legend(FEATURE),
-            ),
+            _price_p95(),
             title="Price of a call p95, by feature",
-            description="95 % of the priced calls of each feature cost no more than this, from the request log. Far "
-            "above the mean: few calls make the bill.",
+            description="95 % of the priced calls of each feature cost less than this, rounded up to the next of 1, "
+            "2 and 5 of its size. Far above the mean: few calls make the bill.",
             unit=DOLLARS,
             empty=_NO_MONEY,
         ),
     ]
 
 
-def _counted_by_price() -> str:
-    """One query for all prices: each reads the whole log of the time range."""
-    names = "".join(f"if le (float64 .{COST.label}) {bound} }}}}up to {bound} USD{{{{ else " for bound in _BOUNDS)
-    priced = request_log(where(COST, "!=", ""))
-    named = f"label_format price=`{{{{ {names}}}}}more than {_BOUNDS[-1]} USD{{{{ end }}}}`"
-    return f"sort_desc(sum by (price) (count_over_time({priced} | {named} [{RANGE}])))"
+def _counted_by_price() -> Sql:
+    """The sums keep the price of a call in steps, and each power of ten begins one."""
+    steps = [f"WHEN cost_from < {_BOUNDS[0]} THEN 'less than {_BOUNDS[0]} USD'"]
+    steps += [f"WHEN cost_from < {above} THEN '{bound} to {above} USD'" for bound, above in pairwise(_BOUNDS)]
+    name = f"CASE {' '.join(steps)} ELSE '{_BOUNDS[-1]} USD or more' END"
+    select = f"{name} AS name, sum(calls) AS calls"
+    return Sql(usage(select, "cost_from IS NOT NULL", rest="GROUP BY name ORDER BY calls DESC"))
+
+
+def _price_p95() -> Sql:
+    """The end of the step that the 95th of a hundred calls is in. A step ends at 2 or 2.5 times its beginning."""
+    feature = f"coalesce({column(FEATURE)}, 'none')"
+    select = f"{feature} AS name, cost_from, sum(calls) AS calls"
+    steps = usage(select, "cost_from IS NOT NULL", rest="GROUP BY name, cost_from")
+    by_price = "PARTITION BY name ORDER BY cost_from"
+    counted = f"SELECT *, sum(calls) OVER ({by_price}) AS cheaper, sum(calls) OVER (PARTITION BY name) AS priced"
+    return Sql(
+        "SELECT name, greatest(cost_from(min(cost_from) * 2.5), 0.000001) AS price\n"
+        f"FROM (\n{counted}\nFROM (\n{steps}\n) AS steps\n) AS counted\n"
+        "WHERE cheaper >= 0.95 * priced\nGROUP BY name ORDER BY price DESC LIMIT 7"
+    )
 
 
 def _waste() -> list[Builder[Panel]]:
     return [
         figure(
-            Logs(_money(where(OUTCOME, "!=", "success")), "without an answer"),
-            Logs(_money(f"{RETRIES.label} > 0"), "after retries"),
-            Logs(_money(where(BATCH, "!=", "")), "in batches"),
+            _spent_on({"without an answer": "outcome <> 'success'", "after retries": "retried", "in batches": "batch"}),
             title="Of the bill",
-            description="Money of the time range, from the request log: for calls that failed or were cancelled and "
+            description="Money of the time range: for calls that failed or were cancelled and "
             "yet cost something, for calls that the client library had to repeat, and for results of batches, which "
             "cost about half.",
             unit=DOLLARS,
@@ -329,10 +334,10 @@ def _waste() -> list[Builder[Panel]]:
     ]
 
 
-def _money(*conditions: str) -> str:
-    """0 where the log has no such call."""
-    records = request_log(where(COST, "!=", ""), *conditions)
-    return f"sum(sum_over_time({records} | unwrap {COST.label} [{RANGE}])) or vector(0)"
+def _spent_on(what: Mapping[str, str]) -> Sql:
+    """0 where there is no such call."""
+    sums = (f'coalesce(sum(cost) FILTER (WHERE {each}), 0) AS "{name}"' for name, each in what.items())
+    return Sql(usage(", ".join(sums)))
 
 
 def _budgets(thresholds: Thresholds) -> list[Builder[Panel]]:

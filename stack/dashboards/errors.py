@@ -27,27 +27,28 @@ from genai_observability.signals import (
     Attribute,
 )
 
+from stack.clients.logs import SERVICE, SEVERITY
+from stack.clients.loki import label
+from stack.dashboards import error_lines
 from stack.dashboards.calls import (
     FAILED,
     FINISHED,
     NO_CALLS,
     OUTCOME_COLOURS,
     RATE_LIMITED,
+    TRACE,
     UNSUCCESSFUL,
     failed_calls,
     legend,
     share_by,
     share_of,
-    users,
 )
 from stack.dashboards.expressions import (
-    RANGE,
     STEP,
     increase,
     quantile,
     rate,
     recorded,
-    request_log,
     series,
     share,
     top,
@@ -57,6 +58,7 @@ from stack.dashboards.expressions import (
 from stack.dashboards.page import Row, page
 from stack.dashboards.providers import AT_PROVIDER, NOT_AT_PROVIDER, providers
 from stack.dashboards.sdk import Builder, Dashboard, Panel
+from stack.dashboards.sql import column, known, usage_by, users
 from stack.dashboards.style import (
     COUNT,
     GREEN,
@@ -67,8 +69,8 @@ from stack.dashboards.style import (
     SHARE,
     Column,
     Limits,
+    Lines,
     Link,
-    Logs,
     Metrics,
     course,
     figure,
@@ -97,7 +99,7 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
             Row("What fails, and whose fault is it?", [*_figures(thresholds), *_faults(thresholds)]),
             Row("Where does it fail?", _where(thresholds)),
             Row("What is done against it?", _remedies(thresholds)),
-            Row("Which calls?", [failed_calls(), *_ends()]),
+            Row("Which calls, and what did the application say?", [failed_calls(), _lines(), *_ends()]),
             Row("How did it develop?", [_days(thresholds)]),
         ],
     )
@@ -138,7 +140,7 @@ def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
             link=Link("Latency", to="genai-latency"),
         ),
         figure(
-            Logs(users(UNSUCCESSFUL)),
+            users("nullif(count(*), 0) AS users", "failed > 0"),
             title="Users affected",
             description="Different users with at least one call without an answer in the time range. Few users with "
             "many failures point at what these users do; many users at the service.",
@@ -337,14 +339,9 @@ def _remedies(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 
 def _ends() -> list[Builder[Panel]]:
-    reasons = FINISH_REASONS.label
-    # An answer may have several choices, each with its reason: ["stop", "length"].
-    plain = f'label_format {reasons}=`{{{{ regexReplaceAll "[^A-Za-z_,]" .{reasons} "" }}}}`'
-    ended = f"{request_log(where(FINISH_REASONS, '!=', ''))} | {plain}"
-    declined = request_log(where(REFUSED, "=", "true"))
     return [
         ranking(
-            Logs(f"topk(7, sum by ({reasons}) (count_over_time({ended} [{RANGE}])))", legend(FINISH_REASONS)),
+            usage_by(FINISH_REASONS, where=[known(FINISH_REASONS)]),
             title="Finish reasons",
             description="Why answers ended. stop: the model was done. length: it was cut off, raise the limit of "
             "output tokens. content_filter: what was asked or answered is not allowed. tool_calls: it wants a tool.",
@@ -353,10 +350,7 @@ def _ends() -> list[Builder[Panel]]:
             width=12,
         ),
         ranking(
-            Logs(
-                f"topk(7, sum by ({FEATURE.label}, {REQUEST_MODEL.label}) (count_over_time({declined} [{RANGE}])))",
-                legend(FEATURE, REQUEST_MODEL),
-            ),
+            usage_by(FEATURE, REQUEST_MODEL, where=[column(REFUSED)]),
             title="Declined answers",
             description="Answers that the model declined, or a content filter ended, by feature and model. To the "
             "metrics they are successes; to the user they are not. Many after a new prompt: the prompt.",
@@ -366,6 +360,26 @@ def _ends() -> list[Builder[Panel]]:
             colour=ORANGE,
         ),
     ]
+
+
+def _lines() -> Builder[Panel]:
+    return rows(
+        Lines(error_lines.expr(), error_lines.MOST),
+        title="Errors in the application's log",
+        description=f"The latest {error_lines.MOST} lines of the level ERROR or worse that the application itself "
+        "logged, from the log store. A line that was logged inside of a request leads to its trace.",
+        empty="No such line: applications send their log where OTEL_LOGS_EXPORTER is otlp",
+        columns=[
+            Column(error_lines.TIME, "Time (UTC)"),
+            Column(label(SERVICE), "Service"),
+            Column(label(SEVERITY), "Level"),
+            Column(error_lines.MESSAGE, "Message"),
+            TRACE,
+        ],
+        sort_by="Time (UTC)",
+        most=error_lines.MOST,
+        width=24,
+    )
 
 
 def _days(thresholds: Thresholds) -> Builder[Panel]:

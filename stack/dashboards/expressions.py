@@ -1,4 +1,4 @@
-"""Pieces of PromQL and LogQL in which every name comes from the catalogue and every variable of the page is obeyed.
+"""Pieces of PromQL in which every name comes from the catalogue and every variable of the page is obeyed.
 
 Windows that follow the page's time range are read from the series themselves up to a day, which is exact to the last
 call, and from their growth as `stack.rules.history` records it beyond, which is fast. `RECENT` decides.
@@ -8,18 +8,9 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from genai_observability.signals import (
-    CALL_EVENT,
-    CALL_FIELDS,
-    EVALUATION_EVENT,
-    EVALUATION_FIELDS,
-    EVENT_NAME,
     FEATURE,
-    FLAG_EVENT,
-    FLAG_FIELDS,
     PROVIDER,
     REQUEST_MODEL,
-    SECURITY_EVENT,
-    SECURITY_FIELDS,
     TEAM,
     Attribute,
     Metric,
@@ -43,6 +34,11 @@ FILTERS: Final = {"feature": FEATURE, "team": TEAM, "provider": PROVIDER, "model
 VARIABLES: Final = ("environment", "service", *FILTERS)
 """All that a reader can choose on a page, from left to right."""
 
+ALL: Final = {name: "'|.+|'" if name == "service" else "'|.*|'" for name in VARIABLES}
+"""What stands for All, in three languages. To PromQL and LogQL it is a regular expression that matches everything (a
+quote, anything, or a quote); of services, of which Loki wants one that is not empty, what is not empty. To SQL it is a
+text in quotes, which a query can recognise."""
+
 SERVICE: Final = 'job=~"$service", deployment_environment_name=~"$environment"'
 """The conditions on the service, which every series of an application has."""
 
@@ -51,21 +47,12 @@ RECENT: Final = "recent"
 MOST_RECENT_SECONDS: Final = 90_000
 """A day, and the hour that is between two switches of the clock."""
 
-_FIELDS: Final = {
-    CALL_EVENT: CALL_FIELDS,
-    EVALUATION_EVENT: EVALUATION_FIELDS,
-    SECURITY_EVENT: SECURITY_FIELDS,
-    FLAG_EVENT: FLAG_FIELDS,
-}
-"""What the records of each event carry: a choice that one lacks does not narrow it down."""
-
-
 Part = Literal["", "bucket", "sum", "count"]
 _FOLLOW: Final = (RATE, RANGE, STEP)
 
 
 def where(attribute: Attribute, operator: Literal["=", "!=", "=~", "!~"], value: str) -> str:
-    """A condition on a label, written alike in both languages."""
+    """A condition on a label."""
     return f'{attribute.label}{operator}"{value}"'
 
 
@@ -152,23 +139,6 @@ def quantile(
     else:
         buckets = increase(metric, *conditions, part="bucket", window=window, ago=ago)
     return f"histogram_quantile({level}, sum by ({grouping}) ({buckets})) >= 0"
-
-
-def request_log(*conditions: str, event: str = CALL_EVENT) -> str:
-    """The selected records of a log, by default of the request log."""
-    chosen = '{service_name=~"$service", deployment_environment_name=~"$environment"}'
-    return " | ".join([chosen, where(EVENT_NAME, "=", event), *_filters(_FIELDS[event]), *conditions])
-
-
-def choices(event: str) -> Iterator[tuple[str, Attribute]]:
-    """The choices of the page, by the names of their variables, that narrow down the records of an event."""
-    return ((variable, attribute) for variable, attribute in FILTERS.items() if attribute in _FIELDS[event])
-
-
-def call_rows(records: str, *fields: str) -> str:
-    """Some fields of the records, and their time in UTC as text: what a table shows of a call."""
-    moment = 'label_format time=`{{ __timestamp__ | date "2006-01-02 15:04:05" }}`'
-    return f"{records} | {moment} | keep {', '.join(fields)}"
 
 
 def _recent(metric: Metric, conditions: tuple[str, ...], part: Part) -> str:

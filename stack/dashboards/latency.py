@@ -18,19 +18,18 @@ from genai_observability.signals import (
     TIME_TO_FIRST_TOKEN,
 )
 
-from stack.dashboards.calls import NO_CALLS, SUCCEEDED, TRACE, WHO, legend, lines, slowest_calls
+from stack.dashboards.calls import NO_CALLS, SUCCEEDED, TRACE, WHO, legend, of, single, slowest_calls
 from stack.dashboards.expressions import (
-    RANGE,
     SERVICE,
     STEP,
     quantile,
     rate,
-    request_log,
     total,
     where,
 )
 from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
+from stack.dashboards.sql import Sql, among, column, known, usage, usage_by
 from stack.dashboards.style import (
     BLUE,
     COUNT,
@@ -45,7 +44,6 @@ from stack.dashboards.style import (
     Column,
     Limits,
     Link,
-    Logs,
     Metrics,
     course,
     figure,
@@ -63,18 +61,19 @@ _LEARNING: Final = "Nothing is learned yet: it takes some days with enough calls
 _QUANTILES: Final = {"p50": (0.5, BLUE), "p95": (0.95, ORANGE), "p99": (0.99, PURPLE)}
 _COLOURS: Final = {name: colour for name, (_, colour) in _QUANTILES.items()}
 _MODELS: Final = next(level for level in calls.LEVELS if REQUEST_MODEL in level.attributes)
-_LOST_STREAM: Final = where(STREAM_END, "=~", "broken|abandoned|unread|cancelled")
+_LOST_STREAM: Final = among(STREAM_END, "broken", "abandoned", "unread", "cancelled")
+_LOST_CALLS: Final = f"coalesce(sum(calls) FILTER (WHERE {_LOST_STREAM}), 0)"
 
 _SLOW_STARTS: Final = (
-    Column(TIME_TO_FIRST_TOKEN.label, "First token", SECONDS),
-    Column(DURATION.label, "Duration", SECONDS),
+    of(TIME_TO_FIRST_TOKEN, "First token", SECONDS),
+    of(DURATION, "Duration", SECONDS),
     *WHO,
     TRACE,
 )
 _LOST_STREAMS: Final = (
     *WHO,
     Column(
-        STREAM_END.label,
+        column(STREAM_END),
         "End",
         colours={
             "broken": ("broken", RED),
@@ -83,9 +82,9 @@ _LOST_STREAMS: Final = (
             "cancelled": ("cancelled", GREY),
         },
     ),
-    Column(TIME_TO_FIRST_TOKEN.label, "First token", SECONDS),
-    Column(DURATION.label, "Duration", SECONDS),
-    Column(OUTPUT_RATE.label, "Speed", TOKENS_PER_SECOND),
+    of(TIME_TO_FIRST_TOKEN, "First token", SECONDS),
+    of(DURATION, "Duration", SECONDS),
+    of(OUTPUT_RATE, "Speed", TOKENS_PER_SECOND),
     TRACE,
 )
 
@@ -223,7 +222,7 @@ def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
             decimals=0,
         ),
         figure(
-            Logs(f"({_streams_ended(_LOST_STREAM)} or vector(0)) / {_streams_ended()}"),
+            Sql(usage(f"{_LOST_CALLS} / sum(calls) AS share", known(STREAM_END))),
             title="Streams not completed",
             description="Share of the streams of the time range that broke, were cancelled, or that nobody read to the "
             "end. Next: Ends of streams below.",
@@ -363,7 +362,6 @@ def _usual(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 
 def _streams(thresholds: Thresholds) -> list[Builder[Panel]]:
-    ended = where(STREAM_END, "!=", "")
     return [
         course(
             Metrics(
@@ -380,7 +378,7 @@ def _streams(thresholds: Thresholds) -> list[Builder[Panel]]:
         ),
         output_speed_by_model(),
         ranking(
-            Logs(f"sum by ({STREAM_END.label}) (count_over_time({request_log(ended)} [{RANGE}]))", legend(STREAM_END)),
+            usage_by(STREAM_END, where=[known(STREAM_END)]),
             title="Ends of streams",
             description="How the streams of the time range ended. broken: by an error midway, the user saw half an "
             "answer. abandoned: the reader left midway. unread: nobody read it, and it was paid for. cancelled: by "
@@ -389,12 +387,12 @@ def _streams(thresholds: Thresholds) -> list[Builder[Panel]]:
             empty=_NO_STREAMS,
         ),
         rows(
-            lines(request_log(_LOST_STREAM), _LOST_STREAMS, newest=10),
+            single(_LOST_STREAMS, _LOST_STREAM),
             title="Streams not completed",
-            description="The latest of them, from the request log; the trace shows what came before the end.",
+            description="The latest of them; the trace shows what came before the end.",
             empty="Every stream was complete",
             columns=_LOST_STREAMS,
-            sort_by="Time (UTC)",
+            sort_by="Time",
             width=24,
         ),
     ]
@@ -402,10 +400,10 @@ def _streams(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 def _slow_starts() -> Builder[Panel]:
     return rows(
-        lines(request_log(where(TIME_TO_FIRST_TOKEN, "!=", "")), _SLOW_STARTS),
+        single(_SLOW_STARTS, by=TIME_TO_FIRST_TOKEN),
         title="Slowest first tokens",
-        description="The streams that took longest to begin, of the latest 1,000 of the time range, from the request "
-        "log; the trace shows whether they waited for us, for retries or for the provider.",
+        description="The ten streams of the time range that took longest to begin; the trace shows whether they waited "
+        "for us, for retries or for the provider.",
         empty=_NO_STREAMS,
         columns=_SLOW_STARTS,
         sort_by="First token",
@@ -444,7 +442,3 @@ def _measure(level: calls.Level, kind: str, *conditions: str) -> str:
     """Recorded by `stack.rules.baselines`: the p95 now, what is usual, and how far it is from that."""
     selected = ", ".join((SERVICE, 'measure="latency"', *conditions))
     return f"{level.name}:genai_measure:{kind}{{{selected}}}"
-
-
-def _streams_ended(*conditions: str) -> str:
-    return f"sum(count_over_time({request_log(where(STREAM_END, '!=', ''), *conditions)} [{RANGE}]))"

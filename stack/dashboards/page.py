@@ -8,8 +8,18 @@ from typing import Final
 
 from genai_observability.signals import CALL_DURATION, PRICES_AGE
 
-from stack.dashboards.expressions import ENVIRONMENT, FILTERS, MOST_RECENT_SECONDS, RECENT, SERVICE, VARIABLES
-from stack.dashboards.sdk import Builder, Dashboard, Panel, dashboard, model, values
+from stack.dashboards.expressions import ALL, ENVIRONMENT, FILTERS, MOST_RECENT_SECONDS, RECENT, SERVICE, VARIABLES
+from stack.dashboards.sdk import (
+    Builder,
+    Dashboard,
+    Dataquery,
+    Panel,
+    SqlTarget,
+    dashboard,
+    model,
+    prometheus_values,
+    values,
+)
 from stack.dashboards.style import BLUE, ORANGE, PURPLE, RED
 
 TAG: Final = "genai-observability"
@@ -21,8 +31,8 @@ _CALLS: Final = f"{CALL_DURATION.prometheus}_count"
 _PROMETHEUS: Final = values.DataSourceRef(type_val="prometheus", uid="prometheus")
 
 
-_SELECTOR: Final = re.compile(r"{[^}]*}(?: \| [^\[]*)?")
-"""In PromQL or LogQL; of the latter with the filters behind it."""
+_SELECTOR: Final = re.compile(r"{[^}]*}")
+"""In PromQL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +97,20 @@ def _number(kind: str, title: str) -> int:
 
 def _not_obeyed(panel: Panel, variables: Sequence[str]) -> str:
     """Says which choices of the page change nothing here: not every signal knows every label."""
-    queries = [str(getattr(target, "expr", "")) for target in panel.targets or ()]
-    selectors = [selector for query in queries for selector in _SELECTOR.findall(query)]
+    selectors = [selector for target in panel.targets or () for selector in _selectors(target)]
     ignored = [name for name in variables if not all(f"${name}" in selector for selector in selectors)]
     if not ignored:
         return ""
     names = ignored[0] if len(ignored) == 1 else f"{', '.join(ignored[:-1])} and {ignored[-1]}"
     return f" Shows all, whatever is chosen as {names}."
+
+
+def _selectors(target: Dataquery) -> list[str]:
+    """What has to obey the choices: each selector of PromQL, but LogQL and SQL as a whole."""
+    if isinstance(target, SqlTarget):
+        return [target.raw_sql]
+    expr = str(getattr(target, "expr", ""))
+    return _SELECTOR.findall(expr) if isinstance(target, prometheus_values.Dataquery) else [expr]
 
 
 def _menu() -> dashboard.DashboardLink:
@@ -108,28 +125,27 @@ def _menu() -> dashboard.DashboardLink:
 
 
 def _variable(name: str) -> dashboard.QueryVariable:
-    if name == "environment":
-        return _choice(name, f"label_values({_CALLS}, {ENVIRONMENT.label})")
-    if name == "service":  # Loki asks for one that is not empty
-        query = f'label_values({_CALLS}{{{ENVIRONMENT.label}=~"$environment"}}, job)'
-        return _choice(name, query, all_value=".+")
-    return _choice(name, f"label_values({_CALLS}{{{SERVICE}}}, {FILTERS[name].label})")
-
-
-def _choice(name: str, query: str, *, all_value: str = ".*") -> dashboard.QueryVariable:
     """A choice of several values. All matches what lacks the label, too."""
     return (
         dashboard.QueryVariable(name)
         .label(name.capitalize())
         .datasource(_PROMETHEUS)
-        .query(query)
+        .query(_values(name))
         .multi(multi=True)
         .include_all(include_all=True)
-        .all_value(all_value)
+        .all_value(ALL[name])
         .current(model.VariableOption(text="All", value="$__all"))
         .refresh(model.VariableRefresh.ON_TIME_RANGE_CHANGED)
         .sort(model.VariableSort.ALPHABETICAL_ASC)
     )
+
+
+def _values(name: str) -> str:
+    if name == "environment":
+        return f"label_values({_CALLS}, {ENVIRONMENT.label})"
+    if name == "service":
+        return f'label_values({_CALLS}{{{ENVIRONMENT.label}=~"$environment"}}, job)'
+    return f"label_values({_CALLS}{{{SERVICE}}}, {FILTERS[name].label})"
 
 
 def _text(name: str, meaning: str) -> dashboard.TextBoxVariable:

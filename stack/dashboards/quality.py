@@ -4,7 +4,6 @@ from typing import Final
 
 from genai_observability.signals import (
     CONVERSATION,
-    EVALUATION_EVENT,
     EVALUATION_EXPLANATION,
     EVALUATION_LABEL,
     EVALUATION_NAME,
@@ -23,7 +22,7 @@ from genai_observability.signals import (
     Attribute,
 )
 
-from stack.dashboards.calls import TIME, TRACE, WHO, legend, lines
+from stack.dashboards.calls import ABOUT, TIME, TRACE, WHO, legend, of, single
 from stack.dashboards.expressions import (
     RANGE,
     RATE,
@@ -31,7 +30,6 @@ from stack.dashboards.expressions import (
     increase,
     rate,
     recorded,
-    request_log,
     ruled,
     share,
     shares,
@@ -40,6 +38,7 @@ from stack.dashboards.expressions import (
 )
 from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
+from stack.dashboards.sql import Sql, among, column, known, records, usage
 from stack.dashboards.style import (
     BLUE,
     COUNT,
@@ -53,7 +52,6 @@ from stack.dashboards.style import (
     Column,
     Limits,
     Link,
-    Logs,
     Metrics,
     course,
     figure,
@@ -65,6 +63,7 @@ from stack.rules.baselines import FEATURES
 from stack.rules.drift import LENGTH
 from stack.rules.quality import FROM_USERS, SCORES, either
 from stack.thresholds import Quality, RiskLimits, ScoreLimits, Thresholds
+from stack.usage.columns import SCORES as SCORED
 
 _UID: Final = "genai-quality"
 _BEFORE: Final = "period before"
@@ -73,7 +72,6 @@ _NO_FEEDBACK: Final = "No feedback in this time range: call genai_observability.
 _NOT_FROM_USERS: Final = where(EVALUATION_NAME, "!=", FROM_USERS)
 _DOWN: Final = where(EVALUATION_LABEL, "=", "down")
 _THUMBS: Final = where(EVALUATION_LABEL, "=~", "up|down")
-_REFUSED: Final = where(REFUSED, "=", "true")
 _SIGNS: Final = {
     "up": GREEN,
     "down": RED,
@@ -84,32 +82,41 @@ _SIGNS: Final = {
 }
 
 TALK: Final = Column(
-    CONVERSATION.label,
+    column(CONVERSATION),
     "Conversation",
     link=Link("All calls of the conversation", to="genai-agents", choosing={"conversation": CONVERSATION}),
 )
 """A column that opens the conversation."""
 
+_TIME: Final = Column(SCORED.time, "Time")
+
+
+def _given(attribute: Attribute, title: str, unit: str = "") -> Column:
+    return of(attribute, title, unit, table=SCORED)
+
+
 _WORST: Final = (
-    Column(EVALUATION_SCORE.label, "Score", SCORE),
-    Column(EVALUATION_NAME.label, "Evaluation"),
-    *WHO,
-    Column(PROMPT_NAME.label, "Prompt"),
-    Column(PROMPT_VERSION.label, "Version"),
-    Column(EVALUATION_EXPLANATION.label, "Why"),
+    _given(EVALUATION_SCORE, "Score", SCORE),
+    _given(EVALUATION_NAME, "Evaluation"),
+    _TIME,
+    *ABOUT,
+    _given(PROMPT_NAME, "Prompt"),
+    _given(PROMPT_VERSION, "Version"),
+    _given(EVALUATION_EXPLANATION, "Why"),
     TALK,
     TRACE,
 )
 _COMPLAINTS: Final = (
-    *WHO,
-    Column(EVALUATION_LABEL.label, "Kind"),
-    Column(FEEDBACK_CATEGORY.label, "Category"),
-    Column(EVALUATION_EXPLANATION.label, "Comment"),
-    Column(PROMPT_VERSION.label, "Prompt version"),
+    _TIME,
+    *ABOUT,
+    _given(EVALUATION_LABEL, "Kind"),
+    _given(FEEDBACK_CATEGORY, "Category"),
+    _given(EVALUATION_EXPLANATION, "Comment"),
+    _given(PROMPT_VERSION, "Prompt version"),
     TALK,
     TRACE,
 )
-_REFUSALS: Final = (*WHO, Column(FINISH_REASONS.label, "Ended by"), Column(PROMPT_NAME.label, "Prompt"), TALK, TRACE)
+_REFUSALS: Final = (*WHO, of(FINISH_REASONS, "Ended by"), of(PROMPT_NAME, "Prompt"), TALK, TRACE)
 
 
 def dashboard(thresholds: Thresholds) -> Dashboard:
@@ -208,7 +215,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             decimals=0,
         ),
         figure(
-            Logs(f"sum(count_over_time({request_log(_REFUSED)} [{RANGE}]))"),
+            Sql(usage("sum(calls) AS calls", column(REFUSED))),
             title="Refused to answer",
             description="Answers in which the model declined, or that a content filter ended. The provider calls them "
             "a success: only here they are seen. Next: the table of refused answers below.",
@@ -241,11 +248,8 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 
 def _feedback(thresholds: Thresholds) -> list[Builder[Panel]]:
-    complaints = request_log(
-        where(EVALUATION_NAME, "=", FROM_USERS),
-        f"({where(EVALUATION_LABEL, '=~', 'down|report')} or {where(FEEDBACK_CATEGORY, '!=', '')})",
-        event=EVALUATION_EVENT,
-    )
+    bad = f"({among(EVALUATION_LABEL, 'down', 'report', table=SCORED)} OR {known(FEEDBACK_CATEGORY, SCORED)})"
+    complaints = single(_COMPLAINTS, among(EVALUATION_NAME, FROM_USERS, table=SCORED), bad, table=SCORED)
     only = Link("Only this feature", to=_UID, choosing={"feature": FEATURE})
     return [
         course(
@@ -300,7 +304,7 @@ def _feedback(thresholds: Thresholds) -> list[Builder[Panel]]:
             ],
         ),
         rows(
-            lines(complaints, _COMPLAINTS, newest=10),
+            complaints,
             title="Latest complaints",
             description="The latest thumbs down, reports and categorised feedback. The trace shows what the answer "
             "was made of; one category that repeats itself is the next thing to mend.",
@@ -376,12 +380,19 @@ def _changes(thresholds: Thresholds) -> list[Builder[Panel]]:
 def _answers(thresholds: Thresholds) -> list[Builder[Panel]]:
     quality = thresholds.quality
     below = max(limits.warning for limits in (quality.other, *quality.scores.values()))
-    bad = request_log(_judged(thresholds), f"{EVALUATION_SCORE.label} < {below:g}", event=EVALUATION_EVENT)
+    score, judged = column(EVALUATION_SCORE, SCORED), among(EVALUATION_NAME, *_not_judged(thresholds), table=SCORED)
     return [
         rows(
-            lines(bad, _WORST),
+            records(
+                [each.field for each in _WORST],
+                f"NOT {judged}",
+                f"{score} < {below:g}",
+                by=score,
+                ascending=True,
+                table=SCORED,
+            ),
             title="Worst answers",
-            description=f"The lowest of the latest 1,000 scores below {below:g} of which 1 is good. The trace shows "
+            description=f"The ten lowest of all scores below {below:g} of which 1 is good. The trace shows "
             "what was retrieved and asked; keep the question as a test case.",
             empty="No answer was scored that low",
             columns=_WORST,
@@ -390,7 +401,7 @@ def _answers(thresholds: Thresholds) -> list[Builder[Panel]]:
             width=24,
         ),
         rows(
-            lines(request_log(_REFUSED), _REFUSALS, newest=10),
+            single(_REFUSALS, column(REFUSED)),
             title="Refused answers",
             description="The latest answers in which the model declined, or that a content filter ended "
             "(content_filter). Many in one feature: its prompt asks for what the provider forbids, or someone tries "
@@ -442,7 +453,11 @@ def _compared(
 
 def _judged(thresholds: Thresholds) -> str:
     """The condition on scores of which 1 is good; what users say has metrics of its own."""
-    return where(EVALUATION_NAME, "!~", either((FROM_USERS, *thresholds.quality.risks)))
+    return where(EVALUATION_NAME, "!~", either(_not_judged(thresholds)))
+
+
+def _not_judged(thresholds: Thresholds) -> tuple[str, ...]:
+    return (FROM_USERS, *thresholds.quality.risks)
 
 
 def _mean(condition: str, *, by: tuple[Attribute, ...] = (), window: str = RANGE, ago: str = "") -> str:

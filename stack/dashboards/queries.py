@@ -4,54 +4,60 @@ Grafana does this in the browser. Tests and the preview do it here, so that what
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any, Final, Literal
 
 from stack.clients.logs import Where
+from stack.dashboards import error_lines
 from stack.dashboards.expressions import MOST_RECENT_SECONDS, RECENT
-from stack.dashboards.records import Records
 
 VARIABLE: Final = re.compile(r"\$\{?([A-Za-z_]\w*)")
 """As queries and links name one; the $1 of a regular expression is none."""
 
-GRAFANAS: Final = frozenset({"__range", "__range_s", "__interval", "__interval_ms", "__rate_interval"})
+GRAFANAS: Final = frozenset(
+    {"__range", "__range_s", "__interval", "__interval_ms", "__rate_interval", "__timeFrom", "__timeTo"}
+)
 """The variables of a query that Grafana itself has a value for."""
+
+Store = Literal["prometheus", "loki", "warehouse"]
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How much time is looked at, in which steps; ``variables`` has choices other than All, as regular expressions."""
+    """How much time is looked at, in which steps; ``variables`` has what is typed, and chosen other than All."""
 
     length: timedelta
     step: timedelta = timedelta(seconds=15)
-    variables: dict[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class PanelQuery:
     """One query of one panel.
 
-    An instant query is asked for the end of the window; another one of Prometheus for every step in it; another one of
-    Loki for the ``newest`` lines in it.
+    An instant query is asked for the end of the window; another one of Prometheus for every step in it; one of the
+    warehouse and of the log store for the window.
     """
 
     panel: str
     panel_id: int
     ref: str
-    store: Literal["prometheus", "loki"]
+    store: Store
     expr: str
+    """In PromQL, LogQL or SQL. In SQL the time range is still to be filled in, as Grafana's server does."""
     instant: bool
     legend: str
     step: timedelta
-    newest: int | None
     exemplars: bool
     """Whether points of it open the trace of a call."""
     length: timedelta
     """The time range of the panel: its own, or that of the page."""
-    records: Records | None = None
-    """The same question to any log store."""
+    rows: bool
+    """Whether each row of the answer is one of a table, with all of its fields."""
+    lines: tuple[Where, ...] = ()
+    """Of a query of Loki: the same as conditions, for any log store."""
 
 
 def queries(dashboard: dict[str, Any], window: Window) -> list[PanelQuery]:
@@ -69,21 +75,21 @@ def panel_queries(dashboard: dict[str, Any], panel: dict[str, Any], window: Wind
     length = own_length(panel) or window.length
     most = panel.get("maxDataPoints") or _MOST_POINTS
     step = max(window.step, _duration(panel.get("interval")), _rounded(length / most))
-    replacements = _replacements(dashboard, window, length, step)
+    values = _values(dashboard, window, length, step)
     return [
         PanelQuery(
             panel=panel["title"],
             panel_id=panel["id"],
             ref=target["refId"],
-            store=target["datasource"]["type"],
-            expr=_filled(target["expr"], replacements),
+            store=(store := _STORES[target["datasource"]["type"]]),
+            expr=_in_sql(target["rawSql"], values) if store == "warehouse" else _in_promql(target["expr"], values),
             instant=bool(target.get("instant")),
             legend=target.get("legendFormat", ""),
             step=step,
-            newest=target.get("maxLines"),
             exemplars=bool(target.get("exemplar")),
             length=length,
-            records=_records(target, replacements),
+            rows=panel["type"] == "table",
+            lines=tuple(_condition(each, values) for each in error_lines.CONDITIONS) if store == "loki" else (),
         )
         for target in panel["targets"]
     ]
@@ -98,16 +104,28 @@ def own_length(panel: dict[str, Any]) -> timedelta:
 _SAMPLES_EVERY = timedelta(seconds=15)
 
 
+_STORES: Final[Mapping[str, Store]] = {
+    "prometheus": "prometheus",
+    "loki": "loki",
+    "grafana-postgresql-datasource": "warehouse",
+}
+"""By the types of Grafana's data sources."""
+
 _MOST_POINTS = 1000
 """Of a panel that does not say itself: about what Grafana shows on a large screen."""
 
 
-def _replacements(dashboard: dict[str, Any], window: Window, length: timedelta, step: timedelta) -> dict[str, str]:
-    all_values = {item["name"]: item.get("allValue", "") for item in dashboard["templating"]["list"]}
-    return {
-        **all_values,
+@dataclass(frozen=True, slots=True)
+class _Value:
+    """Of a variable: several are chosen, or one text is typed; what stands for All, and Grafana's own, is as it is."""
+
+    texts: tuple[str, ...]
+    kind: Literal["chosen", "typed", "as it is"]
+
+
+def _values(dashboard: dict[str, Any], window: Window, length: timedelta, step: timedelta) -> dict[str, _Value]:
+    own = {
         RECENT: ".+" if window.length.total_seconds() <= MOST_RECENT_SECONDS else "-",
-        **window.variables,
         "__range": _seconds(length),
         "__range_s": str(round(length.total_seconds())),
         "__interval": _seconds(step),
@@ -115,19 +133,58 @@ def _replacements(dashboard: dict[str, Any], window: Window, length: timedelta, 
         # Grafana's own definition: https://grafana.com/docs/grafana/latest/datasources/prometheus/template-variables/
         "__rate_interval": _seconds(max(step + _SAMPLES_EVERY, 4 * _SAMPLES_EVERY)),
     }
+    values = {name: _Value((value,), "as it is") for name, value in own.items()}
+    for item in dashboard["templating"]["list"]:
+        name, given = item["name"], window.variables.get(item["name"])
+        if item["type"] == "textbox":
+            values[name] = _Value((str(given or ""),), "typed")
+        elif given is not None:
+            values[name] = _Value((given,) if isinstance(given, str) else tuple(given), "chosen")
+        elif name not in own:
+            values[name] = _Value((item["allValue"],), "as it is")
+    return values
 
 
-def _filled(expr: str, replacements: dict[str, str]) -> str:
+def _in_promql(expr: str, values: Mapping[str, _Value]) -> str:
     """Raises KeyError for a variable that the dashboard does not have; `$1` and so on are of PromQL."""
-    return re.sub(r"\$([A-Za-z_]\w*)", lambda match: replacements[match[1]], expr)
+
+    def written(found: re.Match[str]) -> str:
+        value = values[found[1]]
+        if value.kind != "chosen":
+            return value.texts[0]
+        texts = [_SPECIAL.sub(r"\\\\\g<0>", text) for text in value.texts]
+        return texts[0] if len(texts) == 1 else f"({'|'.join(texts)})"
+
+    return re.sub(r"\$([A-Za-z_]\w*)", written, expr)
 
 
-def _records(target: dict[str, Any], replacements: dict[str, str]) -> Records | None:
-    if "records" not in target:
-        return None
-    asked = Records.of(target["records"])
-    where = (Where(each.field, each.operator, _filled(each.value, replacements)) for each in asked.where)
-    return replace(asked, where=tuple(where))
+_SPECIAL = re.compile(r"[\\^$*+?.()|[\]{}]")
+"""What a regular expression in quotes has to have two backslashes before."""
+
+
+def _in_sql(text: str, values: Mapping[str, _Value]) -> str:
+    """See `stack.dashboards.sql` for what Grafana does. Raises KeyError for a variable that the dashboard lacks."""
+
+    def written(found: re.Match[str]) -> str:
+        name, how = found[1] or found[3], found[2]
+        if name in GRAFANAS:
+            return found[0]
+        value = values[name]
+        if value.kind == "as it is":
+            return value.texts[0]
+        doubled = [text.replace("'", "''") for text in value.texts]
+        if how == "sqlstring":
+            doubled = [text.replace('"', '\\"') for text in doubled]
+        elif value.kind == "typed":
+            return doubled[0]
+        return ",".join(f"'{text}'" for text in doubled)
+
+    return re.sub(r"\$(?:\{(\w+)(?::(\w+))?\}|([A-Za-z_]\w*))", written, text)
+
+
+def _condition(where: Where, values: Mapping[str, _Value]) -> Where:
+    """One for any log store, whose regular expressions are in no quotes."""
+    return replace(where, value=_in_promql(where.value, values).replace("\\\\", "\\"))
 
 
 def _rounded(step: timedelta) -> timedelta:

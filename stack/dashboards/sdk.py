@@ -5,7 +5,6 @@ version understands, so the advice is silenced here.
 """
 
 import warnings
-from typing import Any
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -27,40 +26,52 @@ with warnings.catch_warnings():
     from grafana_foundation_sdk.models import common as values
     from grafana_foundation_sdk.models import dashboard as model
     from grafana_foundation_sdk.models import heatmap as heatmap_values
-    from grafana_foundation_sdk.models import loki as loki_values
     from grafana_foundation_sdk.models import piechart as pie_values
     from grafana_foundation_sdk.models import prometheus as prometheus_values
     from grafana_foundation_sdk.models.dashboard import Dashboard, Panel
 
 
-class DescribedQuery(Builder[Dataquery]):
-    """A query of Loki with a description beside it, from which others than Grafana make their own."""
+class SqlTarget(Dataquery):
+    """A query in SQL, of which the SDK knows nothing.
 
-    def __init__(self, query: loki.Dataquery, description: dict[str, Any]) -> None:
-        self._query = query.build()
-        self._description = description
+    https://github.com/grafana/grafana/blob/main/packages/grafana-sql/src/types.ts
+    """
+
+    def __init__(self, raw_sql: str, ref_id: str) -> None:
+        self.raw_sql = raw_sql
+        self._ref_id = ref_id
+
+    def to_json(self) -> dict[str, object]:
+        """As the SDK writes a panel."""
+        return {
+            "refId": self._ref_id,
+            "datasource": {"type": "grafana-postgresql-datasource", "uid": "warehouse"},
+            "editorMode": "code",
+            "format": "table",
+            "rawQuery": True,
+            "rawSql": self.raw_sql,
+        }
+
+
+class SqlQuery(Builder[Dataquery]):
+    """The same as a panel takes it."""
+
+    def __init__(self, raw_sql: str, ref_id: str) -> None:
+        self._built = SqlTarget(raw_sql, ref_id)
 
     def build(self) -> Dataquery:
         """As the SDK calls it."""
-        return _Described(self._query, self._description)
-
-
-class _Described(loki_values.Dataquery):
-    def __init__(self, query: loki_values.Dataquery, description: dict[str, Any]) -> None:
-        super().__init__(**vars(query))
-        self._description = description
-
-    def to_json(self) -> dict[str, object]:
-        return {**super().to_json(), "records": self._description}
+        return self._built
 
 
 __all__ = [
     "Builder",
     "Dashboard",
     "Dataquery",
-    "DescribedQuery",
     "JSONEncoder",
     "Panel",
+    "SqlQuery",
+    "SqlTarget",
     "bargauge",
     "common",
     "dashboard",

@@ -7,13 +7,11 @@ from genai_observability.signals import (
     BUDGET_ACTION,
     BUDGET_EXCEEDED,
     CALLS_UNPRICED,
-    CONVERSATION,
-    COST,
     FEATURE,
     FINISH_REASONS,
+    REFUSED,
     REQUEST_MODEL,
     SECURITY_DETAIL,
-    SECURITY_EVENT,
     SECURITY_FINDINGS,
     SECURITY_KIND,
     SECURITY_SOURCE,
@@ -23,13 +21,12 @@ from genai_observability.signals import (
     USER_HASH,
 )
 
-from stack.clients.logs import TRACE_ID
-from stack.dashboards.calls import TIME, TRACE, WHO, legend, lines
-from stack.dashboards.expressions import RANGE, STEP, increase, recorded, request_log, ruled, top, total, where
+from stack.dashboards.calls import ABOUT, TIME, TRACE, WHO, legend, of, single
+from stack.dashboards.expressions import STEP, increase, recorded, ruled, top, total, where
 from stack.dashboards.page import Row, page
 from stack.dashboards.quality import TALK
-from stack.dashboards.records import Records, event, has
 from stack.dashboards.sdk import Builder, Dashboard, Panel
+from stack.dashboards.sql import Sql, chosen, column, during, known, usage, users
 from stack.dashboards.style import (
     BLUE,
     COUNT,
@@ -40,7 +37,6 @@ from stack.dashboards.style import (
     Column,
     Limits,
     Link,
-    Logs,
     Metrics,
     course,
     figure,
@@ -49,34 +45,30 @@ from stack.dashboards.style import (
 )
 from stack.rules.security import share_of_calls
 from stack.thresholds import FindingBurst, Thresholds
+from stack.usage.columns import FINDINGS
 
 _UID: Final = "genai-security"
 _OFF: Final = "No findings in this time range; they need instrument(security=True)"
 _KINDS: Final = {"prompt_injection": ORANGE, "pii": BLUE, "system_prompt_leak": RED}
 _REFUSED: Final = where(BUDGET_ACTION, "=", "refused")
 _UNKNOWN: Final = where(UNPRICED, "=", "unknown_model")
-_FILTERED: Final = where(FINISH_REASONS, "=~", ".*content_filter.*")
-_USER: Final = Column(USER_HASH.label, "User")
+_FILTERED: Final = f"'content_filter' = ANY ({column(FINISH_REASONS)})"
+_USER: Final = of(USER_HASH, "User")
+_KIND: Final = column(SECURITY_KIND, FINDINGS)
 _MOST: Final = 10
 
 _FINDINGS: Final = (
-    TIME,
-    Column(SECURITY_KIND.label, "Kind"),
-    Column(SECURITY_DETAIL.label, "Detail"),
-    Column(SECURITY_SOURCE.label, "Found in"),
-    *WHO[1:],
-    Column(TENANT.label, "Tenant"),
+    Column(FINDINGS.time, "Time"),
+    of(SECURITY_KIND, "Kind", table=FINDINGS),
+    of(SECURITY_DETAIL, "Detail", table=FINDINGS),
+    of(SECURITY_SOURCE, "Found in", table=FINDINGS),
+    *ABOUT,
+    of(TENANT, "Tenant"),
     _USER,
     TALK,
     TRACE,
 )
-_FOUND: Final = (
-    *(SECURITY_KIND.name, SECURITY_DETAIL.name, SECURITY_SOURCE.name),
-    *(FEATURE.name, REQUEST_MODEL.name, TENANT.name, USER_HASH.name, CONVERSATION.name, TRACE_ID),
-)
-"""What the log store is asked for them."""
-_OF_USERS: Final = event(SECURITY_EVENT, has(USER_HASH))
-_STOPPED: Final = (*WHO, Column(TENANT.label, "Tenant"), _USER, TRACE)
+_STOPPED: Final = (*WHO, of(TENANT, "Tenant"), _USER, TRACE)
 
 
 def dashboard(thresholds: Thresholds) -> Dashboard:
@@ -132,7 +124,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             decimals=0,
         ),
         figure(
-            Records(show="different", where=_OF_USERS, fields=(USER_HASH.name,)),
+            _found(f"nullif(count(DISTINCT {_USER.field}), 0) AS users"),
             title="Users with findings",
             description="Different users in whose calls something was found. One is a person to look at, many are "
             "how the application is used. A user is known by a hash only.",
@@ -142,7 +134,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             decimals=0,
         ),
         figure(
-            Logs(f"sum(count_over_time({request_log(_FILTERED)} [{RANGE}]))"),
+            Sql(usage("sum(calls) AS calls", _FILTERED)),
             title="Stopped by a content filter",
             description="Answers that a content filter of the provider ended. Next: the table at the end of the page.",
             unit=COUNT,
@@ -186,7 +178,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
             )
         ),
         rows(
-            Records(show="lines", where=event(SECURITY_EVENT), fields=_FOUND, most=_MOST),
+            single(_FINDINGS, most=_MOST, table=FINDINGS),
             title="Latest findings",
             description="The latest signs of attacks and leaks, without content. In tool: what a tool returned tried "
             "to steer the model. The trace shows what the model did next.",
@@ -240,7 +232,10 @@ def _where() -> list[Builder[Panel]]:
             )
         ),
         rows(
-            Records(show="counts", where=_OF_USERS, fields=(USER_HASH.name, SECURITY_KIND.name), most=_MOST),
+            _found(
+                f"{_USER.field}, {_KIND}, count(*) AS calls",
+                rest=f"GROUP BY {_USER.field}, {_KIND} ORDER BY calls DESC LIMIT {_MOST}",
+            ),
             title="Users with most findings",
             description="Who is in most of the findings. Many injections of one user are an attack; find the user by "
             "hashing your users' ids with the application's key.",
@@ -248,11 +243,11 @@ def _where() -> list[Builder[Panel]]:
             columns=[
                 _USER,
                 Column(
-                    SECURITY_KIND.label,
+                    _KIND,
                     "Kind",
                     colours={kind: (kind.replace("_", " "), colour) for kind, colour in _KINDS.items()},
                 ),
-                Column("Value #A", "Calls", COUNT),
+                Column("calls", "Calls", COUNT),
             ],
             sort_by="Calls",
             height=8,
@@ -274,21 +269,16 @@ def _where() -> list[Builder[Panel]]:
 
 def _use(thresholds: Thresholds) -> list[Builder[Panel]]:
     limits = thresholds.user_limits
-    known = where(USER_HASH, "!=", "")
-    spent = request_log(known, f"{COST.label} > 0", f"unwrap {COST.label}")
-    dearest = f"topk({_MOST}, sum by ({USER_HASH.label}) (sum_over_time({spent} [{RANGE}])))"
-    calls = f"sum by ({USER_HASH.label}) (count_over_time({request_log(known)} [{RANGE}]))"
     unknown = total(increase(CALLS_UNPRICED, _UNKNOWN), REQUEST_MODEL, FEATURE, TEAM)
     return [
         rows(
-            Logs(dearest),
-            Logs(f"{calls} and on ({USER_HASH.label}) {dearest}"),
+            users(f"{_USER.field}, cost, calls", "cost > 0", rest=f"ORDER BY cost DESC LIMIT {_MOST}"),
             title="Most expensive users",
             description="What single users cost in the time range. The alert fires at "
             f"${limits.usd_a_day:g} in 24 hours, {limits.requests_a_minute:g} calls a minute or "
             f"{limits.tokens_an_hour:,.0f} tokens an hour: a stolen account or a script looks like this.",
             empty="No priced calls with a user",
-            columns=[_USER, Column("Value #A", "Cost", DOLLARS), Column("Value #B", "Calls", COUNT)],
+            columns=[_USER, Column("cost", "Cost", DOLLARS), Column("calls", "Calls", COUNT)],
             sort_by="Cost",
             width=8,
             height=8,
@@ -322,7 +312,7 @@ def _use(thresholds: Thresholds) -> list[Builder[Panel]]:
             height=8,
         ),
         rows(
-            lines(request_log(_FILTERED), _STOPPED, newest=10),
+            single(_STOPPED, column(REFUSED), _FILTERED),
             title="Answers stopped by a content filter",
             description="The latest answers that the provider's filter ended. Again and again of one user: somebody "
             "tries what is not allowed. Of one feature: its prompt leads there.",
@@ -336,6 +326,12 @@ def _use(thresholds: Thresholds) -> list[Builder[Panel]]:
 
 def _share(kind: str) -> str:
     return ruled(share_of_calls(kind))
+
+
+def _found(select: str, *, rest: str = "") -> Sql:
+    """Findings in calls of known users."""
+    conditions = " AND ".join([during(FINDINGS.time), *chosen(FINDINGS), known(USER_HASH, FINDINGS)])
+    return Sql(f"SELECT {select}\nFROM {FINDINGS.name}\nWHERE {conditions}\n{rest}".rstrip())
 
 
 def _findings(kind: str) -> str:

@@ -15,12 +15,12 @@ from urllib.parse import quote
 from genai_observability.signals import Attribute
 
 from stack import thresholds
+from stack.dashboards import sql
 from stack.dashboards.expressions import VARIABLES
-from stack.dashboards.records import Records
 from stack.dashboards.sdk import (
     Builder,
     Dataquery,
-    DescribedQuery,
+    SqlQuery,
     bargauge,
     common,
     dashboard,
@@ -37,6 +37,7 @@ from stack.dashboards.sdk import (
     timeseries_panel,
     values,
 )
+from stack.dashboards.sql import Sql
 
 GREEN: Final = "#73BF69"
 ORANGE: Final = "#FF9830"
@@ -53,8 +54,6 @@ CALLS_PER_SECOND: Final = "reqps"
 _COUNTS_PER_SECOND: Final = "cps"
 TOKENS_PER_SECOND: Final = "suffix: tok/s"
 SCORE: Final = "none"
-MOMENT: Final = "dateTimeAsIso"
-"""Milliseconds since 1970."""
 
 _ROWS: Final = 10
 """Rows of a table: the worst, not all."""
@@ -76,14 +75,6 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
-class Logs:
-    """A LogQL metric query, for one value at the end of the time range."""
-
-    expr: str
-    legend: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Lines:
     """A LogQL query for the newest lines; a table shows their labels."""
 
@@ -91,7 +82,7 @@ class Lines:
     newest: int
 
 
-Query = Metrics | Logs | Lines | Records
+Query = Metrics | Sql | Lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +103,7 @@ class Limits:
 class Link:
     """Opens another page, by its uid or a variable with it, in the same time range and with the same choices.
 
-    ``choosing`` narrows it down to what was clicked: for a variable of the page, the label that has the value.
+    ``choosing`` narrows it down to what was clicked: for a variable of the page, the signal that has the value.
     """
 
     title: str
@@ -120,21 +111,25 @@ class Link:
     choosing: Mapping[str, Attribute] = field(default_factory=dict)
 
     def url(self, *, titles: Mapping[str, str] | None = None) -> str:
-        """Its address. In a table the value is in another column; ``titles`` has the headings by their fields."""
+        """Its address. In an answer of rows the value is in another field; ``titles`` has the fields' headings."""
         kept = [f"${{{name}:queryparam}}" for name in VARIABLES if name not in self.choosing]
-        value = "__field.labels.{}" if titles is None else '__data.fields["{}"]'
-        chosen = [
-            f"var-{name}=${{{value.format((titles or {}).get(attribute.label, attribute.label))}}}"
-            for name, attribute in self.choosing.items()
-        ]
+        chosen = [f"var-{name}=${{{_value(attribute, titles)}}}" for name, attribute in self.choosing.items()]
         return f"/d/{self.to}?" + "&".join(["${__url_time_range}", *kept, *chosen])
+
+
+def _value(attribute: Attribute, titles: Mapping[str, str] | None) -> str:
+    if titles is None:
+        return f"__field.labels.{attribute.label}"
+    field = attribute.label if attribute.label in titles else sql.column(attribute)
+    return f'__data.fields["{titles[field]}"]'
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """A column of a table: the field of the answer, its heading, and how its values are shown.
 
-    The value of a query is the field Value, or, of several queries and of any to Loki, Value #A, Value #B and so on.
+    A query of the warehouse has its own fields; the value of one of Prometheus is the field Value, or, of several
+    queries, Value #A, Value #B and so on.
     """
 
     field: str
@@ -161,7 +156,7 @@ P = TypeVar("P", bound=_Common)
 
 
 def figure(
-    *queries: Metrics | Logs | Records,
+    *queries: Metrics | Sql,
     title: str,
     description: str,
     unit: str,
@@ -172,8 +167,11 @@ def figure(
     decimals: int | None = None,
     link: Link | None = None,
 ) -> stat.Panel:
-    """One large number or a few, each the last value of a query, with its course in the background."""
-    courses = not all(isinstance(query, Logs | Records) or query.instant for query in queries)
+    """One large number or a few, each the last value of a query, with its course in the background.
+
+    Of the warehouse they are the columns of one row.
+    """
+    courses = not all(isinstance(query, Sql) or query.instant for query in queries)
     panel = (
         _described(stat.Panel(), title, description, unit, empty, width, height=height)
         .targets(_targets(queries))
@@ -234,7 +232,7 @@ def course(
 
 
 def ranking(
-    *queries: Metrics | Logs | Records,
+    *queries: Metrics | Sql,
     title: str,
     description: str,
     unit: str,
@@ -248,13 +246,15 @@ def ranking(
 ) -> bargauge.Panel:
     """One horizontal bar a value; ``largest`` is where a full bar ends, by default at the largest value.
 
-    ``limits_of`` has those of single bars, by their names.
+    ``limits_of`` has those of single bars, by their names. An answer of the warehouse has a row a bar, whose name is
+    its text.
     """
+    of_rows = all(isinstance(query, Sql) for query in queries)
+    fields = _own_names(link) if link and of_rows else None
     panel = (
         _described(bargauge.Panel(), title, description, unit, empty, width, height=8)
         .targets(_targets(queries))
-        # The answer of Loki is one table, with a row a bar.
-        .reduce_options(_last_value().values(values=all(isinstance(query, Logs | Records) for query in queries)))
+        .reduce_options(_last_value().values(values=of_rows))
         .orientation(values.VizOrientation.HORIZONTAL)
         .display_mode(values.BarGaugeDisplayMode.BASIC)
         .value_mode(values.BarGaugeValueMode.TEXT)
@@ -262,7 +262,7 @@ def ranking(
         .min(0)
         .thresholds(_thresholds(limits, otherwise=colour))
         .color_scheme(_colour(model.FieldColorModeId.THRESHOLDS))
-        .data_links(_links(link))
+        .data_links(_links(link, titles=fields))
     )
     for name, own in (limits_of or {}).items():
         panel.override_by_name(name, [_own_thresholds(own)])
@@ -359,11 +359,12 @@ def _targets(queries: Sequence[Query], *, as_table: bool = False) -> list[Builde
 
 
 def _target(query: Query, ref: str, *, as_table: bool) -> Builder[Dataquery]:
-    if isinstance(query, Records):
-        asked = Lines(query.expr, query.most) if query.show == "lines" else Logs(query.expr)
-        return DescribedQuery(_of_logs(asked, ref), query.description())
-    if isinstance(query, Logs | Lines):
-        return _of_logs(query, ref)
+    if isinstance(query, Sql):
+        return SqlQuery(query.text, ref)
+    if isinstance(query, Lines):
+        source = values.DataSourceRef(type_val="loki", uid="loki")
+        lines = loki.Dataquery().ref_id(ref).datasource(source).expr(query.expr)
+        return lines.query_type("range").range(range_val=True).max_lines(query.newest)
     source = values.DataSourceRef(type_val="prometheus", uid="prometheus")
     numbers = prometheus.Dataquery().ref_id(ref).datasource(source).expr(query.expr).legend_format(query.legend)
     # The query builder of Grafana does not know `anchored`; the code editor leaves an expression as it is.
@@ -371,14 +372,6 @@ def _target(query: Query, ref: str, *, as_table: bool) -> Builder[Dataquery]:
     if as_table:
         return numbers.instant().format(prometheus_values.PromQueryFormat.TABLE)
     return numbers.instant() if query.instant else numbers.range().exemplar(query.exemplars)
-
-
-def _of_logs(query: Logs | Lines, ref: str) -> loki.Dataquery:
-    source = values.DataSourceRef(type_val="loki", uid="loki")
-    lines = loki.Dataquery().ref_id(ref).datasource(source).expr(query.expr)
-    if isinstance(query, Lines):
-        return lines.query_type("range").range(range_val=True).max_lines(query.newest)
-    return lines.query_type("instant").instant(instant=True).legend_format(query.legend)
 
 
 def _thresholds(limits: Limits | None, *, otherwise: str) -> dashboard.ThresholdsConfig:
@@ -406,7 +399,6 @@ def _transformations(
 ) -> list[model.DataTransformerConfig]:
     """From an answer to the rows of a table, step by step."""
     ranked = next(column.field for column in columns if column.title == sort_by)
-    numbers = [{"targetField": column.field, "destinationType": "number"} for column in columns if column.unit]
     steps: list[tuple[str, dict[str, object]]] = [
         ("sortBy", {"sort": [{"field": ranked, "desc": descending}]}),
         ("limit", {"limitField": most}),
@@ -421,14 +413,10 @@ def _transformations(
     ]
     if len(queries) > 1:
         steps = [("merge", {}), *steps]
-    elif _are_lines(queries[0]):  # the labels of each line come in one field, as texts
+    elif isinstance(queries[0], Lines):  # the labels of each line come in one field
         labels = ("extractFields", {"source": "labels", "format": "json", "replace": True, "keepTime": False})
-        steps = [labels, ("convertFieldType", {"fields": {}, "conversions": numbers}), *steps]
+        steps = [labels, *steps]
     return [model.DataTransformerConfig(id_val=name, options=options) for name, options in steps]
-
-
-def _are_lines(query: Query) -> bool:
-    return isinstance(query, Lines) or (isinstance(query, Records) and query.show == "lines")
 
 
 def _column_properties(column: Column, titles: Mapping[str, str]) -> list[model.DynamicConfigValue]:
@@ -452,8 +440,12 @@ def _column_properties(column: Column, titles: Mapping[str, str]) -> list[model.
     return properties
 
 
-def _links(link: Link | None) -> list[Builder[model.DashboardLink]]:
-    return [dashboard.DashboardLink(link.title).url(link.url())] if link else []
+def _own_names(link: Link) -> dict[str, str]:
+    return {name: name for name in map(sql.column, link.choosing.values())}
+
+
+def _links(link: Link | None, *, titles: Mapping[str, str] | None = None) -> list[Builder[model.DashboardLink]]:
+    return [dashboard.DashboardLink(link.title).url(link.url(titles=titles))] if link else []
 
 
 def _buckets(query: Metrics) -> Builder[Dataquery]:

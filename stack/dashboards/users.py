@@ -1,8 +1,4 @@
-"""Users: who uses it, and who spends most. Users are in the request log alone, by a hash.
-
-Each query first sums by user, so that Loki holds one series a user and not one a call: exact for as many users as
-``max_query_series`` in loki/config.yaml. Every one reads the whole log of the time range; so there are few of them.
-"""
+"""Users: who uses it, and who spends most. All is counted exactly, from the warehouse; a user is known by a hash."""
 
 from typing import Final
 
@@ -15,13 +11,12 @@ from genai_observability.signals import (
     TENANT,
     USER_HASH,
     USER_TIER,
-    Attribute,
 )
 
-from stack.dashboards.calls import ENDED, TRACE, UNSUCCESSFUL, WHO, active_users, legend, lines
-from stack.dashboards.expressions import RANGE, request_log, top, where
+from stack.dashboards.calls import ENDED, TRACE, WHO, active_users, of, single
 from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
+from stack.dashboards.sql import column, typed, usage_by, users, users_by
 from stack.dashboards.style import (
     BLUE,
     COUNT,
@@ -30,7 +25,6 @@ from stack.dashboards.style import (
     SHARE,
     Column,
     Link,
-    Logs,
     figure,
     ranking,
     rows,
@@ -38,16 +32,17 @@ from stack.dashboards.style import (
 from stack.thresholds import Thresholds
 
 _USER: Final = "user"
-_KNOWN: Final = where(USER_HASH, "!=", "")
+_MOST: Final = 200
 _NOBODY: Final = "No calls with a user in this time range: name one in genai_observability.attributed_to(user=...)"
 _CALLS_OF: Final = Link("Calls of this user", to="genai-users", choosing={_USER: USER_HASH})
+_OWN: Final = Column(column(USER_HASH), "User", link=_CALLS_OF)
 _CALLS: Final = (
     *WHO,
-    Column(USER_HASH.label, "User", link=_CALLS_OF),
-    Column(USER_TIER.label, "Tier"),
-    Column(COST.label, "Cost", DOLLARS),
-    Column(INPUT_TOKENS.label, "Tokens in", COUNT),
-    Column(OUTPUT_TOKENS.label, "Tokens out", COUNT),
+    _OWN,
+    of(USER_TIER, "Tier"),
+    of(COST, "Cost", DOLLARS),
+    of(INPUT_TOKENS, "Tokens in", COUNT),
+    of(OUTPUT_TOKENS, "Tokens out", COUNT),
     ENDED,
     TRACE,
 )
@@ -75,7 +70,7 @@ def _each() -> list[Builder[Panel]]:
     return [
         active_users(width=6),
         figure(
-            Logs(f"avg({_by_user(_cost())})"),
+            users("avg(cost) AS cost"),
             title="Cost a user",
             description="Mean money of the users with priced calls in the time range. Times the users, it is the bill "
             "of all that is attributed to one. Next: Top spenders, for how unevenly it is spread.",
@@ -85,7 +80,7 @@ def _each() -> list[Builder[Panel]]:
             decimals=4,
         ),
         figure(
-            Logs(f"avg({_by_user(_count())})"),
+            users("avg(calls) AS calls"),
             title="Calls a user",
             description="Mean number of model calls of the active users, every outcome included.",
             unit=COUNT,
@@ -94,7 +89,7 @@ def _each() -> list[Builder[Panel]]:
             decimals=1,
         ),
         figure(
-            Logs(f"avg({_by_user(_tokens())})"),
+            users("avg(tokens) AS tokens", "tokens > 0"),
             title="Tokens a user",
             description="Mean number of tokens, in and out, of the users with answered calls.",
             unit=COUNT,
@@ -106,33 +101,36 @@ def _each() -> list[Builder[Panel]]:
 
 
 def _top() -> list[Builder[Panel]]:
-    cost = _by_user(_cost())
     return [
         rows(
-            Logs(f"topk(10, {cost})"),
-            Logs(f"topk(10, {cost} / on () group_left () sum({_cost()}))"),
+            users(
+                f"{_OWN.field}, cost, cost / sum(cost) OVER () AS share, calls",
+                "cost > 0",
+                rest="ORDER BY cost DESC LIMIT 10",
+            ),
             title="Top spenders",
             description="The users whose calls cost most in the time range, and their share of what all users cost. A "
             "click on one shows the calls below. Far above the others: a loop, a script, or a shared account.",
             empty="No priced calls with a user in this time range",
             columns=[
-                Column(USER_HASH.label, "User", link=_CALLS_OF),
-                Column("Value #A", "Cost", DOLLARS),
-                Column("Value #B", "Share of all", SHARE),
+                _OWN,
+                Column("cost", "Cost", DOLLARS),
+                Column("share", "Share of all", SHARE),
+                Column("calls", "Calls", COUNT),
             ],
             sort_by="Cost",
             width=12,
             height=8,
         ),
         _most(
-            _count(),
+            "calls",
             title="Most calls",
             description="The users with most model calls in the time range. An alert tells of more a minute than a "
             "person can make.",
             empty=_NOBODY,
         ),
         _most(
-            _count(UNSUCCESSFUL),
+            "failed",
             title="Most failures",
             description="The users with most calls without an answer: errors, timeouts and refusals. One user alone: "
             "look at what is asked, in the calls below.",
@@ -142,14 +140,16 @@ def _top() -> list[Builder[Panel]]:
     ]
 
 
-def _most(amount: str, *, title: str, description: str, empty: str, colour: str = BLUE) -> Builder[Panel]:
+def _most(
+    amount: str, *, title: str, description: str, empty: str, colour: str = BLUE, width: int = 6
+) -> Builder[Panel]:
     return ranking(
-        Logs(top(_by_user(amount)), legend(USER_HASH)),
+        users(f"{_OWN.field}, {amount}", f"{amount} > 0", rest=f"ORDER BY {amount} DESC LIMIT 7"),
         title=title,
         description=description,
         unit=COUNT,
         empty=empty,
-        width=6,
+        width=width,
         link=_CALLS_OF,
         colour=colour,
     )
@@ -158,46 +158,41 @@ def _most(amount: str, *, title: str, description: str, empty: str, colour: str 
 def _tiers() -> list[Builder[Panel]]:
     return [
         ranking(
-            Logs(_users_by(USER_TIER), legend(USER_TIER)),
+            users_by(USER_TIER),
             title="Users by tier",
-            description="Active users of each plan. Without a name: users whose calls have no tier.",
+            description="Active users of each plan. none stands for users whose calls have no tier.",
             unit=COUNT,
             empty=_NOBODY,
         ),
         ranking(
-            Logs(f"sort_desc(sum by ({USER_TIER.label}) ({_cost()}))", legend(USER_TIER)),
+            usage_by(USER_TIER, amount="sum(cost)", of="users"),
             title="Cost by tier",
             description="Money of the calls of each plan's users in the time range. Held against what the plan earns, "
             "it says whether it pays.",
             unit=DOLLARS,
             empty="No priced calls with a user in this time range",
         ),
-        _most_tokens(),
+        _most(
+            "tokens",
+            title="Most tokens",
+            description="The users with most tokens, in and out, in the time range. Many tokens at little cost: a "
+            "cheap model, or mostly cached input.",
+            empty=_NOBODY,
+            width=8,
+        ),
     ]
-
-
-def _most_tokens() -> Builder[Panel]:
-    return ranking(
-        Logs(top(_by_user(_tokens())), legend(USER_HASH)),
-        title="Most tokens",
-        description="The users with most tokens, in and out, in the time range. Many tokens at little cost: a cheap "
-        "model, or mostly cached input.",
-        unit=COUNT,
-        empty=_NOBODY,
-        link=_CALLS_OF,
-    )
 
 
 def _calls() -> Builder[Panel]:
     return rows(
-        lines(request_log(_KNOWN, where(USER_HASH, "=~", f"${_USER}.*")), _CALLS, newest=200),
+        single(_CALLS, f"{_OWN.field} ^@ {typed(_USER)}", most=_MOST),
         title="Calls of the user",
-        description="The latest model calls of the user that is typed or clicked above, newest first; of all users, if "
-        "none is. The trace shows what happened.",
+        description=f"The latest {_MOST} model calls of the user that is typed or clicked above, newest first; of all "
+        "users, if none is. The trace shows what happened.",
         empty=_NOBODY,
         columns=_CALLS,
-        sort_by="Time (UTC)",
-        most=200,
+        sort_by="Time",
+        most=_MOST,
         width=24,
         height=14,
     )
@@ -206,7 +201,7 @@ def _calls() -> Builder[Panel]:
 def _groups() -> list[Builder[Panel]]:
     return [
         ranking(
-            Logs(_users_by(attribute), legend(attribute)),
+            users_by(attribute),
             title=f"Users by {name}",
             description=f"Different users of each {name} in the time range. {advice}",
             unit=COUNT,
@@ -215,29 +210,6 @@ def _groups() -> list[Builder[Panel]]:
         for attribute, name, advice in (
             (FEATURE, "feature", "Who uses several counts in each: the sum is more than the active users."),
             (TEAM, "team", "Users of the features that the team owns."),
-            (TENANT, "tenant", "Users of each customer; without a name: of none."),
+            (TENANT, "tenant", "Users of each customer; none stands for those of no tenant."),
         )
     ]
-
-
-def _by_user(amount: str) -> str:
-    return f"sum by ({USER_HASH.label}) ({amount})"
-
-
-def _users_by(attribute: Attribute) -> str:
-    return f"sort_desc(count by ({attribute.label}) (sum by ({attribute.label}, {USER_HASH.label}) ({_count()})))"
-
-
-def _count(*conditions: str) -> str:
-    return f"count_over_time({request_log(_KNOWN, *conditions)} [{RANGE}])"
-
-
-def _cost() -> str:
-    return f"sum_over_time({request_log(_KNOWN, where(COST, '!=', ''))} | unwrap {COST.label} [{RANGE}])"
-
-
-def _tokens() -> str:
-    """Embeddings report none of output: no number, which counts as 0."""
-    both = f"label_format tokens=`{{{{ add (int .{INPUT_TOKENS.label}) (int .{OUTPUT_TOKENS.label}) }}}}`"
-    answered = request_log(_KNOWN, where(INPUT_TOKENS, "!=", ""))
-    return f"sum_over_time({answered} | {both} | unwrap tokens [{RANGE}])"

@@ -7,12 +7,17 @@ from typing import Any, Final
 
 from genai_observability import signals
 
+from stack.dashboards import sql
 from stack.dashboards.queries import GRAFANAS, VARIABLE, panels
+from stack.usage.columns import TABLES
 
 _PARTS: Final = ("_bucket", "_sum", "_count")
 _OURS: Final = re.compile(r"\b(?:gen_ai|genai_observability|app|user|error|event)_\w+")
 """What a name of the catalogue begins with."""
 _TEXTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
+_SQL_TEXTS: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
+_SMALL_WORDS: Final = re.compile(r"(?<![$\w{:])[a-z]\w*\b(?!\()")
+"""Of SQL whose keywords are capital; not the variables, and not the functions."""
 
 
 class DashboardsError(Exception):
@@ -45,7 +50,7 @@ def _faults(dashboard: dict[str, Any]) -> Iterator[tuple[str, str]]:
         where = f"panel {panel['title']!r}" if panel.get("title") else f"panel {panel['id']}"
         yield from ((where, what) for what in _incomplete(panel))
         for target in panel.get("targets", ()):
-            yield from ((where, what) for what in _unknown(target["expr"], variables))
+            yield from ((where, what) for what in _unknown_in(target, variables))
         for variable in sorted(set(VARIABLE.findall(_links(panel))) - variables):
             if not variable.startswith("__"):
                 yield where, f"a link uses the variable ${variable}, which the dashboard does not have"
@@ -68,12 +73,31 @@ def _incomplete(panel: dict[str, Any]) -> Iterator[str]:
     yield from (f"it lacks {what}" for what, there in needed.items() if not there)
 
 
+def _unknown_in(target: dict[str, Any], variables: set[str]) -> Iterator[str]:
+    if "rawSql" in target:
+        return _unknown_in_sql(target["rawSql"], variables)
+    return _unknown(target["expr"], variables)
+
+
 def _unknown(query: str, variables: set[str]) -> Iterator[str]:
     """Names in a query that nothing has: of a variable, a metric or a label."""
-    for name in sorted(set(VARIABLE.findall(query)) - variables - GRAFANAS):
-        yield f"a query uses the variable ${name}, which the dashboard does not have"
+    yield from _unknown_variables(query, variables)
     for name in sorted(set(_OURS.findall(_TEXTS.sub("", query))) - _known()):
         yield f"a query names {name}, which the signal catalogue does not have"
+
+
+def _unknown_in_sql(query: str, variables: set[str]) -> Iterator[str]:
+    """The same of SQL, in which all small words that are no function are names."""
+    yield from _unknown_variables(query, variables)
+    columns = {name for table in TABLES for name in (table.name, *table.names)} | sql.OF_SUMS
+    names = set(_SMALL_WORDS.findall(_SQL_TEXTS.sub("", query))) - set(re.findall(r"\bAS (\w+)", query))
+    for name in sorted(names - columns):
+        yield f"a query names {name}, which the warehouse does not have"
+
+
+def _unknown_variables(query: str, variables: set[str]) -> Iterator[str]:
+    for name in sorted(set(VARIABLE.findall(query)) - variables - GRAFANAS):
+        yield f"a query uses the variable ${name}, which the dashboard does not have"
 
 
 def _known() -> set[str]:

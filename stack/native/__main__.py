@@ -1,10 +1,10 @@
-"""The command line: `python -m stack.native build|up|status|logs|down`."""
+"""The command line: `python -m stack.native build|up|status|logs|sql|backfill|down`."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import signal
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -14,9 +14,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from stack.native import build, health, process, run
+from stack.interrupts import interrupt_on_termination
+from stack.native import build, health, postgres, process, run, upgrade
 from stack.native.process import StackError
 from stack.settings import Settings, SettingsError
+from stack.warehouse import READER
 
 _console = Console(highlight=False, markup=False, soft_wrap=True)
 _errors = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
@@ -25,8 +27,7 @@ _errors = Console(highlight=False, markup=False, soft_wrap=True, stderr=True)
 def main() -> int:
     """Carries out one command; the exit code is 1 after an error, 130 after Ctrl-C."""
     arguments = _parser().parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)  # a closed terminal or a stopped job cleans up as Ctrl-C does
-    signal.signal(signal.SIGHUP, _interrupt)
+    interrupt_on_termination()
     command: Callable[[Settings, argparse.Namespace], None] = arguments.run
     try:
         command(Settings.load(), arguments)
@@ -42,7 +43,9 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m stack.native", description="Runs the stack without containers.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser("build", help="build the servers that are missing or out of date").set_defaults(run=_build)
+    parser_of_build = commands.add_parser("build", help="build the servers that are missing or out of date")
+    parser_of_build.add_argument("--all", action="store_true", help="also what benchmarks and replays use")
+    parser_of_build.set_defaults(run=_build)
     commands.add_parser("up", help="build what is missing, start everything, wait until ready").set_defaults(run=_up)
     commands.add_parser("status", help="what runs, where, and with how much memory").set_defaults(run=_status)
     parser_of_logs = commands.add_parser("logs", help="the last lines of the logs; on a terminal, then what follows")
@@ -52,17 +55,36 @@ def _parser() -> argparse.ArgumentParser:
     parser_of_down = commands.add_parser("down", help="stop everything")
     parser_of_down.add_argument("--volumes", action="store_true", help="also delete all stored data")
     parser_of_down.set_defaults(run=_down)
+    parser_of_sql = commands.add_parser("sql", help="ask the warehouse, as a reader")
+    parser_of_sql.add_argument("--query", help="one query; psql otherwise")
+    parser_of_sql.set_defaults(run=_sql)
+    parser_of_backfill = commands.add_parser("backfill", help="read a gap of the warehouse again from the log store")
+    parser_of_backfill.add_argument("window", nargs=2, metavar="TIME")
+    parser_of_backfill.set_defaults(run=_backfill)
     return parser
 
 
-def _build(settings: Settings, _: argparse.Namespace) -> None:
-    build.build(settings, console=_console)
+def _build(settings: Settings, arguments: argparse.Namespace) -> None:
+    build.build(settings, console=_console, optional=arguments.all)
 
 
 def _up(settings: Settings, _: argparse.Namespace) -> None:
     build.build(settings, console=_console)
     run.up(settings, report=_console.print)
     _console.print(f"The stack is up. Applications send OTLP to {settings.otlp_http_url}")
+    if left := upgrade.loki_data(settings):
+        _console.print(left)
+
+
+def _sql(settings: Settings, arguments: argparse.Namespace) -> None:
+    command, environment = postgres.psql(settings, READER)
+    query = ["--command", arguments.query] if arguments.query else []
+    # In the place of this process: psql's own keys, pager and exit codes.
+    os.execve(command[0], [*command, *query], {**os.environ, **environment})  # noqa: S606
+
+
+def _backfill(_: Settings, arguments: argparse.Namespace) -> None:
+    os.execv(sys.executable, [sys.executable, "-m", "stack.usage.backfill", *arguments.window])  # noqa: S606
 
 
 def _down(settings: Settings, arguments: argparse.Namespace) -> None:
@@ -81,7 +103,9 @@ def _status(settings: Settings, _: argparse.Namespace) -> None:
         else:
             table.add_row(each.name, each.state)
     _console.print(table)
-    _console.print(f"\nTogether {_megabytes(sum(each.memory for each in states))} of resident memory.")
+    _console.print(
+        f"\nTogether {_megabytes(sum(each.memory for each in states))} of memory, shared pages counted once."
+    )
     seconds = run.seconds_until_ready(settings.state)
     if seconds is not None:
         _console.print(f"The last `make up` was ready after {seconds:.1f} s.")
@@ -115,10 +139,6 @@ def _follow(files: Mapping[str, Path], positions: dict[str, int]) -> None:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.0f} MB"
-
-
-def _interrupt(_signal: int, _frame: object) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -12,13 +13,12 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import yaml
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -28,16 +28,24 @@ from stack.native.process import StackError, last_lines, log_excerpt
 from stack.settings import Settings
 
 _LINKER = "-s -w"  # no symbol tables: a third smaller, and nobody debugs these binaries
-_LANES = 2
-"""Builds at a time: one compiles while the other links or loads; more only take memory, up to 3 GB each."""
 
-_CACHE_BYTES_EACH = 2_000_000_000
-_BINARY_BYTES_EACH = 200_000_000
+_STRIDE = 0.09
+"""Seconds that `_stride()` takes on the machine on which the work of the builds was measured."""
+_WARM = 0.1
+"""Share of the work that is left where all modules have been compiled before: mostly the linking."""
+_MOST_PROCESSORS = 8
+
+_CACHE_BYTES_EACH = 1_200_000_000
+_BINARY_BYTES_EACH = 120_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
-    """How one server is built."""
+    """How one server is built.
+
+    The builds run one after the other: what two of them share, Go compiles once then, and side by side it would twice.
+    It does so where both have the same versions of it, which is why the go.mod files agree on them where they can.
+    """
 
     name: str
     module: str
@@ -45,64 +53,105 @@ class Build:
     programs: tuple[str, ...]
     own: tuple[str, ...] = ()
     """Programs of ours among them, made of the same modules: folders beside go.mod."""
+    folder: str = ""
+    """Where `distribution/` is; by default in the folder of the name."""
+    overlay: str = ""
+    """The package to build where packages of `distribution/overlay/` take the place of those of the module."""
+    left_out: tuple[tuple[str, str], ...] = ()
+    """Lines that are left out with an overlay: a file of the module, and what stands in one line of it alone."""
     version_variable: str = ""
     """What the linker sets so that `--version` tells the version."""
     tags: str = "netgo"
+    work: float
+    """Seconds of a processor that it takes when nothing has been built before, on the machine of `_STRIDE`."""
+    optional: bool = False
+    """Whether the servers run without it."""
 
 
-# The longest first, so that the last to end are short: it is what two lanes need least time for.
 BUILDS = (
     Build(
         name="prometheus",
         module="github.com/prometheus/prometheus",
-        programs=("prometheus", "promtool", "replay", "fill"),
-        own=("replay", "fill"),
+        programs=("prometheus", "promtool"),
         version_variable="github.com/prometheus/common/version.Version",
         tags="netgo,remove_all_sd",  # of the service discoveries only files are used; the others are most of the code
+        work=200,
     ),
-    Build(
-        name="jaeger",
-        module="github.com/jaegertracing/jaeger",
-        programs=("jaeger",),
-        version_variable="github.com/jaegertracing/jaeger/internal/version.latestVersion",
-    ),
-    Build(name="collector", module="go.opentelemetry.io/collector/otelcol", programs=("otelcol",)),
     Build(
         name="alertmanager",
         module="github.com/prometheus/alertmanager",
         programs=("alertmanager", "amtool"),
         version_variable="github.com/prometheus/common/version.Version",
+        work=35,
+    ),
+    Build(
+        name="collector",
+        module="go.opentelemetry.io/collector/otelcol",
+        programs=("otelcol",),
+        own=("otelcol",),
+        version_variable="main.version",
+        work=110,
+    ),
+    Build(
+        name="jaeger",
+        module="github.com/jaegertracing/jaeger",
+        programs=("jaeger",),
+        overlay="./cmd/jaeger",
+        # It only adds the route to what Jaeger records of queries, and the package of Prometheus' version has it no more.
+        left_out=tuple(
+            (f"cmd/query/app/{file}", text)
+            for file in ("http_handler.go", "apiv3/http_gateway.go")
+            for text in ('/net/http/otelhttp"\n', "otelhttp.WithRouteTag(")
+        ),
+        version_variable="github.com/jaegertracing/jaeger/internal/version.latestVersion",
+        work=60,
     ),
     Build(
         name="victorialogs",
         module="github.com/VictoriaMetrics/VictoriaLogs",
         programs=("victoria-logs",),
         version_variable="github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version",
+        work=10,
+    ),
+    Build(
+        name="tools",
+        module="github.com/prometheus/prometheus",
+        programs=("replay", "fill"),
+        own=("replay", "fill"),
+        folder="prometheus",
+        tags="netgo,remove_all_sd",
+        work=5,
+        optional=True,  # `make bench` and `make month` use them
     ),
 )
 
 
-def build(settings: Settings, *, console: Console, builds: Sequence[Build] = BUILDS) -> None:
+def build(settings: Settings, *, console: Console, builds: Sequence[Build] = BUILDS, optional: bool = False) -> None:
     """Builds the servers that are missing or whose sources have changed, and shows how far it is.
+
+    Args:
+        settings: where everything is.
+        console: is told of the progress.
+        builds: what to build.
+        optional: also what only benchmarks and replays use.
 
     Raises:
         StackError: too little disk space, a registry that cannot be reached, or a build that failed.
     """
-    if all(_is_current(settings, each) for each in builds):
+    wanted = [each for each in builds if optional or not each.optional]
+    if all(_is_current(settings, each) for each in wanted):
         return
     with _alone(settings, console):
-        if due := [each for each in builds if not _is_current(settings, each)]:
-            _build(settings, due, console=console, of=len(builds))
+        if due := [each for each in wanted if not _is_current(settings, each)]:
+            _build(settings, due, console=console, of=len(wanted))
 
 
 def _build(settings: Settings, due: Sequence[Build], *, console: Console, of: int) -> None:
     go = toolchain.go(settings.state, minimum=max(_go_version(settings, each) for each in due), report=console.print)
-    _require_space(settings, go, due)
+    new = _require_space(settings, go, due)
     console.print(f"Building {len(due)} of {of} servers")
-    if len(due) > 1:
-        console.print("The first time this takes about 10 minutes on two cores, and 10 GB of disk in Go's caches")
     began = time.monotonic()
-    _Run(settings=settings, go=go, due=due, console=console).all()
+    _Run(settings=settings, go=go, due=due, console=console, new=new).all()
     console.print(f"Built in {_clock(time.monotonic() - began)}")
 
 
@@ -127,38 +176,53 @@ class _Run:
     go: str
     due: Sequence[Build]
     console: Console
+    new: Collection[Build] = ()
+    """Those that nothing has been built for yet on this machine."""
     stopping: bool = False
     children: set[subprocess.Popen[bytes]] = field(default_factory=set)
     began: dict[str, float] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def all(self) -> None:
-        """Runs the builds in lanes; whatever goes wrong ends them all."""
-        with ThreadPoolExecutor(min(_LANES, os.cpu_count() or 1)) as pool:
-            waiting: dict[Future[None], Build] = {pool.submit(self.one, each): each for each in self.due}
+        """Runs one build after the other, while a second lane loads the modules of the later ones."""
+        forecast = Forecast(self.due, new=self.new)
+        if self.new:
+            self.console.print(
+                f"The first time this takes about {forecast.left()} on this machine, and 5 GB of disk in Go's caches"
+            )
+        with ThreadPoolExecutor(2) as pool:
+            pool.submit(self.load)
             try:
-                self.watch(waiting)
+                for each in self.due:
+                    self.watch(pool.submit(self.one, each), each)
+                    forecast.add(each, time.monotonic() - self.began[each.name])
+                    left = f"; about {forecast.left()} to go" if self.new and each != self.due[-1] else ""
+                    self.console.print(f"{self.place(each)} {each.name}: built in {self.elapsed(each)}{left}")
             except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
                 self.stop()
                 raise
 
-    def watch(self, waiting: dict[Future[None], Build]) -> None:
-        """Shows the builds until the last one has ended; raises what the first failed one raises."""
+    def watch(self, building: Future[None], each: Build) -> None:
+        """Shows the build until it has ended; raises what it raises."""
         heartbeat = time.monotonic() + 30
         with self.display() as live:
-            while waiting:
-                done, _ = wait(waiting, timeout=0.5, return_when=FIRST_COMPLETED)
-                for future in done:
-                    each = waiting.pop(future)
-                    future.result()
-                    self.console.print(f"{self.place(each)} {each.name}: built in {self.elapsed(each)}")
+            while not building.done():
+                wait([building], timeout=0.5)
                 if live:
-                    live.update(self.lines(waiting.values()))
+                    live.update(Text(f"{self.place(each)} {each.name}  {self.elapsed(each)}  {self.at(each)}"))
                 elif time.monotonic() > heartbeat:
                     heartbeat += 30
-                    busy = (f"{each.name} {self.elapsed(each)}" for each in waiting.values() if each.name in self.began)
-                    self.console.print(f"  still building: {', '.join(busy)}")
+                    self.console.print(f"  still building: {each.name} {self.elapsed(each)}")
+        building.result()
+
+    def load(self) -> None:
+        """Loads modules before their turn, so that the compiler does not wait for them; a failure is the build's."""
+        for each in self.due[1:]:
+            with contextlib.suppress(StackError):
+                packages = ["tool"] if not each.overlay and not each.own else [f"./{name}" for name in each.own]
+                if packages:
+                    command = [self.go, "list", "-deps", "-tags", each.tags, *packages]
+                    self.execute(each, command, folder=_distribution(self.settings, each), log=Path(os.devnull))
 
     def one(self, each: Build) -> None:
         """Builds one server; its programs appear in the folder of binaries only when all is done."""
@@ -172,39 +236,62 @@ class _Run:
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
         try:
-            steps = self.collector_steps(each, draft) if each.name == "collector" else self.tool_steps(each)
-            for folder, command in steps:
-                self.execute(each, command, folder=folder, log=log, target=draft)
+            folder, packages = _distribution(self.settings, each), ["tool"]
+            if each.overlay:
+                folder, packages = self.overlaid(each), [each.overlay]
+            elif each.own:
+                packages = [f"./{name}" for name in each.own]
+            variable = f" -X {each.version_variable}={_version(self.settings, each)}" if each.version_variable else ""
+            flags = ["-v", "-trimpath", "-buildvcs=false", "-tags", each.tags, "-ldflags", _LINKER + variable]
+            self.execute(each, [self.go, "install", *flags, *packages], folder=folder, log=log, target=draft)
             for program in each.programs:
                 (draft / program).replace(self.settings.binaries / program)
             write_whole(_stamp(self.settings, each), _fingerprint(self.settings, each))
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
-    def tool_steps(self, each: Build) -> Iterator[tuple[Path, list[str]]]:
-        """The `tool` lines of go.mod name the programs that are not ours."""
-        version = _version(self.settings, each)
-        flags = ["-v", "-trimpath", "-tags", each.tags, "-ldflags", f"{_LINKER} -X {each.version_variable}={version}"]
-        own = (f"./{name}" for name in each.own)
-        yield _distribution(self.settings, each), [self.go, "install", *flags, "tool", *own]
-
-    def collector_steps(self, each: Build, target: Path) -> Iterator[tuple[Path, list[str]]]:
-        """The Collector's main program is generated from builder.yaml, then built with our go.mod."""
+    def overlaid(self, each: Build) -> Path:
+        """A copy of the server's module in which packages of `overlay/` have replaced those in the same place."""
         distribution = _distribution(self.settings, each)
-        sources = self.settings.state / "build" / "collector"
-        shutil.rmtree(sources, ignore_errors=True)
-        sources.mkdir(parents=True)
-        manifest = yaml.safe_load((distribution / "builder.yaml").read_text(encoding="utf-8"))
-        manifest["dist"]["output_path"] = str(sources)
-        write_whole(sources / "builder.yaml", yaml.safe_dump(manifest))
-        generate = ["--skip-get-modules", "--skip-compilation", f"--config={sources / 'builder.yaml'}"]
-        yield distribution, [self.go, "tool", "builder", *generate]
-        for name in ("go.mod", "go.sum"):
-            shutil.copy(distribution / name, sources / name)
-        flags = ["-v", "-trimpath", "-buildvcs=false", "-tags", each.tags, "-ldflags", _LINKER]
-        yield sources, [self.go, "build", *flags, "-o", str(target / "otelcol"), "."]
+        answer = self.settings.state / "build" / f"{each.name}.json"
+        answer.parent.mkdir(parents=True, exist_ok=True)
+        answer.write_bytes(b"")
+        (version,) = _match(self.settings, each, rf"{re.escape(each.module)} (v\S+)")
+        command = [self.go, "mod", "download", "-json", f"{each.module}@{version}"]
+        self.execute(each, command, folder=distribution, log=answer)
+        copy = self.settings.state / "build" / each.name
+        shutil.rmtree(copy, ignore_errors=True)
+        shutil.copytree(
+            json.loads(answer.read_text(encoding="utf-8"))["Dir"],
+            copy,
+            copy_function=shutil.copyfile,  # the originals are read-only
+            ignore=shutil.ignore_patterns("*_test.go", "testdata"),
+        )
+        for folder in copy.rglob("*/"):
+            folder.chmod(0o755)
+        overlay = distribution / "overlay"
+        for folder in sorted({path.parent for path in overlay.rglob("*.go")}):
+            place = copy / folder.relative_to(overlay)
+            for old in place.glob("*.go"):
+                old.unlink()
+            for new in folder.glob("*.go"):
+                shutil.copyfile(new, place / new.name)
+        for name, text in each.left_out:
+            lines = (copy / name).read_text(encoding="utf-8").splitlines(keepends=True)
+            kept = [line for line in lines if text not in line]
+            if len(kept) != len(lines) - 1:
+                raise StackError(f"{name} of {each.module} {version} has not one line with {text!r}: see {__file__}.")
+            (copy / name).write_text("".join(kept), encoding="utf-8")
+        requirements = (distribution / "go.mod").read_text(encoding="utf-8")
+        requirements = re.sub(r"(?m)^module .*", f"module {each.module}", requirements)
+        requirements = re.sub(rf"(?m)^(require |\t){re.escape(each.module)} .*\n|^tool .*\n", "", requirements)
+        (copy / "go.mod").write_text(requirements, encoding="utf-8")
+        shutil.copyfile(distribution / "go.sum", copy / "go.sum")
+        return copy
 
-    def execute(self, each: Build, command: Sequence[str], *, folder: Path, log: Path, target: Path) -> None:
+    def execute(
+        self, each: Build, command: Sequence[str], *, folder: Path, log: Path, target: Path | None = None
+    ) -> None:
         """Runs a step in a process group of its own, so that its compilers end with it."""
         with log.open("ab") as output:
             with self.lock:
@@ -213,7 +300,7 @@ class _Run:
                 child = subprocess.Popen(  # noqa: S603
                     command,
                     cwd=folder,
-                    env={**toolchain.environment(), "GOBIN": str(target)},
+                    env={**toolchain.environment(), "GOBIN": str(target or "")},
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
@@ -248,11 +335,6 @@ class _Run:
         with Live(console=self.console, refresh_per_second=4, transient=True) as live:
             yield live
 
-    def lines(self, waiting: Iterable[Build]) -> Group:
-        """What is being built now, for how long, and what the compiler is at."""
-        busy = [each for each in waiting if each.name in self.began]
-        return Group(*(Text(f"{self.place(each)} {each.name}  {self.elapsed(each)}  {self.at(each)}") for each in busy))
-
     def at(self, each: Build) -> str:
         """The last line of the build's log: the package being compiled."""
         return "".join(last_lines(_log(self.settings, each), 1))[:70]
@@ -267,7 +349,7 @@ class _Run:
 
 
 def _distribution(settings: Settings, each: Build) -> Path:
-    return settings.root / each.name / "distribution"
+    return settings.root / (each.folder or each.name) / "distribution"
 
 
 def _log(settings: Settings, each: Build) -> Path:
@@ -293,32 +375,40 @@ def _fingerprint(settings: Settings, each: Build) -> str:
 
 def _version(settings: Settings, each: Build) -> str:
     """The version of the server that go.mod requires; Prometheus 3.15.0 calls its module v0.315.0."""
-    major, minor, patch = _match(settings, each, rf"{re.escape(each.module)} v(\d+)\.(\d+)\.(\d+)")
-    if each.name == "prometheus":
+    major, minor, patch = _numbers(settings, each, rf"{re.escape(each.module)} v(\d+)\.(\d+)\.(\d+)")
+    if each.module == "github.com/prometheus/prometheus":
         major, minor = divmod(minor, 100)
     return f"{major}.{minor}.{patch}"
 
 
 def _go_version(settings: Settings, each: Build) -> tuple[int, ...]:
-    return _match(settings, each, r"(?m)^go (\d+)\.(\d+)(?:\.(\d+))?$")
+    return _numbers(settings, each, r"(?m)^go (\d+)\.(\d+)(?:\.(\d+))?$")
 
 
-def _match(settings: Settings, each: Build, pattern: str) -> tuple[int, ...]:
+def _numbers(settings: Settings, each: Build, pattern: str) -> tuple[int, ...]:
+    return tuple(int(part or 0) for part in _match(settings, each, pattern))
+
+
+def _match(settings: Settings, each: Build, pattern: str) -> tuple[str, ...]:
     path = _distribution(settings, each) / "go.mod"
     found = re.search(pattern, path.read_text(encoding="utf-8"))
     if not found:
         raise StackError(f"{path} has no line like {pattern!r}.")
-    return tuple(int(part or 0) for part in found.groups())
+    return found.groups()
 
 
-def _require_space(settings: Settings, go: str, due: Sequence[Build]) -> None:
+def _require_space(settings: Settings, go: str, due: Sequence[Build]) -> list[Build]:
+    """Checks the space on the disk; returns the builds whose modules have not been loaded before."""
     result = subprocess.run(  # noqa: S603
         [go, "env", "GOCACHE", "GOMODCACHE"], env=toolchain.environment(), capture_output=True, text=True, check=False
     )
     caches = [Path(line) for line in result.stdout.split("\n") if line]
     # What a build needs is in the caches already if its module has been loaded before.
     modules = caches[-1] / "cache" / "download" if caches else Path()
-    new = [each for each in due if not (modules / each.module / "@v").is_dir()]
+    names = {
+        each: re.sub("[A-Z]", lambda letter: f"!{letter[0].lower()}", each.module) for each in due
+    }  # as Go escapes
+    new = [each for each in due if not (modules / names[each] / "@v").is_dir()]
     half = len(new) * _CACHE_BYTES_EACH // 2
     needed = [(settings.binaries, len(due) * _BINARY_BYTES_EACH), *((cache, half) for cache in caches)]
     totals: dict[int, int] = {}
@@ -332,6 +422,37 @@ def _require_space(settings: Settings, go: str, due: Sequence[Build]) -> None:
                 f"Too little disk space for the build: it takes about {totals[device] / 1e9:.1f} GB at {place}, "
                 f"and {free / 1e9:.1f} GB are free. Free some, or move the caches with GOCACHE and GOMODCACHE."
             )
+    return new
+
+
+def _stride() -> float:
+    """Seconds that a fixed piece of work takes here and now: how fast the machine is, and how busy."""
+    began = time.perf_counter()
+    hashlib.pbkdf2_hmac("sha256", b"stride", b"salt", 20_000)
+    return time.perf_counter() - began
+
+
+class Forecast:
+    """How long the builds will take: by the speed of the machine at first, then by the builds that have ended."""
+
+    def __init__(self, due: Sequence[Build], *, new: Collection[Build], stride: float | None = None) -> None:
+        """``stride`` is the time of a fixed piece of work, measured if not given."""
+        self._work = {each.name: each.work if each in new else each.work * _WARM for each in due}
+        self._left = dict(self._work)
+        # Go keeps some eight processors busy; a build has stretches where it keeps one.
+        self._factor = (stride or _stride()) / _STRIDE / min(os.cpu_count() or 1, _MOST_PROCESSORS)
+
+    def add(self, each: Build, seconds: float) -> None:
+        """One has ended after so long: the others are expected to keep its pace."""
+        del self._left[each.name]
+        done = self._work[each.name]
+        share = done / sum(self._work.values())
+        self._factor = (1 - share) * self._factor + share * seconds / done if done else self._factor
+
+    def left(self) -> str:
+        """For example `7 minutes`."""
+        minutes = max(round(sum(self._left.values()) * self._factor / 60), 1)
+        return f"{minutes} minute{'s' if minutes > 1 else ''}"
 
 
 def _clock(seconds: float) -> str:

@@ -25,7 +25,7 @@ class State:
     uptime: float
     """In seconds."""
     memory: int
-    """Resident, in bytes."""
+    """In bytes; its children's included."""
 
 
 def status(settings: Settings) -> list[State]:
@@ -41,7 +41,7 @@ def status(settings: Settings) -> list[State]:
                 pid=running.pid if running else None,
                 url=server.url,
                 uptime=time.time() - running.started if running else 0.0,
-                memory=process.resident_bytes(running) if running else 0,
+                memory=process.memory_bytes(running) if running else 0,
             )
         )
     return states

@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-from stack.settings import Settings
+from stack.settings import Logs, Settings
 
 _CHOICE: Final = range(10_000, 32_000)
 """Below the ports that the system gives to outgoing connections: one of those may be gone a moment later."""
@@ -36,8 +36,9 @@ def free_ports(count: int) -> list[int]:
             return ports
 
 
-def settings_at(state: Path) -> Settings:
+def settings_at(state: Path, *, logs: Logs = "victorialogs") -> Settings:
     """Settings with free ports, with everything below ``state`` but the servers that are built already."""
     names = [field.name.upper() for field in fields(Settings) if field.name.endswith("_port")]
     ports = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
-    return Settings.load({**ports, "GENAI_STACK_DIR": str(state), "GENAI_STACK_BIN": str(Settings.load().binaries)})
+    places = {"GENAI_STACK_DIR": str(state), "GENAI_STACK_BIN": str(Settings.load().binaries)}
+    return Settings.load({**ports, **places, "LOGS": logs})

@@ -17,9 +17,11 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from stack.native.process import StackError
-from stack.warehouse import OWNER
+from stack.settings import Settings
+from stack.warehouse import OWNER, Role, address
 
 _OLDEST: Final = 15  # the first with NULLS NOT DISTINCT, and the oldest that its project still keeps up
 _UNPRIVILEGED: Final = "nobody"
@@ -84,7 +86,8 @@ def prepare(state: Path, *, password: str) -> None:
     with tempfile.NamedTemporaryFile("w", dir=where.data.parent) as file:
         file.write(password)
         file.flush()
-        Path(file.name).chmod(0o644 if where.user else 0o600)  # for the moment of initdb
+        if where.user:
+            os.chown(file.name, pwd.getpwnam(where.user).pw_uid, -1)
         options = [
             "--username",
             OWNER,
@@ -98,6 +101,19 @@ def prepare(state: Path, *, password: str) -> None:
     _run(where, "postgres", "--single", "-D", str(draft), "postgres", given=f"CREATE DATABASE {OWNER}\n")
     shutil.rmtree(where.data, ignore_errors=True)  # an empty folder
     draft.replace(where.data)
+
+
+def psql(settings: Settings, role: Role) -> tuple[tuple[str, ...], dict[str, str]]:
+    """The command line of psql as a role, and the variables that it needs: other users see the arguments of processes.
+
+    Raises:
+        StackError, SettingsError: there is no psql, or no password.
+    """
+    parts = urlsplit(address(settings, role))
+    whole = urlunsplit(parts._replace(netloc=f"{parts.username}@{parts.netloc.rpartition('@')[2]}"))
+    program = shutil.which("psql") if settings.usage_database_url else None  # the wheel's own knows no TLS
+    command = (program or str(_binaries() / "psql"), "--set=ON_ERROR_STOP=1", whole)
+    return command, {"PGPASSWORD": unquote(parts.password or "")}
 
 
 def delete(state: Path) -> None:

@@ -15,17 +15,16 @@ import pwd
 import secrets
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from urllib.parse import urlsplit
 
 import psutil
 
 from stack.files import write_whole
+from stack.interrupts import interrupts_deferred
 from stack.native.ports import is_free
 
 _MARK = "GENAI_STACK_PROCESS"
@@ -143,30 +142,36 @@ def is_alive(running: Running) -> bool:
     return _process(running) is not None
 
 
-def resident_bytes(running: Running) -> int:
-    """Resident memory of the process; 0 when it has ended."""
+def memory_bytes(running: Running) -> int:
+    """Memory of the process and its children; 0 when it has ended.
+
+    A page that several of them share counts once in all (Linux's proportional set size). Where the system does not
+    tell that, it counts once in each.
+    """
     process = _process(running)
-    try:
-        return int(process.memory_info().rss) if process else 0
-    except psutil.Error:
-        return 0
+    return sum(map(_memory_bytes, (process, *_children_of(process)))) if process else 0
 
 
 def stop(running: Running, *, state: Path, grace: float = 20.0) -> None:
     """Asks the process to end, kills it when it has not within `grace` seconds, and forgets it.
+
+    Children that are left when it has ended are killed too.
 
     Raises:
         StackError: the process survives even that.
     """
     process = _process(running)
     if process:
+        children = _children_of(process)
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(running.stop_signal)
         if not _ends(process, within=grace):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+            children = [*children, *_children_of(process)]
+            _kill(process)
             if not _ends(process, within=10.0):
                 raise StackError(f"{running.name} (pid {running.pid}) does not end, not even when killed.")
+        for child in children:
+            _kill(child)
     _record(state, running.name).unlink(missing_ok=True)
 
 
@@ -268,27 +273,6 @@ def last_lines(path: Path, count: int, *, since: int = 0) -> list[str]:
         return []
 
 
-@contextlib.contextmanager
-def interrupts_deferred() -> Iterator[None]:
-    """Lets Ctrl-C and termination wait until the block is left, so that nothing is started without being remembered."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are delivered to the main thread only
-        return
-    received: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-
-    previous = {number: signal.signal(number, remember) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for interrupt, handler in previous.items():
-            signal.signal(interrupt, handler)
-        for number in received:
-            signal.raise_signal(number)
-
-
 def _inherited(without: tuple[str, ...]) -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(without or ("\0",))}
 
@@ -316,6 +300,27 @@ def _process(running: Running) -> psutil.Process | None:
     except (psutil.Error, OSError):
         return None
     return process
+
+
+def _children_of(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
+
+
+def _memory_bytes(process: psutil.Process) -> int:
+    try:
+        with contextlib.suppress(psutil.AccessDenied, AttributeError):
+            return int(process.memory_full_info().pss)
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _kill(process: psutil.Process) -> None:
+    with contextlib.suppress(psutil.NoSuchProcess):  # also where another process has its number by now
+        process.kill()
 
 
 def _ends(process: psutil.Process, *, within: float) -> bool:

@@ -10,15 +10,17 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from itertools import groupby
 from pathlib import Path
+from typing import get_args
 
 from stack.files import write_whole
+from stack.interrupts import interrupts_deferred
 from stack.native import postgres, process
 from stack.native.configuration import prepare
 from stack.native.lock import alone
 from stack.native.process import Running, StackError
 from stack.native.servers import Server, servers
 from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS, make_password
-from stack.settings import Settings
+from stack.settings import Logs, Settings
 from stack.warehouse import OWNER
 
 Report = Callable[[str], None]
@@ -51,6 +53,7 @@ def up(
             if outdated := process.find(server.name, state=settings.state):
                 report(f"{server.name}: it has changed, restarting")
                 process.stop(outdated, state=settings.state)
+        _end_other_log_store(settings, selected, report)
         process.require_free_ports(to_start)
         _make_folders(settings, to_start)
         try:
@@ -64,7 +67,7 @@ def up(
                     running, members, timeout=timeout, on_ready=lambda ready: report(f"{ready.name} is ready")
                 )
         except BaseException:
-            with process.interrupts_deferred():
+            with interrupts_deferred():
                 for server in reversed(to_start):
                     if started := process.find(server.name, state=settings.state):
                         process.stop(started, state=settings.state)
@@ -74,16 +77,21 @@ def up(
             write_whole(_ready_file(settings.state), json.dumps({"seconds": seconds}))
 
 
-def down(settings: Settings, *, volumes: bool = False, report: Report = lambda _: None) -> None:
-    """Ends every process started here, the last one first; `volumes` also deletes all data, without a way back.
+def down(
+    settings: Settings, *, besides: Collection[str] = (), volumes: bool = False, report: Report = lambda _: None
+) -> None:
+    """Ends every process started here but those of these names, the last one first.
+
+    `volumes` also deletes all data, without a way back. An interruption waits until all have ended.
 
     Raises:
         StackError: a server does not end.
     """
-    with _locked(settings.state):
+    with _locked(settings.state), interrupts_deferred():
         for running in sorted(process.find_all(state=settings.state), key=lambda each: each.started, reverse=True):
-            process.stop(running, state=settings.state)
-            report(f"{running.name} has ended")
+            if running.name not in besides:
+                process.stop(running, state=settings.state)
+                report(f"{running.name} has ended")
         if volumes:
             shutil.rmtree(settings.state / "data", ignore_errors=True)
             postgres.delete(settings.state)
@@ -110,6 +118,15 @@ def _fingerprint(server: Server, configuration: str) -> str:
     versions = [(str(path), path.stat().st_mtime_ns) for path in files if path.is_file() and path.suffix != ".pyc"]
     parts = (server.command, sorted(server.environment.items()), configuration, sorted(versions))
     return hashlib.sha256(repr(parts).encode()).hexdigest()
+
+
+def _end_other_log_store(settings: Settings, selected: Sequence[Server], report: Report) -> None:
+    """LOGS may have been another the last time; and before VictoriaLogs, it was Loki."""
+    logs_are_selected = any(server.name == settings.logs for server in selected)
+    for name in get_args(Logs) if logs_are_selected else ():
+        if name != settings.logs and (found := process.find(name, state=settings.state)):
+            report(f"{name}: {settings.logs} keeps the logs from now on, ending")
+            process.stop(found, state=settings.state)
 
 
 def _require_built(selected: Sequence[Server]) -> None:

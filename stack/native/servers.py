@@ -9,11 +9,13 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from stack.native import postgres
 from stack.native.process import Program, StackError
-from stack.secret_files import GRAFANA_PASSWORD
+from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS
 from stack.settings import Settings
+from stack.warehouse import OWNER, READER
 
 # Everything on one machine, beside the user's own work: the heap may grow by half, not by its own size, before it is
 # collected. Measured idle, this saves a quarter of the memory for a few per cent of one core.
@@ -296,12 +298,24 @@ def _grafana(settings: Settings, binary: Path) -> Server:
             "TRACES_URL": settings.jaeger_url,
             "TRACES_TYPE": "jaeger",
             "ALERTMANAGER_URL": settings.alertmanager_url,
+            **_warehouse(settings),
         },
         ports={"GRAFANA_PORT": settings.grafana_port},
         url=settings.grafana_url,
         health_url=f"{settings.grafana_url}/api/health",
         wave=2,
     )
+
+
+def _warehouse(settings: Settings) -> dict[str, str]:
+    """Where Grafana finds the warehouse: the stack's own, or the user's. The password stays in its file."""
+    own = urlsplit(settings.usage_database_url or f"postgresql://127.0.0.1:{settings.postgres_port}/{OWNER}")
+    return {
+        "WAREHOUSE_ADDRESS": f"{own.hostname}:{own.port or 5432}",
+        "WAREHOUSE_DATABASE": own.path.strip("/"),
+        "WAREHOUSE_SSLMODE": dict(parse_qsl(own.query)).get("sslmode", "disable"),
+        "WAREHOUSE_READER_PASSWORD": f"$__file{{{settings.secrets / WAREHOUSE_PASSWORDS[READER]}}}",
+    }
 
 
 def _pick(ports: Mapping[str, int], *names: str) -> dict[str, int]:

@@ -10,8 +10,8 @@ from typing import Any
 
 from rich.console import Console
 
-from stack.clients import Prometheus, StoreError, log_store
-from stack.dashboards.answers import Frame
+from stack.clients import Prometheus, StoreError
+from stack.dashboards.answers import Frame, Stores
 from stack.dashboards.queries import panels
 from stack.files import write_whole
 from stack.preview.data import collect, first_call
@@ -54,15 +54,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _write(folder: Path, settings: Settings, length: timedelta | None) -> None:
     """All answers first: where a store fails, the pages of the last time stay as they are."""
     dashboards = _dashboards(settings.root / "grafana" / "dashboards")
-    prometheus, logs = Prometheus(settings.prometheus_url), log_store(settings)
+    stores = Stores.of(settings)
     end = datetime.now(UTC)
-    start = end - length if length else _beginning(prometheus, end)
+    start = end - length if length else _beginning(stores.prometheus, end)
     occasion = Occasion(start, end, end, settings.jaeger_url, settings.grafana_url, dashboards)
     console = Console()
     answers: dict[str, dict[int, list[Frame]]] = {}
     filled: dict[str, int] = {}
     for name, dashboard in dashboards.items():
-        answers[name] = collect(dashboard, start=start, end=end, prometheus=prometheus, logs=logs)
+        answers[name] = collect(dashboard, start=start, end=end, stores=stores)
         filled[name] = sum(1 for frames in answers[name].values() if frames)
         if console.is_terminal:
             console.print(f"{dashboard['title']}: {filled[name]} of {len(list(panels(dashboard)))} panels have data")

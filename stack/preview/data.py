@@ -6,8 +6,8 @@ from typing import Any
 
 from genai_observability.signals import CALL_DURATION
 
-from stack.clients import LogStore, Prometheus
-from stack.dashboards import Frame, Window, ask, queries
+from stack.clients import Prometheus
+from stack.dashboards import Frame, Stores, Window, ask, queries
 
 _POINTS = 150
 """Points of a graph: about one every four pixels."""
@@ -19,9 +19,7 @@ _SHORTEST_STEP = timedelta(seconds=5)
 """How often applications export their metrics."""
 
 
-def collect(
-    dashboard: dict[str, Any], *, start: datetime, end: datetime, prometheus: Prometheus, logs: LogStore
-) -> dict[int, list[Frame]]:
+def collect(dashboard: dict[str, Any], *, start: datetime, end: datetime, stores: Stores) -> dict[int, list[Frame]]:
     """The answers to all queries of a dashboard, by the id of their panel.
 
     Raises:
@@ -31,9 +29,8 @@ def collect(
     asked = queries(dashboard, window)
     answers: dict[int, list[Frame]] = {}
     with ThreadPoolExecutor(_AT_ONCE) as several:
-        for query, frames in zip(
-            asked, several.map(lambda each: ask(each, end=end, prometheus=prometheus, logs=logs), asked), strict=True
-        ):
+        found = several.map(lambda each: ask(each, end=end, stores=stores), asked)
+        for query, frames in zip(asked, found, strict=True):
             answers.setdefault(query.panel_id, []).extend(frames)
     return answers
 

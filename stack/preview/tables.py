@@ -3,13 +3,14 @@
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
-from stack.dashboards.answers import Frame
+from stack.dashboards.answers import Cell, Frame
 from stack.preview import units
 from stack.preview.occasion import Occasion
 
-Record = dict[str, str | float]
+Record = dict[str, Cell]
 
 _SHOWN = 20
 """Rows that are drawn: a picture of a page is to show what is below a long table, too."""
@@ -23,8 +24,7 @@ def table(panel: dict[str, Any], frames: Sequence[Frame], occasion: Occasion) ->
     steps = {step["id"]: step["options"] for step in panel["transformations"]}
     headings, order = steps["organize"]["renameByName"], steps["organize"]["indexByName"]
     fields = sorted(headings, key=lambda field: order[field])
-    numbers = {item["targetField"] for item in steps.get("convertFieldType", {"conversions": ()})["conversions"]}
-    records = _merged(frames) if "merge" in steps else [_record(frame, numbers) for frame in frames]
+    records = _merged(frames) if "merge" in steps else [_record(frame) for frame in frames]
     [sort] = steps["sortBy"]["sort"]
     ranked = _sorted(records, sort["field"], descending=sort.get("desc", False))[: steps["limit"]["limitField"]]
     properties = {heading: _properties(panel, heading) for heading in headings.values()}
@@ -38,11 +38,9 @@ def table(panel: dict[str, Any], frames: Sequence[Frame], occasion: Occasion) ->
     }
 
 
-def _record(frame: Frame, numbers: set[str]) -> Record:
-    """A line's labels, of which some are numbers, or a sample's labels and its value."""
-    labels: Record = {key: float(value) if key in numbers else value for key, value in frame.labels.items()}
-    # Grafana calls the only value Value, except Loki's.
-    return {**labels, "Value": frame.last, f"Value #{frame.ref}": frame.last} if frame.points else labels
+def _record(frame: Frame) -> Record:
+    """A row, or a sample's labels and its value."""
+    return frame.row or {**frame.labels, "Value": frame.last}
 
 
 def _merged(frames: Sequence[Frame]) -> list[Record]:
@@ -68,13 +66,24 @@ def _sorted(records: Sequence[Record], field: str, *, descending: bool) -> list[
     """Rows without a value are last."""
     there = [record for record in records if not _missing(record.get(field, ""))]
     return [
-        *sorted(there, key=lambda record: record[field], reverse=descending),
+        *sorted(there, key=lambda record: _key(record[field]), reverse=descending),
         *(record for record in records if _missing(record.get(field, ""))),
     ]
 
 
-def _missing(value: str | float) -> bool:
+def _key(value: Cell) -> Any:
+    """The values of one field are of one type."""
+    return value
+
+
+def _missing(value: Cell) -> bool:
     return value == "" or (isinstance(value, float) and math.isnan(value))
+
+
+def _text(value: Cell, unit: str) -> str:
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+    return units.text(value, unit) if isinstance(value, float) else value
 
 
 def _properties(panel: dict[str, Any], heading: str) -> dict[str, Any]:
@@ -89,8 +98,7 @@ def _overridden(panel: dict[str, Any], heading: str) -> Iterator[tuple[str, Any]
 
 def _cell(record: Record, field: str, properties: Mapping[str, Any], occasion: Occasion) -> dict[str, str]:
     value = record.get(field, "")
-    number = isinstance(value, float)
-    cell = {"text": units.text(value, properties.get("unit", "none")) if isinstance(value, float) else value}
+    cell = {"text": _text(value, properties.get("unit", "none"))}
     if word := units.word(value, properties.get("mappings", ())):
         cell |= {"text": word["text"], "colour": word["color"]}
     for link in properties.get("links", ()) if value != "" else ():
@@ -98,6 +106,6 @@ def _cell(record: Record, field: str, properties: Mapping[str, Any], occasion: O
             address = _OF_THE_ROW.sub(lambda name: str(record.get(name[1], "")), link["url"])
             page = occasion.page(address)
             cell |= {"link": page, "title": link["title"], "page": "yes"} if page else {}
-        elif not number:
-            cell |= {"text": f"{value}"[:8], "title": f"{value}", "link": occasion.trace(str(value))}
+        elif isinstance(value, str):
+            cell |= {"text": value[:8], "title": value, "link": occasion.trace(value)}
     return cell

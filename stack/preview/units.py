@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 _THOUSANDS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "K"))
@@ -19,7 +18,7 @@ def text(value: float, unit: str, decimals: int | None = None) -> str:
     return _WRITERS.get(unit, _plain)(value, decimals)
 
 
-def word(value: float | str, mappings: Sequence[dict[str, Any]]) -> dict[str, str] | None:
+def word(value: object, mappings: Sequence[dict[str, Any]]) -> dict[str, str] | None:
     """The text and the colour that stand for a value, where there are any."""
     key = f"{value:g}" if isinstance(value, float) else value
     return next((item["options"][key] for item in mappings if item["type"] == "value" and key in item["options"]), None)
@@ -69,10 +68,6 @@ def _share(value: float, decimals: int | None) -> str:
     return f"{_plain(value * 100, 1 if decimals is None else decimals)}%"
 
 
-def _moment(value: float, _: int | None) -> str:
-    return f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M:%S}"
-
-
 def _calls_a_second(value: float, decimals: int | None) -> str:
     return f"{_short(value, decimals)} req/s"
 
@@ -84,7 +79,6 @@ _WRITERS: dict[str, Callable[[float, int | None], str]] = {
     "currencyUSD": _dollars,
     "short": _short,
     "reqps": _calls_a_second,
-    "dateTimeAsIso": _moment,
 }
 
 _AXES: dict[str, dict[str, Any]] = {

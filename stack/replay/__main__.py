@@ -11,11 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from typing import Final
 
 from rich.console import Console
 from rich.progress import Progress
 
+from stack.interrupts import interrupt_on_termination
 from stack.replay import gates, incidents, inhibition, report, traffic
 from stack.replay.engine import Firing, ReplayError, replay
 from stack.replay.rules import needed
@@ -33,6 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if not 0 < options.days <= 365:
         parser.error("--days must be above 0 and at most 365")
+    interrupt_on_termination()
     console = Console()
     months = [name for name in _MONTHS if options.only in (None, name)]
     try:
@@ -45,7 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
         ):
             program = settings.binaries / "replay"
             rules = needed([*files, gates.write(Path(folder))], Path(folder))
-            firings = _side_by_side(months, lambda month: _replayed(program, rules, options, month, progress))
+            firings = _side_by_side(
+                months, lambda month, stopping: _replayed(program, rules, options, month, progress, stopping)
+            )
     except KeyboardInterrupt:
         return 130
     except (ReplayError, SettingsError) as error:
@@ -57,18 +62,29 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if all(right) else 1
 
 
-def _side_by_side(months: Sequence[str], replayed: Callable[[str], list[Firing]]) -> list[list[Firing]]:
+def _side_by_side(months: Sequence[str], replayed: Callable[[str, Event], list[Firing]]) -> list[list[Firing]]:
+    stopping = Event()
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(replayed, months))
+        try:
+            return list(pool.map(lambda month: replayed(month, stopping), months))
+        except BaseException:
+            stopping.set()  # the other month ends too
+            raise
 
 
 def _replayed(
-    program: Path, rules: Sequence[Path], options: argparse.Namespace, month: str, progress: Progress
+    program: Path, rules: Sequence[Path], options: argparse.Namespace, month: str, progress: Progress, stopping: Event
 ) -> list[Firing]:
     labels, steps = traffic.labels_and_steps(
         options.days, seed=options.seed, changes=incidents.changes(incidents=month == "incidents")
     )
     task = progress.add_task(f"A month: {month}", total=int(timedelta(days=options.days) / traffic.STEP))
+
+    def on_step() -> None:
+        if stopping.is_set():
+            raise ReplayError("The replay was ended.")
+        progress.advance(task)
+
     return replay(
         program,
         rules,
@@ -76,7 +92,7 @@ def _replayed(
         steps,
         start=traffic.START,
         step=traffic.STEP,
-        on_step=lambda: progress.advance(task),
+        on_step=on_step,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from stack.usage.metrics import CONTENT_TYPE, Metrics
@@ -19,13 +19,28 @@ _LARGEST = 64_000_000
 
 def create_app(warehouse: Warehouse, metrics: Metrics) -> Starlette:
     """The application on a warehouse."""
+    service = _Service(warehouse, metrics)
+    return Starlette(
+        routes=[
+            Route("/v1/logs", service.logs, methods=["POST"]),
+            Route("/v1/traces", service.traces, methods=["POST"]),
+            Route("/calls/{trace_id}", service.calls),
+            Route("/healthz", service.health),
+            Route("/metrics", service.exposition),
+        ],
+        exception_handlers={UnavailableError: _unavailable},
+    )
 
-    async def logs(request: Request) -> Response:
+
+class _Service:
+    def __init__(self, warehouse: Warehouse, metrics: Metrics) -> None:
+        self._warehouse = warehouse
+        self._metrics = metrics
+
+    async def logs(self, request: Request) -> Response:
         """Stores records; 200 when they are committed, 503 where they are to be sent again."""
-        if (
-            request.headers.get("content-type", "").partition(";")[0] != _PROTOBUF
-            or "content-encoding" in request.headers
-        ):
+        kind = request.headers.get("content-type", "").partition(";")[0]
+        if kind != _PROTOBUF or "content-encoding" in request.headers:
             return PlainTextResponse(f"send OTLP as {_PROTOBUF}, uncompressed\n", 415)
         body = await request.body()
         if len(body) > _LARGEST:
@@ -34,34 +49,31 @@ def create_app(warehouse: Warehouse, metrics: Metrics) -> Starlette:
             batch = read(body)
         except ValueError as error:  # to be kept: the Collector would send it no second time
             batch = Batch(refusals=[unreadable(body, str(error))])
-        try:
-            stored = await warehouse.store(batch)
-        except UnavailableError as error:
-            return PlainTextResponse(f"{error}\n", 503, headers={"retry-after": "5"})
+        stored = await self._warehouse.store(batch)
         answer = ExportLogsServiceResponse()
         answer.partial_success.rejected_log_records = stored.refused
         if stored.refused:
             answer.partial_success.error_message = "kept in the table refused_records, with the reasons"
         return Response(answer.SerializeToString(), media_type=_PROTOBUF)
 
-    async def traces(_: Request) -> Response:
+    async def traces(self, _: Request) -> Response:
         """Spans of other instrumentations are not stored yet."""
         return PlainTextResponse("spans are not stored here: the warehouse is filled from log records\n", 501)
 
-    async def health(_: Request) -> Response:
-        ready = warehouse.ready
-        return PlainTextResponse(
-            "ok\n" if ready else "the warehouse takes nothing now: see the log\n", 200 if ready else 503
-        )
+    async def calls(self, request: Request) -> Response:
+        """How many calls of a trace are stored: whether one has arrived, without saying anything of it."""
+        return JSONResponse({"calls": await self._warehouse.calls_of(request.path_params["trace_id"])})
 
-    async def exposition(_: Request) -> Response:
-        return Response(metrics.exposition(), media_type=CONTENT_TYPE)
+    async def health(self, _: Request) -> Response:
+        """Whether the warehouse takes calls."""
+        if self._warehouse.ready:
+            return PlainTextResponse("ok\n")
+        return PlainTextResponse("the warehouse takes nothing now: see the log\n", 503)
 
-    return Starlette(
-        routes=[
-            Route("/v1/logs", logs, methods=["POST"]),
-            Route("/v1/traces", traces, methods=["POST"]),
-            Route("/healthz", health),
-            Route("/metrics", exposition),
-        ]
-    )
+    async def exposition(self, _: Request) -> Response:
+        """The service's metrics."""
+        return Response(self._metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+def _unavailable(_: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"{error}\n", 503, headers={"retry-after": "5"})

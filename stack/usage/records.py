@@ -36,6 +36,7 @@ OLDEST: Final = timedelta(days=100)
 NEWEST: Final = timedelta(days=1)
 """Records from further in the future, too."""
 _LARGEST_MONEY: Final = 10**9  # US dollars for a call: beyond is nonsense
+_LARGEST_COUNT: Final = 10**12  # of tokens, characters and the like: beyond is nonsense, and sums would overflow
 _LONGEST_TEXT: Final = 10_000  # characters: an index entry has to fit a third of a page after compression
 
 Row = tuple[Any, ...]
@@ -197,7 +198,7 @@ def _texts(name: str, value: AnyValue) -> list[str]:
 def _integer(name: str, value: AnyValue) -> int:
     if value.WhichOneof("value") != "int_value":
         raise _wrong(name, value, "a whole number")
-    if value.int_value < 0:
+    if not 0 <= value.int_value <= _LARGEST_COUNT:
         raise RefusedError(f"{name} is {value.int_value}")
     return value.int_value
 

@@ -22,6 +22,8 @@ SCHEMA: Final = "genai"
 """All of it lies in a schema of its own, as the database may be the user's own."""
 AHEAD: Final = "2 months"
 """Partitions that are there before the first call of their month comes."""
+SUMS: Final = ("kinds", "sums_by_hour", "sums_by_day", "user_kinds", "sums_by_user_day", "sums_by_user_month")
+"""Tables of sums, and of what they are grouped by."""
 OLDEST_SERVER: Final = 150_000
 _LOCK: Final = 7_240_118_034
 """Held while the schema changes, so that two services never do it at once. Any number serves that nobody else uses."""
@@ -136,7 +138,7 @@ def _roles(passwords: dict[str, str]) -> Iterator[str]:
         yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {SCHEMA} GRANT SELECT ON TABLES TO {role}"
     yield f"ALTER ROLE {READER} SET default_transaction_read_only = on"
     yield f"ALTER ROLE {READER} SET statement_timeout = '{_READER_TIMEOUT}'"
-    written = ", ".join((*(table.name for table in TABLES), "refused_records", "calls_by_hour", "calls_by_user_day"))
+    written = ", ".join((*(table.name for table in TABLES), "refused_records", *SUMS))
     yield f"GRANT INSERT, UPDATE ON {written} TO {INGEST}"
     yield "REVOKE ALL ON FUNCTION make_partitions FROM PUBLIC"
     yield f"GRANT EXECUTE ON FUNCTION make_partitions TO {INGEST}"
@@ -160,12 +162,22 @@ _TABLE_COMMENTS: Final = {
     "TABLE scores": "Every evaluation and every piece of feedback, once",
     "TABLE findings": "Every sign of an attack or a leak, once",
     "TABLE refused_records": "Records that could not be stored, whole, with the reason",
-    "TABLE calls_by_hour": "Exact sums of calls, by the hour in UTC in which they ended and all that is bounded",
-    "TABLE calls_by_user_day": "Exact sums of the calls of users, by the day in UTC on which they ended",
+    "VIEW calls_by_hour": "Exact sums of calls, by the hour in UTC in which they ended and all that is bounded",
+    "VIEW calls_by_day": "The same by the day",
+    "VIEW calls_by_user_day": "Exact sums of the calls of users, by the day in UTC on which they ended",
+    "VIEW calls_by_user_month": "The same by the month",
+    "VIEW usage_ever": "Exact sums of all calls, by all that is bounded",
+    "VIEW users_ever": "Exact sums of all calls of users",
+    "TABLE kinds": "What the sums by hour and by day are grouped by",
+    "TABLE user_kinds": "What the sums by user are grouped by",
+    "TABLE sums_by_hour": "See the view calls_by_hour",
+    "TABLE sums_by_day": "See the view calls_by_day",
+    "TABLE sums_by_user_day": "See the view calls_by_user_day",
+    "TABLE sums_by_user_month": "See the view calls_by_user_month",
     "VIEW llm_usage": "Calls in plain columns",
     "VIEW scored_calls": "Scores with the calls that they are about",
-    "FUNCTION usage_between": "Exact sums of calls between two moments: calls_by_hour, and single calls at the ends",
-    "FUNCTION users_between": "Exact sums of users' calls between two moments: calls_by_user_day, and single calls",
+    "FUNCTION usage_between": "Exact sums of calls between two moments, by all that is bounded",
+    "FUNCTION users_between": "Exact sums of users' calls between two moments",
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -49,6 +50,7 @@ class Warehouse:
         self._connection: Connection | None = None
         self._current = False
         self._busy = asyncio.Lock()
+        self._failed = asyncio.Event()
         self._trouble: str | None = None
 
     @property
@@ -71,10 +73,27 @@ class Warehouse:
                     stored = await store(connection, batch)
             except FAILURES as error:
                 await self._let_go()
+                self._failed.set()
                 raise UnavailableError(self._troubled(error)) from error
             self._well()
             self._metrics.stored(stored, batch, seconds=time.monotonic() - began)
             return stored
+
+    async def calls_of(self, trace_id: str) -> int:
+        """How many calls of a trace are stored.
+
+        Raises:
+            UnavailableError: the warehouse cannot be asked.
+        """
+        async with self._busy:
+            try:
+                connection = await self._connected()
+                counted = "SELECT count(*) FROM calls WHERE trace_id = $1"
+                return int(await connection.fetchval(counted, trace_id.replace("\0", ""), timeout=CONNECT_S))
+            except FAILURES as error:
+                await self._let_go()
+                self._failed.set()
+                raise UnavailableError(self._troubled(error)) from error
 
     async def keep_up(self) -> None:
         """Looks after the warehouse until it is cancelled; raises SchemaError as ``store`` does."""
@@ -90,7 +109,9 @@ class Warehouse:
                 await self._let_go()
                 self._troubled(error)
                 pause = 1.0
-            await asyncio.sleep(pause)
+            self._failed.clear()
+            with contextlib.suppress(TimeoutError):  # after a failure at once, to find out when it is over
+                await asyncio.wait_for(self._failed.wait(), pause)
 
     async def close(self) -> None:
         """Closes the connection."""
@@ -129,15 +150,21 @@ class Warehouse:
         text = sentence(error)
         self._metrics.up.set(0)
         if self._trouble != text:  # once, not at every attempt
-            sys.stderr.write(f"{text}\n")
+            _say(text)
         self._trouble = text
         return text
 
     def _well(self) -> None:
         self._metrics.up.set(1)
         if self._trouble:
-            sys.stderr.write("The warehouse takes calls again.\n")
+            _say("The warehouse takes calls again.")
         self._trouble = None
+
+
+def _say(text: str) -> None:
+    with contextlib.suppress(OSError):  # the log may be on the disk that is full
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
 
 
 _FIGURES: Final = """

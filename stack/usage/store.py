@@ -1,12 +1,12 @@
 """Writes batches: COPY into a temporary table, then one statement that leaves out what the warehouse has already.
 
-The sums by hour and by user and day change in the same transaction as the rows.
+The sums change in the same transaction as the rows.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,16 +15,16 @@ import asyncpg
 from stack.usage.columns import CALLS, TABLES, Table
 from stack.usage.records import Batch, Refusal, Row
 
-_HOURS: Final = (
+_KIND: Final = (
     "service", "environment", "feature", "team", "tenant", "endpoint", "user_tier", "prompt_name", "prompt_version",
     "experiment", "variant", "operation", "provider", "request_model", "response_model", "service_tier", "outcome",
     "error_type", "finish_reasons", "refused", "stream_end", "retried", "batch", "unpriced_reason", "cost_from",
 )  # fmt: skip
-"""What the sums by hour are grouped by: all that is bounded."""
-_USER_DAYS: Final = (
+"""What the sums by hour and day are grouped by: all that is bounded."""
+_USER_KIND: Final = (
     "user_hash", "service", "environment", "feature", "team", "tenant", "user_tier", "provider", "request_model",
 )  # fmt: skip
-"""What the sums by user and day are grouped by: the user, and what a page of the dashboards can be narrowed down to."""
+"""What the sums by user are grouped by: the user, and what a page of the dashboards can be narrowed down to."""
 _EXPRESSIONS: Final = {
     "retried": "retries > 0",
     "batch": "batch_id IS NOT NULL",
@@ -44,7 +44,7 @@ _SUMS: Final = {
     "retries": "coalesce(sum(retries), 0)",
     "duration": "coalesce(sum(duration), 0)",
 }
-_FAILED: Final = {"failed": "count(*) FILTER (WHERE outcome IN ('error', 'timeout', 'rate_limited'))"}
+_USER_SUMS: Final = _SUMS | {"failed": "count(*) FILTER (WHERE outcome IN ('error', 'timeout', 'rate_limited'))"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,29 +157,59 @@ def _statement(table: Table) -> str:
     insert = f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM new_{table.name} ON CONFLICT DO NOTHING"
     if table is not CALLS:
         return f"WITH stored AS ({insert} RETURNING 1) SELECT count(*) FROM stored"
+    return f"WITH stored AS ({insert} RETURNING *), {sums('stored')} SELECT count(*) FROM stored"
+
+
+def sums(source: str) -> str:
+    """Parts of a WITH clause that add the calls of a relation to all sums."""
+    users = f"{source} WHERE user_hash IS NOT NULL"
+    return ", ".join(
+        (
+            f"hours AS MATERIALIZED ({_grouped(source, 'hour', _KIND, _SUMS)})",
+            f"new_kinds AS ({_kinds('hours', 'kinds', _KIND)})",
+            f"new_hours AS ({_added_up('hours', 'hour', 'sums_by_hour', 'hour', _SUMS)})",
+            f"new_days AS ({_added_up('hours', 'hour', 'sums_by_day', 'day', _SUMS)})",
+            f"user_days AS MATERIALIZED ({_grouped(users, 'day', _USER_KIND, _USER_SUMS)})",
+            f"new_user_kinds AS ({_kinds('user_days', 'user_kinds', _USER_KIND)})",
+            f"new_user_days AS ({_added_up('user_days', 'day', 'sums_by_user_day', 'day', _USER_SUMS)})",
+            f"new_user_months AS ({_added_up('user_days', 'day', 'sums_by_user_month', 'month', _USER_SUMS)})",
+        )
+    )
+
+
+def _grouped(source: str, period: str, kind: Sequence[str], sums: Mapping[str, str]) -> str:
+    """The sums of calls by period and kind."""
+    grouped = ", ".join(f"{_EXPRESSIONS.get(each, each)} AS {each}" for each in kind)
+    summed = ", ".join(f"{expression} AS {name}" for name, expression in sums.items())
+    places = ", ".join(str(number) for number in range(1, len(kind) + 2))
     return f"""
-        WITH stored AS ({insert} RETURNING *),
-        hours AS ({_sums("calls_by_hour", "hour", _HOURS, _SUMS)}),
-        days AS ({_sums("calls_by_user_day", "day", _USER_DAYS, _SUMS | _FAILED, "WHERE user_hash IS NOT NULL")})
-        SELECT count(*) FROM stored
+        SELECT *, md5(ROW({", ".join(kind)})::text)::uuid AS key FROM (
+            SELECT date_trunc('{period}', ended_at, 'UTC') AS {period}, {grouped}, {summed}
+            FROM {source} GROUP BY {places}
+        ) AS grouped
     """
 
 
-def _sums(table: str, period: str, groups: Sequence[str], sums: dict[str, str], condition: str = "") -> str:
-    """Adds the sums of the stored calls to those of before, in the order of keys: two services cannot deadlock."""
-    grouped = ", ".join(f"{_EXPRESSIONS.get(each, each)} AS {each}" for each in groups)
-    summed = ", ".join(f"{expression} AS {name}" for name, expression in sums.items())
-    places = ", ".join(str(number) for number in range(1, len(groups) + 2))
-    digest = f"md5(ROW({', '.join(groups)})::text)::uuid"
-    changes = ", ".join(f"{name} = {_added(table, name)}" for name in sums)
+# Whatever is inserted is so in the order of keys: two services cannot deadlock.
+
+
+def _kinds(source: str, table: str, kind: Sequence[str]) -> str:
+    """Keeps kinds that are new."""
+    columns = ", ".join(("key", *kind))
     return f"""
-        INSERT INTO {table} ({period}, key, {", ".join((*groups, *sums))})
-        SELECT {period}, {digest} AS key, {", ".join((*groups, *sums))} FROM (
-            SELECT date_trunc('{period}', ended_at, 'UTC') AS {period}, {grouped}, {summed}
-            FROM stored {condition} GROUP BY {places}
-        ) AS grouped
-        ORDER BY {period}, key
-        ON CONFLICT ({period}, key) DO UPDATE SET {changes}
+        INSERT INTO {table} ({columns}) SELECT DISTINCT ON (key) {columns} FROM {source} ORDER BY key
+        ON CONFLICT DO NOTHING
+    """
+
+
+def _added_up(source: str, given: str, table: str, period: str, sums: Mapping[str, str]) -> str:
+    """Adds sums by a period, or by a part of it, to those of before."""
+    whole = f"date_trunc('{period}', {given}, 'UTC')"
+    columns = ", ".join(sums)
+    return f"""
+        INSERT INTO {table} ({period}, key, {columns})
+        SELECT {whole}, key, {", ".join(f"sum({name})" for name in sums)} FROM {source} GROUP BY 1, 2 ORDER BY 1, 2
+        ON CONFLICT ({period}, key) DO UPDATE SET {", ".join(f"{name} = {_added(table, name)}" for name in sums)}
     """
 
 

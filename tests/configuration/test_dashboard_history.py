@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from stack.benchmarks import history
-from stack.clients import Loki, Prometheus
-from stack.dashboards import Window, ask, dashboards, queries
+from stack.clients import Prometheus, VictoriaLogs, Warehouse
+from stack.dashboards import Stores, Window, ask, dashboards, queries
 from stack.native import down, up
 from tests.stores import settings_at
 
@@ -30,8 +30,8 @@ _QUERIES = {
 _OF_NO_METRIC = {("overview", "Alerts in this time range"), ("errors", "Circuit breakers")}
 """Prometheus' own alerts, and a state that is exactly 1: the demonstration has them."""
 
-_NO_LOKI = Loki("http://127.0.0.1:9")
-"""Nothing of it is asked."""
+_NO_LOGS, _NO_WAREHOUSE = VictoriaLogs("http://127.0.0.1:9"), Warehouse("")
+"""Nothing of them is asked."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prome
     step = int(_EVERY[0][1])
     end = datetime.fromtimestamp((int(time.time()) - 60) // step * step + 60, UTC)
     asked = (query.expr for page in _QUERIES.values() for query in page)
-    series = [*history.application(), *history.recorded(settings.root, asked)]
+    series = [*history.application(30), *history.recorded(settings.root, asked, 30)]
     directory = settings.state / "data" / "prometheus"
     directory.mkdir(parents=True)
     coarse = (replace(each, every=_EVERY) for each in series)
@@ -57,10 +57,11 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prome
 @pytest.mark.parametrize("page", _QUERIES)
 def test_every_query_finds_what_is_recorded(page: str, prometheus: tuple[Prometheus, datetime]) -> None:
     store, end = prometheus
+    stores = Stores(store, _NO_LOGS, _NO_WAREHOUSE)
     empty = [
         f"{query.panel}, {query.ref}: {query.expr}"
         for query in _QUERIES[page]
-        if (page, query.panel) not in _OF_NO_METRIC and not ask(query, end=end, prometheus=store, loki=_NO_LOKI)
+        if (page, query.panel) not in _OF_NO_METRIC and not ask(query, end=end, stores=stores)
     ]
     assert not empty, "\n".join(empty)
 

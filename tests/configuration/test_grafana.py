@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from stack.dashboards.style import trace_link
 from stack.native.servers import _grafana
 from stack.settings import Settings
+from stack.warehouse import OWNER, READER
 
 _ROOT = Path(__file__).resolve().parents[2] / "grafana"
 _ADDRESSES = {
@@ -18,6 +20,10 @@ _ADDRESSES = {
     "TRACES_URL": "http://127.0.0.1:16686",
     "TRACES_TYPE": "jaeger",
     "ALERTMANAGER_URL": "http://127.0.0.1:9093",
+    "WAREHOUSE_ADDRESS": "127.0.0.1:5432",
+    "WAREHOUSE_DATABASE": "genai",
+    "WAREHOUSE_SSLMODE": "disable",
+    "WAREHOUSE_READER_PASSWORD": "secret",
     "DASHBOARDS_DIR": "/dashboards",
 }
 
@@ -39,6 +45,7 @@ def test_the_data_sources_have_the_uids_that_everything_else_names() -> None:
         "loki": "loki",
         "tempo": "jaeger",
         "alertmanager": "alertmanager",
+        "warehouse": "grafana-postgresql-datasource",
     }
 
 
@@ -50,12 +57,34 @@ def test_every_address_comes_from_the_environment() -> None:
 def test_every_variable_that_is_needed_is_explained_at_the_top() -> None:
     text = (_ROOT / "provisioning" / "datasources" / "datasources.yaml").read_text(encoding="utf-8")
     head, _, body = text.partition("apiVersion")
-    assert set(re.findall(r"(?<!\$)\${(\w+)}", body)) == set(re.findall(r"\b[A-Z]+_(?:URL|TYPE)\b", head))
+    assert set(re.findall(r"(?<!\$)\${(\w+)}", body)) == set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", head))
 
 
 def test_the_native_run_sets_every_variable_that_is_needed() -> None:
     set_there = _grafana(Settings.load(), Path("/usr/sbin/grafana")).environment
     assert set(_ADDRESSES) <= set(set_there)
+
+
+def test_the_warehouse_is_asked_as_the_role_that_can_only_read() -> None:
+    warehouse = _sources()["warehouse"]
+    assert warehouse["user"] == READER
+    assert warehouse["jsonData"]["database"] == OWNER
+
+
+def test_natively_the_warehouse_is_the_stacks_own_or_the_users_and_its_password_stays_in_a_file(tmp_path: Path) -> None:
+    def set_for(database: str) -> dict[str, str]:
+        settings = replace(Settings.load(), state=tmp_path, postgres_port=15432, usage_database_url=database)
+        environment = _grafana(settings, Path("/usr/sbin/grafana")).environment
+        return {name: value for name, value in environment.items() if name.startswith("WAREHOUSE_")}
+
+    own = set_for("")
+    assert (own["WAREHOUSE_ADDRESS"], own["WAREHOUSE_DATABASE"]) == ("127.0.0.1:15432", "genai")
+    assert own["WAREHOUSE_SSLMODE"] == "disable"
+    assert re.fullmatch(r"\$__file{/.*/warehouse-reader-password}", own["WAREHOUSE_READER_PASSWORD"])
+    users = set_for("postgresql://boss:secret@db.example.org/usage?sslmode=verify-full")
+    assert (users["WAREHOUSE_ADDRESS"], users["WAREHOUSE_DATABASE"]) == ("db.example.org:5432", "usage")
+    assert users["WAREHOUSE_SSLMODE"] == "verify-full"
+    assert "secret@" not in str(users)
 
 
 def test_metrics_logs_and_traces_lead_to_each_other() -> None:

@@ -61,4 +61,4 @@ def test_what_is_inside_the_containers_alone_is_where_the_servers_listen() -> No
     otlp = tempo["distributor"]["receivers"]["otlp"]["protocols"]["grpc"]["endpoint"]
     listens |= {("Tempo", otlp.rpartition(":")[2]), ("Tempo", str(tempo["server"]["grpc_listen_port"]))}
     assert {(row.server, row.port) for row in ROWS if row.containers == "inside"} == listens
-    assert {row.server for row in ROWS if row.containers == "–"} == {"Jaeger"}
+    assert {row.server for row in ROWS if row.containers == "–"} == {"Jaeger", "VictoriaLogs"}

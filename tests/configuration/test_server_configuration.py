@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -11,11 +12,17 @@ import pytest
 import yaml
 
 from stack.native.configuration import prepare
-from stack.native.servers import metrics_addresses, servers
+from stack.native.servers import Server, metrics_addresses, servers
 from stack.settings import Settings
 
 SETTINGS = Settings.load()
 SERVERS = {server.name: server for server in servers(SETTINGS) if server.check}
+LOKI = shutil.which("loki")
+"""It is not built here: where it is on the PATH it is asked."""
+
+
+def _server(name: str) -> Server:
+    return next(server for server in servers(SETTINGS) if server.name == name)
 
 
 def _load(path: str) -> Any:
@@ -39,9 +46,9 @@ def test_each_server_accepts_its_configuration(name: str, tmp_path: Path) -> Non
     "command",
     [
         ["otelcol", "validate", "--config=collector/config.yaml"],
-        ["loki", "-config.file=loki/config.yaml", "-config.expand-env=true", "-verify-config"],
+        *([[LOKI, "-config.file=loki/config.yaml", "-config.expand-env=true", "-verify-config"]] if LOKI else []),
     ],
-    ids=["collector", "loki"],
+    ids=lambda command: Path(command[0]).name,
 )
 def test_without_any_variable_the_defaults_for_containers_are_valid(command: list[str]) -> None:
     result = subprocess.run(
@@ -85,7 +92,17 @@ def test_only_service_and_environment_are_index_labels_of_loki_and_resource_labe
 
 
 def test_every_server_is_scraped_under_its_own_name() -> None:
-    assert set(metrics_addresses(SETTINGS)) == set(SERVERS) | {"inbox"}
+    assert set(metrics_addresses(SETTINGS)) == {server.name for server in servers(SETTINGS)}
+    assert "loki" in metrics_addresses(replace(SETTINGS, logs="loki"))
+
+
+def test_victorialogs_keeps_lines_apart_by_what_loki_has_an_index_of_and_as_long() -> None:
+    streams = _load("collector/config.yaml")["exporters"]["otlp_http/logs"]["headers"]["VL-Stream-Fields"]
+    limits = _load("loki/config.yaml")["limits_config"]
+    [indexed] = limits["otlp_config"]["resource_attributes"]["attributes_config"]
+    assert streams.split(",") == indexed["attributes"]
+    [kept] = [flag for flag in _server("victorialogs").command if flag.startswith("-retentionPeriod=")]
+    assert _duration_in_hours(kept.partition("=")[2]) == _duration_in_hours(limits["retention_period"])
 
 
 def test_alertmanager_reaches_the_inbox_at_the_address_of_this_machine(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     settings = settings_at(tmp_path_factory.mktemp("stack"))
     up(settings)
     yield settings
-    down(settings)
+    down(settings, volumes=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,8 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
+from uuid import UUID
 
 import httpx
 from google.protobuf.json_format import MessageToDict
@@ -30,12 +33,13 @@ from tests.end_to_end.live import ROOT, eventually, without_otel
 from tests.end_to_end.relay import Exchange, Relay
 from tests.provider import running_provider
 from tests.stores import running
+from tests.usage import rows
 
 PAGE: Final = ROOT / "docs" / "data-flow.md"
 SERVICE: Final = "helpdesk"
 COUNT: Final = f'increase(gen_ai_client_operation_duration_seconds_count{{job="{SERVICE}"}}[5m] anchored)'
 COST: Final = f'genai_observability_cost_usd_total{{job="{SERVICE}"}}'
-LINES: Final = f'{{service_name="{SERVICE}"}} | event_name="genai_observability.call"'
+LINES: Final = f'service.name:={SERVICE} event.name:="genai_observability.call"'
 
 _SECOND: Final = 1767268800  # 2026-01-01T12:00:00Z
 _DURATION: Final = 0.42
@@ -60,7 +64,9 @@ class Flow:
         prometheus = f"{stack.prometheus_url}/api/v1"
         self.count = eventually(lambda: _results(f"{prometheus}/query", query=COUNT, time=self.asked))
         self.exemplars = _get(f"{prometheus}/query_exemplars", query=COST, **window)["data"]
-        self.lines = eventually(lambda: _results(f"{stack.loki_url}/loki/api/v1/query_range", query=LINES, **window))
+        self.lines = eventually(lambda: _lines(f"{stack.victorialogs_url}/select/logsql/query", query=LINES, **window))
+        of_trace = "SELECT * FROM calls WHERE trace_id = $1"
+        self.rows = eventually(lambda: rows(stack, of_trace, self.span["traceId"]))
         address = f"{stack.jaeger_url}/api/v3/traces/{self.span['traceId']}"
         self.trace = eventually(lambda: _get(address).get("result"))["resourceSpans"]
 
@@ -98,7 +104,7 @@ class Flow:
         """The sections of the page by name."""
         resource = [item for item in self.resource["attributes"] if not item["key"].startswith("telemetry.")]
         (line,) = self.lines
-        stream = {label: value for label, value in line["stream"].items() if not label.startswith("telemetry_")}
+        shown = {name: value for name, value in line.items() if not name.startswith("telemetry.")}
         usage = [item for item in self.stored["attributes"] if item["key"].startswith("gen_ai.usage.")]
         sections = {
             "request": self.request,
@@ -109,7 +115,8 @@ class Flow:
             "record": self.record,
             "prometheus-count": self.count,
             "prometheus-exemplars": self.exemplars,
-            "loki": [{**line, "stream": stream}],
+            "victorialogs": shown,
+            "warehouse": {name: _plain(value) for name, value in self.rows[0].items() if value is not None},
             "jaeger": {**self.stored, "attributes": usage},
         }
         fixed = self._fixed()
@@ -119,7 +126,8 @@ class Flow:
     def _fixed(self) -> dict[str, str]:
         """What stands for each value that differs from run to run."""
         values, point = attributes(self.span), self.costs["sum"]["dataPoints"][0]
-        duration = attributes(self.record)["genai_observability.duration"]
+        record = attributes(self.record)
+        duration, age = record["genai_observability.duration"], record["genai_observability.price.age"]
         exemplar = point["exemplars"][0]["timeUnixNano"]
         return {
             self.span["traceId"]: "4f2a9c1e7b3d5f60812a4c6e8f0b1d3e",
@@ -131,11 +139,20 @@ class Flow:
             self.span["startTimeUnixNano"]: _nanoseconds(0),
             self.span["endTimeUnixNano"]: _nanoseconds(_DURATION),
             self.record["timeUnixNano"]: _nanoseconds(_DURATION),
+            record["log.record.uid"]: "019b79a63c4470008000000000000001",
+            str(self.rows[0]["id"]): "019b79a6-3c44-7000-8000-000000000001",
+            self.rows[0]["started_at"].isoformat(): "2026-01-01T12:00:00+00:00",
+            self.rows[0]["ended_at"].isoformat(): f"2026-01-01T12:00:00.{str(_DURATION).partition('.')[2]}0000+00:00",
+            # The number of days since prices were checked.
+            f'price.age", "value": {{"intValue": "{age}"}}': 'price.age", "value": {"intValue": "28"}',
+            f'price.age": "{age}"': 'price.age": "28"',
+            f'"price_age_days": {age}': '"price_age_days": 28',
             self.record["observedTimeUnixNano"]: _nanoseconds(0.422),
             exemplar: _nanoseconds(0.421),
             f"{int(exemplar) // 1_000_000 / 1000}": f"{_SECOND + 0.421}",
             point["startTimeUnixNano"]: _nanoseconds(0.421),
             point["timeUnixNano"]: _nanoseconds(0.45),
+            self.lines[0]["_time"]: f"2026-01-01T12:00:00.{str(_DURATION).partition('.')[2]}Z",
             str(self.asked): str(_SECOND + 10),
             str(duration): str(_DURATION),
             str(values["genai_observability.output_tokens_per_second"]): str(rate(values)),
@@ -143,6 +160,13 @@ class Flow:
             values["genai_observability.provider_request_id"]: "req_0b1c2d3e4f5a6b7c",
             **{str(values[f"genai_observability.seconds.{phase}"]): str(fixed) for phase, fixed in _PHASES.items()},
         }
+
+
+def _plain(value: Any) -> Any:
+    """A value of a row as JSON has it; money keeps its digits."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal | UUID) else value
 
 
 def rate(values: Mapping[str, Any]) -> float:
@@ -228,6 +252,10 @@ def _hexadecimal(value: Any) -> Any:
 
 def _results(url: str, **parameters: str | int) -> Any:
     return _get(url, **parameters)["data"]["result"]
+
+
+def _lines(url: str, **parameters: str | int) -> Any:
+    return [json.loads(line) for line in httpx.get(url, params=parameters, trust_env=False).text.splitlines()]
 
 
 def _get(url: str, **parameters: str | int) -> Any:

@@ -16,12 +16,12 @@ from math import ceil
 
 import httpx
 import pytest
-from genai_observability.signals import CALL_DURATION, CALL_EVENT, CALL_TIME_TO_FIRST_TOKEN, EVENT_NAME, Metric
+from genai_observability.signals import CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, Metric
 
 from demo.provider.prices import PRICES
 from demo.provider.usage import Usage
-from stack.clients import Loki, Prometheus
-from stack.dashboards import Frame, Window, ask, dashboards, queries
+from stack.clients import Prometheus
+from stack.dashboards import Frame, Stores, Window, ask, dashboards, queries
 from stack.rules import history
 from stack.settings import Settings
 from tests.end_to_end.live import ROOT, eventually, without_otel
@@ -29,7 +29,7 @@ from tests.end_to_end.scripted_calls import PLAN, USERS, Seen
 from tests.provider import running_provider
 
 _DOLLARS = 1e-9
-"""How far a sum of money may be off: Prometheus and Loki add in floating point."""
+"""How far a sum of money may be off: Prometheus adds in floating point."""
 
 Key = Callable[[Seen], str]
 Figures = dict[str, float]
@@ -181,7 +181,7 @@ _SUMS: dict[tuple[str, str], Callable[[Truth], Figures]] = {
 }
 """What each panel should show of the whole time."""
 
-_LOGGED: dict[tuple[str, str], Callable[[Truth], Figures]] = {
+_STORED: dict[tuple[str, str], Callable[[Truth], Figures]] = {
     ("overview", "Active users"): lambda truth: {"": len(truth.count(_user))},
     ("cost", "Of the bill"): lambda truth: {
         "without an answer": 0.0,
@@ -195,18 +195,24 @@ _LOGGED: dict[tuple[str, str], Callable[[Truth], Figures]] = {
     ("users", "Active users"): lambda truth: {"": len(truth.count(_user))},
     ("users", "Cost a user"): lambda truth: {"": sum(truth.cost().values()) / USERS},
     ("users", "Calls a user"): lambda truth: {"": len(truth.calls) / USERS},
+    ("errors", "Declined answers"): lambda _: {},
+    ("latency", "Ends of streams"): lambda truth: truth.count(
+        lambda _: "complete", lambda call: call.first_token is not None and not _failed(call)
+    ),
+    ("users", "Tokens a user"): lambda truth: {"": sum(truth.tokens(kind)[""] for kind in ("input", "output")) / USERS},
     ("users", "Users by feature"): lambda truth: dict(
         Counter(of for of, _ in {(call.feature, call.user) for call in truth.calls})
     ),
 }
-"""The same of panels that read the request log."""
+"""The same of panels that ask the warehouse."""
 
 _BY_USER: dict[tuple[str, str], Callable[[Truth], Figures]] = {
     ("users", "Top spenders"): lambda truth: truth.cost(_user),
     ("users", "Most calls"): lambda truth: truth.count(_user),
     ("users", "Most failures"): lambda truth: truth.count(_user, _failed),
+    ("security", "Most expensive users"): lambda truth: truth.cost(_user),
 }
-"""The same by user, whose names are hashed: the first query of these panels gives the figures."""
+"""The same by user, whose names are hashed."""
 
 _RATES: dict[tuple[str, str], Callable[[Truth], Figures]] = {
     ("overview", "Calls a second"): lambda truth: _named("now", truth.count(_all)),
@@ -251,9 +257,9 @@ def truth(stack: Settings) -> Truth:
     counted = f'sum({CALL_DURATION.prometheus}_count{{job="scripted"}})'
     prometheus = Prometheus(stack.prometheus_url)
     assert eventually(lambda: [sample.value for sample in prometheus.query(counted)] == [len(calls)])
-    logged = f'count_over_time({{service_name="scripted"}} | {EVENT_NAME.label}="{CALL_EVENT}" [10m])'
-    loki = Loki(stack.loki_url)
-    assert eventually(lambda: sum(sample.value for sample in loki.query(logged)) == len(calls))
+    warehouse = Stores.of(stack).warehouse
+    stored = "SELECT count(*) FROM calls WHERE service = 'scripted'"
+    assert eventually(lambda: warehouse.rows(stored) == [{"count": len(calls)}])
     return Truth(calls, ledger, began, datetime.now(UTC))
 
 
@@ -268,11 +274,11 @@ class Panels:
 
     def ask(self, page: str, title: str) -> list[Frame]:
         """What all queries of a panel find."""
-        prometheus, loki = Prometheus(self.stack.prometheus_url), Loki(self.stack.loki_url)
+        stores = Stores.of(self.stack)
         window = Window(self.length, step=self.step, variables={"service": "scripted"})
         asked = [query for query in queries(dashboards()[f"{page}.json"], window) if query.panel == title]
         assert asked, f"{page} has no panel {title}"
-        return [frame for query in asked for frame in ask(query, end=self.end, prometheus=prometheus, loki=loki)]
+        return [frame for query in asked for frame in ask(query, end=self.end, stores=stores)]
 
     def show(self, page: str, title: str) -> Figures:
         """The last value of each series by its name."""
@@ -329,11 +335,11 @@ def test_a_graph_of_growth_a_second_holds_every_call(page: str, title: str, stac
     assert _present(shown) == pytest.approx(_RATES[page, title](truth), abs=1e-6)
 
 
-@pytest.mark.parametrize(("page", "title"), _LOGGED)
-def test_a_panel_of_the_request_log_shows_exactly_what_was_counted_and_spent(
+@pytest.mark.parametrize(("page", "title"), _STORED)
+def test_a_panel_of_the_warehouse_shows_exactly_what_was_counted_and_spent(
     page: str, title: str, stack: Settings, truth: Truth
 ) -> None:
-    assert whole(stack, truth).show(page, title) == pytest.approx(_LOGGED[page, title](truth), abs=_DOLLARS)
+    assert whole(stack, truth).show(page, title) == pytest.approx(_STORED[page, title](truth), abs=_DOLLARS)
 
 
 @pytest.mark.parametrize(("page", "title"), _BY_USER)
@@ -341,7 +347,8 @@ def test_a_panel_by_user_shows_exactly_what_each_did_and_spent(
     page: str, title: str, stack: Settings, truth: Truth
 ) -> None:
     shown = {
-        frame.labels["user_hash"]: frame.last for frame in whole(stack, truth).ask(page, title) if frame.ref == "A"
+        frame.row.get("user_hash", frame.name): frame.row.get("cost") or frame.last
+        for frame in whole(stack, truth).ask(page, title)
     }
     assert sorted(shown.values()) == pytest.approx(sorted(_BY_USER[page, title](truth).values()), abs=_DOLLARS)
 

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from stack.clients import Jaeger, Loki, Prometheus
-from stack.dashboards import Window, ask, dashboards, queries
+from stack.clients import Jaeger
+from stack.dashboards import Stores, Window, ask, dashboards, queries
 from stack.settings import Settings
 from tests import layout
 from tests.browser import browser
@@ -67,7 +67,7 @@ def began(stack: Settings, demonstration: Demonstration) -> datetime:
 
 
 def test_every_query_of_every_dashboard_finds_data(stack: Settings, began: datetime) -> None:
-    prometheus, loki = Prometheus(stack.prometheus_url), Loki(stack.loki_url)
+    stores = Stores.of(stack)
     end = datetime.now(UTC)
     window = Window(length=end - began)
     empty: list[str] = []
@@ -75,7 +75,7 @@ def test_every_query_of_every_dashboard_finds_data(stack: Settings, began: datet
     for name, dashboard in dashboards().items():
         for query in queries(dashboard, window):
             asked += 1
-            found = ask(query, end=end, prometheus=prometheus, loki=loki)
+            found = ask(query, end=end, stores=stores)
             later = query.store == "prometheus" and query.panel in _LATER.get(name.removesuffix(".json"), ())
             if not found and not later:
                 empty.append(f"{name}, {query.panel}, {query.ref}")

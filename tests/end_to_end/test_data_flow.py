@@ -1,6 +1,7 @@
 """docs/data-flow.md shows what really flows, and what it says of it is true."""
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -25,13 +26,16 @@ def test_jaeger_has_every_attribute_of_the_span_that_was_sent(flow: Flow) -> Non
         assert flow.stored[name] == flow.span[name]
 
 
-def test_loki_has_every_field_of_the_record_that_was_sent(flow: Flow) -> None:
+def test_victorialogs_has_every_field_of_the_record_that_was_sent(flow: Flow) -> None:
     (line,) = flow.lines
     for name, value in attributes(flow.record).items():
-        stored = line["stream"][name.replace(".", "_")]
-        assert (float(stored) if isinstance(value, float) else stored) == value
-    assert line["stream"]["trace_id"] == flow.span["traceId"]
-    assert line["values"] == [[flow.record["timeUnixNano"], flow.record["body"]["stringValue"]]]
+        stored = json.loads(line[name]) if line[name].startswith("[") else line[name]
+        sent = json.loads(value) if line[name].startswith("[") else value
+        assert (float(stored) if isinstance(value, float) else stored) == sent
+    assert line["trace_id"] == flow.span["traceId"]
+    assert line["_msg"] == flow.record["body"]["stringValue"]
+    seconds, nanoseconds = divmod(int(flow.record["timeUnixNano"]), 10**9)
+    assert line["_time"] == f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{nanoseconds:09d}Z"
 
 
 def test_neither_content_nor_the_user_is_in_anything_that_is_exported(flow: Flow) -> None:

@@ -18,7 +18,8 @@ NOBODY = "http://127.0.0.1:1"
 
 def check(stack: Settings, *options: str, **environment: str) -> tuple[int, dict[str, str]]:
     """The exit code, and what is said of the test call and of each store."""
-    stores = {"--prometheus": stack.prometheus_url, "--loki": stack.loki_url, "--traces": stack.jaeger_url}
+    stores = {"--prometheus": stack.prometheus_url, "--logs": stack.victorialogs_url, "--traces": stack.jaeger_url}
+    stores["--warehouse"] = stack.usage_url
     done = subprocess.run(
         [COMMAND, "doctor", "--check", *(word for store in stores.items() for word in store), *options],
         env=without_otel(OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url, **environment),
@@ -35,7 +36,12 @@ def check(stack: Settings, *options: str, **environment: str) -> tuple[int, dict
 def test_a_call_is_read_back_from_every_store_and_costs_nothing(stack: Settings) -> None:
     code, report = check(stack)
     assert code == 0, report
-    for store, url in (("Prometheus", stack.prometheus_url), ("Loki", stack.loki_url), ("traces", stack.jaeger_url)):
+    for store, url in (
+        ("Prometheus", stack.prometheus_url),
+        ("logs", stack.victorialogs_url),
+        ("warehouse", stack.usage_url),
+        ("traces", stack.jaeger_url),
+    ):
         assert report[store].startswith("ok ")
         assert f"{url} has it" in report[store]
     job = '{job="genai-observability-doctor"}'
@@ -46,16 +52,16 @@ def test_a_call_is_read_back_from_every_store_and_costs_nothing(stack: Settings)
 
 
 def test_what_is_missing_is_named_with_what_to_look_at(stack: Settings) -> None:
-    """No Loki at its address, another server at that of the traces, and metrics that Prometheus does not take."""
+    """No log store at its address, another server at that of the traces, and metrics that Prometheus does not take."""
     code, report = check(
         stack,
-        *("--loki", NOBODY, "--traces", stack.prometheus_url, "--within", "1"),
+        *("--logs", NOBODY, "--traces", stack.prometheus_url, "--within", "1"),
         OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta",
     )
     assert code == 1
     assert report["test call"].startswith("ok ")
-    assert report["Loki"].startswith(f"WRONG  Loki                no answer from {NOBODY} (")
-    assert report["Loki"].endswith("start it, or say where it is with --loki")
+    assert report["logs"].startswith(f"WRONG  logs                no answer from {NOBODY} (")
+    assert report["logs"].endswith("start it, or say where it is with --logs")
     for store, option in (("Prometheus", "--prometheus"), ("traces", "--traces")):
         assert report[store].startswith(f"WRONG  {store:18}  nothing of it at {stack.prometheus_url} after ")
         assert report[store].endswith(f"its log says what became of it, unless it writes to another store: {option}")
@@ -64,10 +70,10 @@ def test_what_is_missing_is_named_with_what_to_look_at(stack: Settings) -> None:
 def test_a_store_that_is_down_is_named_and_the_others_are_still_asked(tmp_path: Path) -> None:
     settings = settings_at(tmp_path)
     try:
-        up(settings, only={"collector", "loki", "jaeger"})
+        up(settings, only={"collector", "victorialogs", "jaeger"})
         code, report = check(settings)
     finally:
         down(settings)
     assert code == 1
     assert f"no answer from {settings.prometheus_url} (" in report["Prometheus"]
-    assert [report[subject][:5] for subject in ("test call", "Loki", "traces")] == ["ok   "] * 3
+    assert [report[subject][:5] for subject in ("test call", "logs", "traces")] == ["ok   "] * 3

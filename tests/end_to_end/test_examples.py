@@ -18,7 +18,7 @@ import pytest
 from genai_observability import signals
 
 from instrumentation.tests.otlp_capture import Capture
-from stack.clients import Jaeger, Loki, Prometheus
+from stack.clients import Jaeger, Prometheus, Where, log_store
 from stack.settings import Settings
 from tests.end_to_end.books import Books
 from tests.end_to_end.live import ROOT, eventually, without_otel
@@ -226,9 +226,9 @@ def test_a_stream_is_the_same_in_every_store(stack: Settings, programs: Path, pr
     assert spent.value == cost
 
     later = datetime.now(UTC) + timedelta(seconds=5)
-    query = f'{{service_name="chat"}} | event_name="{signals.CALL_EVENT}"'
-    (line,) = eventually(lambda: Loki(stack.loki_url).entries(query, start=began, end=later))
-    assert float(line.labels[signals.COST.label]) == cost
+    its_calls = Where("service.name", "=", "chat"), Where(signals.EVENT_NAME.name, "=", signals.CALL_EVENT)
+    (line,) = eventually(lambda: list(log_store(stack).lines(*its_calls, start=began, end=later)))
+    assert float(line.fields[signals.COST.name]) == cost
     (span,) = eventually(lambda: Jaeger(stack.jaeger_url).spans("chat", start=began, end=later))
     assert span.attributes[signals.COST.name] == cost
-    assert span.trace_id == line.labels["trace_id"]
+    assert span.trace_id == line.fields["trace_id"]

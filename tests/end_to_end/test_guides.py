@@ -1,5 +1,6 @@
 """The questions that the guides put to the stores, put to the real ones after a call was made."""
 
+import json
 import re
 import shlex
 import subprocess
@@ -36,9 +37,9 @@ def trace(stack: Settings, provider: str) -> str:
         stdout=subprocess.DEVNULL,
         check=True,
     )
-    (log,) = (command for command in COMMANDS if "loki" in command)
-    (stream,) = eventually(lambda: ask(stack, log)["data"]["result"])
-    return str(stream["stream"]["trace_id"])
+    (log,) = (command for command in COMMANDS if "logsql" in command)
+    (line,) = eventually(lambda: ask(stack, log))
+    return str(line["trace_id"])
 
 
 def ask(stack: Settings, command: str) -> Any:
@@ -53,11 +54,15 @@ def ask(stack: Settings, command: str) -> Any:
     parameters = dict(text.split("=", 1) for text in rest if not text.startswith("-"))
     answer = httpx.get(f"http://{address}", params=parameters or None, trust_env=False)
     assert answer.status_code == 200, f"{command}: {answer.text}"
+    if "stream+json" in answer.headers["content-type"]:
+        return [json.loads(line) for line in answer.text.splitlines()]
     return answer.json()
 
 
 def results(answer: Any) -> Any:
     """What was found, in the answer of any store."""
+    if isinstance(answer, list):
+        return answer
     if "result" in answer:
         return answer["result"]["resourceSpans"]
     return answer["data"]["result"] if "result" in answer["data"] else answer["data"]["alerts"]
@@ -90,7 +95,7 @@ def test_every_other_question_is_one_that_the_store_understands(stack: Settings,
 
 def test_every_metric_that_troubleshooting_names_is_in_the_catalogue_or_served(stack: Settings) -> None:
     catalogue = {metric.prometheus for metric in signals.METRICS} | {each.label for each in signals.attributes()}
-    families = r"\b(?:otelcol|prometheus_tsdb|loki|alertmanager|inbox|genai_observability|gen_ai)_[a-z_]+\b"
+    families = r"\b(?:otelcol|prometheus_tsdb|vl|alertmanager|inbox|genai_observability|gen_ai)_[a-z_]+\b"
     named = {re.sub(r"_(count|sum|bucket)$", "", name) for name in re.findall(families, TROUBLESHOOTING)}
     assert len(named) > 5
     served = "".join(

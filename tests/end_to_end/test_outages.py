@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 
-from stack.clients import Loki
+from stack.clients import Where, log_store
 from stack.native import down, process, status, up
 from stack.settings import Settings
 from tests.end_to_end.live import eventually, without_otel
@@ -45,8 +45,8 @@ def make_calls(stack: Settings, provider: str, service: str) -> None:
 
 def lines(stack: Settings, service: str) -> int:
     end = datetime.now(UTC) + timedelta(seconds=5)
-    query = f'{{service_name="{service}"}} | event_name="genai_observability.call"'
-    return len(Loki(stack.loki_url).entries(query, start=end - timedelta(minutes=10), end=end))
+    calls = Where("service.name", "=", service), Where("event.name", "=", "genai_observability.call")
+    return log_store(stack).count(*calls, start=end - timedelta(minutes=10), end=end)
 
 
 def kill(stack: Settings, server: str) -> None:
@@ -58,14 +58,14 @@ def kill(stack: Settings, server: str) -> None:
 
 
 def test_calls_made_while_a_store_is_gone_arrive_once_it_is_back(stack: Settings, provider: str) -> None:
-    kill(stack, "loki")
-    make_calls(stack, provider, "without-loki")
+    kill(stack, "victorialogs")
+    make_calls(stack, provider, "without-logs")
     up(stack)
-    assert eventually(lambda: lines(stack, "without-loki") == 20)
+    assert eventually(lambda: lines(stack, "without-logs") == 20)
 
 
 def test_calls_that_the_collector_has_taken_survive_its_crash(stack: Settings, provider: str) -> None:
-    kill(stack, "loki")
+    kill(stack, "victorialogs")
     make_calls(stack, provider, "without-both")
     kill(stack, "collector")
     up(stack)

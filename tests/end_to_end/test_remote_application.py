@@ -14,7 +14,7 @@ import certifi
 import httpx
 import pytest
 
-from stack.clients import Loki
+from stack.clients import Where, log_store
 from stack.settings import Settings
 from tests.end_to_end.live import ROOT, eventually, without_otel
 from tests.serving import free_port
@@ -125,7 +125,8 @@ def run(proxy: Proxy, provider: str, *, service: str, token: str, **more: str) -
 
 def lines(stack: Settings, service: str) -> int:
     end = datetime.now(UTC) + timedelta(seconds=5)
-    return len(Loki(stack.loki_url).entries(f'{{service_name="{service}"}}', start=end - timedelta(minutes=5), end=end))
+    window = {"start": end - timedelta(minutes=5), "end": end}
+    return log_store(stack).count(Where("service.name", "=", service), **window)
 
 
 def test_calls_of_an_application_with_the_token_arrive_and_those_without_do_not(

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from genai_observability import signals
 
-from stack.clients import Jaeger, Loki, Prometheus
+from stack.clients import Jaeger, Prometheus, Where, log_store
 from stack.settings import Settings
 from tests.end_to_end.live import ROOT, eventually, without_otel
 
 README = ROOT / "README.md"
 FIRST = ROOT / "docs" / "first-application.md"
+CALLS = {signals.EVENT_NAME.name: signals.CALL_EVENT}
 
 
 def programs(page: Path) -> list[str]:
@@ -54,7 +55,7 @@ class Shop:
     """Runs programs in the user's environment, and asks the stores what they have recorded."""
 
     def __init__(self, python: Path, stack: Settings, provider: str, folder: Path) -> None:
-        self.loki, self.jaeger = Loki(stack.loki_url), Jaeger(stack.jaeger_url)
+        self.logs, self.jaeger = log_store(stack), Jaeger(stack.jaeger_url)
         self.prometheus = Prometheus(stack.prometheus_url)
         self.began = datetime.now(UTC)
         self._python = python
@@ -80,10 +81,12 @@ class Shop:
         assert (done.returncode, done.stderr) == (0, "")
         return done.stdout
 
-    def lines(self, logql: str) -> list[dict[str, str]]:
-        """The fields of the log lines that a query finds, once there are some."""
+    def lines(self, service: str, **fields: str) -> list[dict[str, str]]:
+        """The fields of the log records of a service that have these values, once there are some."""
         later = datetime.now(UTC) + timedelta(seconds=5)
-        return [entry.labels for entry in eventually(lambda: self.loki.entries(logql, start=self.began, end=later))]
+        where = [Where("service.name", "=", service), *(Where(name, "=", value) for name, value in fields.items())]
+        found = eventually(lambda: list(self.logs.lines(*where, start=self.began, end=later)))
+        return [line.fields for line in found]
 
     def spans(self, service: str) -> list[Any]:
         """The spans of a service, once there are some."""
@@ -116,12 +119,12 @@ def test_the_example_of_the_readme_is_counted_priced_logged_and_traced(shop: Sho
     counted = eventually(lambda: shop.prometheus.query(calls))  # the first event of a new series, of a short script
     assert [(sample.labels, sample.value) for sample in counted] == [({"app_feature": "search"}, 1.0)]
     (cost,) = shop.prometheus.query(f'increase({signals.CALL_COST.prometheus}{{job="shop"}}[5m] anchored)')
-    (line,) = shop.lines('{service_name="shop"} | app_feature="search"')
+    (line,) = shop.lines("shop", **{signals.FEATURE.name: "search"})
     (span,) = shop.spans("shop")
     assert line["trace_id"] == span.trace_id
-    assert float(line[signals.COST.label]) == pytest.approx(cost.value)
+    assert float(line[signals.COST.name]) == pytest.approx(cost.value)
     assert span.attributes[signals.COST.name] == pytest.approx(cost.value)
-    assert span.attributes[signals.USER_HASH.name] == line[signals.USER_HASH.label]
+    assert span.attributes[signals.USER_HASH.name] == line[signals.USER_HASH.name]
     assert "alice@example.com" not in repr((line, span))
 
 
@@ -134,25 +137,25 @@ def test_every_program_of_the_guides_makes_calls_but_the_one_that_computes_a_has
 def test_the_calls_of_every_program_of_the_guides_are_counted_priced_and_attributed(shop: Shop, name: str) -> None:
     service, program = f"of-{name}", CALLING[name]
     shop.run(program, OTEL_SERVICE_NAME=service)
-    lines = shop.lines(f'{{service_name="{service}"}} | event_name="{signals.CALL_EVENT}"')
+    lines = shop.lines(service, **CALLS)
     assert len(lines) == program.count(".create(")
     for line in lines:
-        assert line[signals.OUTCOME.label] == "success"
-        assert float(line[signals.COST.label]) > 0
+        assert line[signals.OUTCOME.name] == "success"
+        assert float(line[signals.COST.name]) > 0
         for argument, attribute in (("feature=", signals.FEATURE), ("user=", signals.USER_HASH)):
-            assert (attribute.label in line) == (argument in program)
+            assert (attribute.name in line) == (argument in program)
 
 
 def test_the_scores_of_the_first_guide_are_joined_to_the_streamed_answer(shop: Shop) -> None:
     _, streaming, _ = programs(FIRST)
     shop.run(streaming, OTEL_SERVICE_NAME="scored")
-    (call,) = shop.lines(f'{{service_name="scored"}} | event_name="{signals.CALL_EVENT}"')
-    scores = shop.lines(f'{{service_name="scored"}} | event_name="{signals.EVALUATION_EVENT}"')
-    assert {score[signals.EVALUATION_NAME.label] for score in scores} == {"user_feedback", "groundedness"}
+    (call,) = shop.lines("scored", **CALLS)
+    scores = shop.lines("scored", **{signals.EVENT_NAME.name: signals.EVALUATION_EVENT})
+    assert {score[signals.EVALUATION_NAME.name] for score in scores} == {"user_feedback", "groundedness"}
     for score in scores:
-        for field in ("trace_id", signals.FEATURE.label, signals.REQUEST_MODEL.label):
+        for field in ("trace_id", signals.FEATURE.name, signals.REQUEST_MODEL.name):
             assert score[field] == call[field]
-    assert float(call[signals.TIME_TO_FIRST_TOKEN.label]) > 0
+    assert float(call[signals.TIME_TO_FIRST_TOKEN.name]) > 0
 
 
 def test_the_hash_that_the_first_guide_computes_finds_the_users_calls(shop: Shop) -> None:
@@ -160,4 +163,4 @@ def test_the_hash_that_the_first_guide_computes_finds_the_users_calls(shop: Shop
     shop.run(calling, OTEL_SERVICE_NAME="hashed")
     hashed = shop.run(hashing).strip()
     assert len(hashed) == 64
-    assert len(shop.lines(f'{{service_name="hashed"}} | user_hash="{hashed}"')) == 1
+    assert len(shop.lines("hashed", **{signals.USER_HASH.name: hashed})) == 1

@@ -1,9 +1,12 @@
 """An application whose model declines to answer, whose provider filters content, and whose reader leaves in midstream.
 
+It logs an error of its own, too.
+
 The simulated provider does none of this. The client is the real one, over a transport that answers at once.
 """
 
 import json
+import logging
 
 import genai_observability
 import httpx2
@@ -40,7 +43,8 @@ def main() -> None:
     client = openai.OpenAI(
         api_key="none", http_client=openai.DefaultHttpxClient(transport=httpx2.MockTransport(_respond))
     )
-    with client, genai_observability.attributed_to(feature="search", team="growth", user="ada@example.com"):
+    attributed = genai_observability.attributed_to(feature="search", team="growth", user="ada@example.com")
+    with client, attributed, genai_observability.workflow("unusual"):
         for asked in ("refused", "filtered"):
             client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": asked}])
         chunks = client.chat.completions.create(
@@ -48,6 +52,7 @@ def main() -> None:
         )
         next(iter(chunks))
         chunks.close()
+        logging.getLogger("unusual").error("nobody waited for the answer")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
-import httpx
 import pytest
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -16,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-from stack.clients import Jaeger, Loki, Prometheus, StoreError
+from stack.clients import Jaeger, Prometheus, StoreError
 from stack.settings import Settings
 from tests.stores import running
 
@@ -38,11 +37,6 @@ def prometheus(stores: Settings) -> Prometheus:
 
 
 @pytest.fixture
-def loki(stores: Settings) -> Loki:
-    return Loki(stores.loki_url)
-
-
-@pytest.fixture
 def jaeger(stores: Settings) -> Jaeger:
     return Jaeger(stores.jaeger_url)
 
@@ -61,11 +55,6 @@ def _count(stores: Settings, name: str, *amounts: int) -> None:
     for number, amount in enumerate(amounts):
         counter.add(amount, {"number": number})
     provider.shutdown()
-
-
-def _write(stores: Settings, service: str, lines: list[tuple[int, str, dict[str, str]]]) -> None:
-    stream = {"stream": {"service_name": service}, "values": [[str(at), line, labels] for at, line, labels in lines]}
-    httpx.post(f"{stores.loki_url}/loki/api/v1/push", json={"streams": [stream]}, timeout=30).raise_for_status()
 
 
 def _trace(stores: Settings, service: str, count: int) -> None:
@@ -122,59 +111,19 @@ def test_a_query_that_prometheus_refuses_is_named_with_the_reason(prometheus: Pr
     [
         lambda now: Prometheus(_NOBODY).query("1"),
         lambda now: Prometheus(_NOBODY).alerts(),
-        lambda now: Loki(_NOBODY).entries("{}", start=now, end=now),
         lambda now: Jaeger(_NOBODY).spans("any", start=now, end=now),
     ],
 )
 def test_a_store_that_is_not_there_is_named_with_its_address(ask: Callable[[datetime], object]) -> None:
-    with pytest.raises(
-        StoreError, match=r"^(Prometheus|Loki|Jaeger) is not reachable at http://127.0.0.1:1; .*`make up`"
-    ):
+    with pytest.raises(StoreError, match=r"^(Prometheus|Jaeger) is not reachable at http://127.0.0.1:1; .*`make up`"):
         ask(datetime.now(UTC))
 
 
 def test_another_program_on_the_port_is_not_taken_for_the_store(stores: Settings) -> None:
     with pytest.raises(StoreError, match="is not Prometheus"):
-        Prometheus(stores.loki_url).query("1")
+        Prometheus(stores.victorialogs_url).query("1")
     with pytest.raises(StoreError, match="is not Jaeger"):
         Jaeger(stores.prometheus_url).spans("any", start=datetime.now(UTC), end=datetime.now(UTC))
-
-
-def test_an_entry_has_its_structured_metadata_among_its_labels(stores: Settings, loki: Loki) -> None:
-    now = datetime.now(UTC)
-    _write(stores, "metadata", [(int(now.timestamp() * 1e9), "hello", {"trace_id": "abc"})])
-    query = '{service_name="metadata"}'
-    [entry] = _eventually(lambda: loki.entries(query, start=now - _MINUTE, end=now + _MINUTE))
-    assert (entry.line, entry.labels) == ("hello", {"service_name": "metadata", "trace_id": "abc"})
-    assert abs(entry.time - now) < timedelta(milliseconds=1)
-
-
-def test_all_entries_are_read_however_many_newest_first(stores: Settings, loki: Loki) -> None:
-    now = datetime.now(UTC)
-    begin = int(now.timestamp()) * 1_000_000_000
-    # Ten lines a nanosecond: the border between two pages lies amid lines of the same time.
-    _write(stores, "many", [(begin + number // 10, f"{number}", {}) for number in range(12_003)])
-    window = {"start": now - _MINUTE, "end": now + _MINUTE}
-    query = '{service_name="many"}'
-    found = _eventually(lambda: loki.entries(query, **window, limit=None))
-    assert sorted(int(entry.line) for entry in found) == list(range(12_003))
-    assert int(found[0].line) >= 12_000
-    assert len(loki.entries(query, **window, limit=7)) == 7
-
-
-def test_a_metric_query_on_logs_gives_samples_and_series(stores: Settings, loki: Loki) -> None:
-    now = datetime.now(UTC)
-    _write(stores, "metric", [(int((now - _MINUTE).timestamp() * 1e9), "x", {"user": user}) for user in ("a", "b")])
-    query = 'sum by (user) (count_over_time({service_name="metric"}[5m]))'
-    samples = _eventually(lambda: loki.query(query, at=now))
-    assert sorted((sample.labels["user"], sample.value) for sample in samples) == [("a", 1), ("b", 1)]
-    series = loki.query_range(query, start=now, end=now + _MINUTE, step=_MINUTE)
-    assert [{value for _, value in item.points} for item in series] == [{1}, {1}]
-
-
-def test_a_query_that_loki_refuses_is_named_with_the_reason(loki: Loki) -> None:
-    with pytest.raises(StoreError, match=r"Loki refused the query `sum\(`: parse error at line 1"):
-        loki.query("sum(")
 
 
 def test_all_spans_of_a_service_are_found_however_many(stores: Settings, jaeger: Jaeger) -> None:

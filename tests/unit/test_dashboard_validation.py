@@ -75,6 +75,16 @@ def test_a_label_that_nothing_has_is_named(page: Page) -> None:
     assert "panel 'Calls a second': a query names app_feeture, which the signal catalogue" in _complaint(page)
 
 
+def test_a_column_that_the_warehouse_lacks_and_an_unknown_variable_of_sql_are_named(page: Page) -> None:
+    [slowest] = [panel for panel in panels(page) if panel["title"] == "Slowest calls"]
+    asked = "SELECT sum(cost) AS money, feture FROM calls WHERE user_hash = ${usr:sqlstring} AND team = 'teem'"
+    slowest["targets"][0]["rawSql"] = asked
+    assert _complaint(page).splitlines() == [
+        "overview.json, panel 'Slowest calls': a query uses the variable $usr, which the dashboard does not have.",
+        "overview.json, panel 'Slowest calls': a query names feture, which the warehouse does not have.",
+    ]
+
+
 def test_an_unknown_variable_of_a_query_is_named(page: Page) -> None:
     next(panels(page))["targets"][0]["expr"] = 'up{job=~"$servise"} + $__rnge'
     assert _complaint(page).splitlines() == [

@@ -1,28 +1,35 @@
 """The generated dashboards: complete, by the catalogue alone, and understood by the real stores."""
 
+import asyncio
 import json
 import re
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import httpx
+import asyncpg
 import pytest
 from genai_observability import signals
 
-from stack.clients import Loki, Prometheus
-from stack.dashboards import Window, dashboards, expressions, queries, style
+from stack.dashboards import Frame, PanelQuery, Stores, Window, ask, dashboards, expressions, queries, sql, style
 from stack.dashboards.__main__ import main
 from stack.dashboards.queries import panels
 from stack.dashboards.sdk import JSONEncoder
 from stack.dashboards.style import GREEN, ORANGE, RED
+from stack.native import down, up
 from stack.reader import Name
 from stack.settings import Settings
 from stack.thresholds import OtherLatency, Thresholds
+from stack.usage.columns import CALLS, FINDINGS, SCORES
+from stack.usage.records import Batch
+from stack.usage.store import prepare, store
+from stack.warehouse import INGEST, address
 from tests.server_metrics import METRICS_OF_SERVERS
-from tests.stores import running
+from tests.stores import settings_at
 
 Panel = dict[str, Any]
 
@@ -35,38 +42,62 @@ each_panel = pytest.mark.parametrize("panel", [each for _, each in _PANELS], ids
 
 
 @pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    with running(Path(tmp_path_factory.mktemp("stores"))) as settings:
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    settings = settings_at(tmp_path_factory.mktemp("stores"))
+    try:
+        up(settings, only={"prometheus", "victorialogs", "postgres", "usage"})
         yield settings
+    finally:
+        down(settings, volumes=True)
 
 
 @pytest.fixture(scope="module")
-def talks(stores: Settings) -> None:
+def stores(stack: Settings) -> Stores:
+    return Stores.of(stack)
+
+
+@pytest.fixture(scope="module")
+def talks(stack: Settings) -> None:
     """Four calls: of two conversations, in two sessions, and one of neither."""
-    now = int(datetime.now(UTC).timestamp())
-    calls = [("1", "c-1", "s-1"), ("2", "c-1", "s-2"), ("3", "c-2", "s-2"), ("4", "", "")]
-    records = [
-        {
-            "timeUnixNano": f"{now - 60 + int(tokens)}000000000",
-            "body": {"stringValue": "a call"},
-            "attributes": _attributes(
-                {
-                    signals.EVENT_NAME: signals.CALL_EVENT,
-                    signals.INPUT_TOKENS: tokens,
-                    signals.CONVERSATION: conversation,
-                    signals.SESSION: session,
-                }
-            ),
-        }
-        for tokens, conversation, session in calls
-    ]
-    resource = {"attributes": [{"key": "service.name", "value": {"stringValue": "shop"}}]}
-    logs = {"resourceLogs": [{"resource": resource, "scopeLogs": [{"logRecords": records}]}]}
-    httpx.post(f"{stores.loki_url}/otlp/v1/logs", json=logs).raise_for_status()
+    talks = [("1", "c-1", "s-1"), ("2", "c-1", "s-2"), ("3", "c-2", "s-2"), ("4", None, None)]
+    _store(
+        stack,
+        *(
+            {"input_tokens": int(tokens), "conversation_id": conversation, "session_id": session}
+            for tokens, conversation, session in talks
+        ),
+    )
 
 
-def _attributes(values: dict[signals.Attribute, str]) -> list[Panel]:
-    return [{"key": key.name, "value": {"stringValue": value}} for key, value in values.items() if value]
+@pytest.fixture(scope="module")
+def hostile(stack: Settings) -> None:
+    """A call of each hostile name, as a feature, a user and a conversation, and one without any."""
+    _store(
+        stack,
+        {"service": "hostile"},
+        *(
+            {"service": "hostile", "feature": name, "user_hash": name, "conversation_id": name, "cost": Decimal(1)}
+            for name in _HOSTILE
+        ),
+    )
+
+
+def _store(stack: Settings, *calls: dict[str, Any]) -> None:
+    """Calls in the warehouse, as its own writer puts them there."""
+    ended = datetime.now(UTC) - timedelta(minutes=1)
+    rows = [
+        {"id": uuid.uuid4(), "ended_at": ended, "outcome": "success"} | call for call in calls
+    ]  # fmt: skip
+    batch = Batch()
+    batch.rows[CALLS.name].extend(tuple(row.get(name) for name in CALLS.names) for row in rows)
+
+    async def written() -> None:
+        connection = await asyncpg.connect(address(stack, INGEST))
+        await prepare(connection)
+        assert (await store(connection, batch)).new[CALLS.name] == len(calls)
+        await connection.close()
+
+    asyncio.run(written())
 
 
 @each_panel
@@ -75,7 +106,20 @@ def test_every_query_of_a_panel_has_a_name_and_a_data_source_with_a_fixed_uid(pa
     assert all(refs)
     assert len(set(refs)) == len(refs)
     for target in panel["targets"]:
-        assert target["datasource"] in ({"type": "prometheus", "uid": "prometheus"}, {"type": "loki", "uid": "loki"})
+        assert target["datasource"] in (
+            {"type": "prometheus", "uid": "prometheus"},
+            {"type": "loki", "uid": "loki"},
+            {"type": "grafana-postgresql-datasource", "uid": "warehouse"},
+        )
+
+
+def test_only_the_applications_own_lines_are_asked_of_the_log_store() -> None:
+    asked = [panel["title"] for _, panel in _PANELS for target in panel["targets"] if _store_of(target) == "loki"]
+    assert asked == ["Errors in the application's log"]
+
+
+def _store_of(target: Panel) -> str:
+    return str(target["datasource"]["uid"])
 
 
 @each_panel
@@ -88,7 +132,7 @@ def test_several_values_of_one_panel_can_be_told_apart(panel: Panel) -> None:
 
 def test_the_page_of_the_stack_names_metrics_that_its_servers_have() -> None:
     known = {name for names in METRICS_OF_SERVERS.values() for name in names}
-    servers = r"(?:otelcol|prometheus|loki|jaeger|tempo|tempodb|alertmanager|inbox|usage|process)_\w+"
+    servers = r"(?:otelcol|prometheus|loki|vl|jaeger|tempo|tempodb|alertmanager|inbox|usage|process)_\w+"
     named = {
         name
         for query in queries(_PAGES["health.json"], _WINDOW)
@@ -106,11 +150,11 @@ def test_every_query_obeys_the_choices_of_the_page_or_its_panel_says_which_not(p
     chosen = {name: f"chosen-{name}" for name in names}
     descriptions = {panel["id"]: panel["description"] for panel in panels(page)}
     for query in queries(page, Window(timedelta(hours=1), variables=chosen)):
-        selectors = re.findall(r"{[^}]*}(?: \| [^\[]*)?", query.expr)
+        selectors = re.findall(r"{[^}]*}", query.expr) if query.store == "prometheus" else [query.expr]
         assert selectors
         _, _, exceptions = descriptions[query.panel_id].partition(" Shows all, whatever is chosen as ")
         for name, value in chosen.items():
-            obeyed = all(f'=~"{value}' in selector for selector in selectors)
+            obeyed = all(re.search(rf"(=~\"|IN \('){value}", selector) for selector in selectors)
             assert obeyed or re.search(rf"\b{name}\b", exceptions), (query.panel, name)
 
 
@@ -121,23 +165,19 @@ def test_a_link_leads_to_a_page_that_exists(panel: Panel) -> None:
 
 
 @each_page
-def test_every_query_is_accepted_by_its_store(page: Panel, stores: Settings) -> None:
-    clients: dict[str, Prometheus | Loki] = {
-        "prometheus": Prometheus(stores.prometheus_url),
-        "loki": Loki(stores.loki_url),
-    }
-    now = datetime.now(UTC)
+def test_every_query_is_accepted_by_its_store(page: Panel, stores: Stores) -> None:
     for query in queries(page, _WINDOW):  # each raises where the store refuses it
-        if query.newest is None:
-            clients[query.store].query(query.expr)
-        else:
-            Loki(stores.loki_url).entries(query.expr, start=now - _WINDOW.length, end=now, limit=query.newest)
+        ask(query, end=datetime.now(UTC), stores=stores)
 
 
-def test_all_matches_what_lacks_the_label_but_no_log_stream_without_a_service() -> None:
+def test_all_is_a_regular_expression_that_matches_everything_and_a_text_in_quotes() -> None:
     page = _PAGES["overview.json"]
     choices = {item["name"]: item["allValue"] for item in page["templating"]["list"] if not item.get("hide")}
-    assert choices == {name: ".+" if name == "service" else ".*" for name in expressions.VARIABLES}
+    assert tuple(choices) == expressions.VARIABLES
+    for name, everything in choices.items():
+        assert re.fullmatch(everything, "any-thing.at:all")
+        assert bool(re.fullmatch(everything, "")) is (name != "service"), "no log stream is without a service"
+        assert re.fullmatch("'[^']*'", everything)
 
 
 def test_a_variable_that_the_page_lacks_is_an_error() -> None:
@@ -157,30 +197,118 @@ def test_windows_are_filled_in_as_grafana_does() -> None:
     assert not query.instant
 
 
+def test_what_is_chosen_is_a_text_and_no_regular_expression() -> None:
+    one, two = (
+        {query.panel: query.expr for query in queries(_PAGES["cost.json"], Window(_WINDOW.length, variables=chosen))}
+        for chosen in ({"service": "a.b"}, {"service": ("a.b", "it's")})
+    )
+    assert r'job=~"a\\.b"' in one["Cost by team"]
+    assert r'job=~"(a\\.b|it' in two["Cost by team"]
+    assert "service IN ('a.b')" in one["Calls by price"]
+    assert "service IN ('a.b','it''s')" in two["Calls by price"]
+
+
 def test_a_choice_that_a_metric_does_not_know_is_left_out() -> None:
     assert "$provider" in expressions.series(signals.CALL_COST)
     assert "$provider" not in expressions.series(signals.CACHE_REQUESTS)
 
 
-def test_a_choice_that_the_records_of_an_event_lack_is_left_out() -> None:
-    assert "$provider" in expressions.request_log()
-    assert "$provider" not in expressions.request_log(event=signals.EVALUATION_EVENT)
+def test_a_choice_that_the_records_of_a_table_lack_is_left_out() -> None:
+    assert any("$provider" in condition for condition in sql.chosen())
+    assert not any("$provider" in condition for condition in sql.chosen(SCORES))
+
+
+def test_a_signal_without_a_column_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"findings has no column for gen_ai\.usage"):
+        sql.column(signals.COST, FINDINGS)
 
 
 @pytest.mark.parametrize(
     ("typed", "times"),
-    [("", ["1", "2", "3"]), ("c-1", ["1", "2"]), ("s-2", ["2", "3"]), ("c-", [])],
+    [("", {1, 2, 3}), ("c-1", {1, 2}), ("s-2", {2, 3}), ("c-", set())],
 )
 def test_a_typed_conversation_or_session_shows_its_calls_alone(
-    typed: str, times: list[str], talks: None, stores: Settings
+    typed: str, times: set[int], talks: None, stores: Stores
 ) -> None:
-    window = Window(timedelta(minutes=30), variables={"conversation": typed})
-    [query] = [
-        query for query in queries(_PAGES["agents.json"], window) if query.panel.startswith("Calls of the conversation")
-    ]
-    now = datetime.now(UTC)
-    entries = Loki(stores.loki_url).entries(query.expr, start=now - query.length, end=now, limit=query.newest)
-    assert sorted(entry.labels[signals.INPUT_TOKENS.label] for entry in entries) == times
+    rows = _rows(stores, "agents", "Calls of the conversation, in order", conversation=typed)
+    assert {row["input_tokens"] for row in rows if "input_tokens" in row} == times
+
+
+_HOSTILE = (
+    "o'brien", "''", '"; drop table calls; --', "'; drop table calls; --", "a\\b", "\\", "\\'", "$x", "$1", "${team}",
+    ".*", "'|.*|'", "%", "_", "a,b", "E'\\x27'", "$$", "naïve 😀",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _HOSTILE)
+def test_a_choice_is_obeyed_whatever_is_in_its_name(name: str, hostile: None, stores: Stores) -> None:
+    rows = _rows(stores, "overview", "Dearest calls", service="hostile", feature=name)
+    assert [row["feature"] for row in rows] == [name]
+    rows = _rows(stores, "users", "Top spenders", service="hostile", feature=(name, "other"))
+    assert [row["user_hash"] for row in rows] == [name]
+
+
+def test_several_choices_show_the_calls_of_each_and_all_those_without_any(hostile: None, stores: Stores) -> None:
+    rows = _rows(stores, "users", "Calls of the user", service="hostile", feature=_HOSTILE)
+    assert sorted(row["feature"] for row in rows) == sorted(_HOSTILE)
+    [query] = _asked("latency", "Slowest calls", service="hostile")
+    of_all = replace(query, expr=query.expr.replace("AND duration IS NOT NULL", "").replace("duration DESC", "id"))
+    found = ask(replace(of_all, expr=of_all.expr.replace("LIMIT 10", "")), end=datetime.now(UTC), stores=stores)
+    assert len(found) == len(_HOSTILE) + 1, "the one without a feature is there, too"
+
+
+@pytest.mark.parametrize("name", [name for name in _HOSTILE if '"' not in name])
+def test_what_a_reader_types_is_looked_for_whatever_it_is(name: str, hostile: None, stores: Stores) -> None:
+    rows = _rows(stores, "agents", "Calls of the conversation, in order", service="hostile", conversation=name)
+    assert [row["conversation_id"] for row in rows] == [name]
+    rows = _rows(stores, "users", "Calls of the user", service="hostile", user=name)
+    assert name in [row["user_hash"] for row in rows]
+    assert all(str(row["user_hash"]).startswith(name) for row in rows)
+
+
+def test_a_double_quote_that_a_reader_types_finds_nothing_and_breaks_nothing(hostile: None, stores: Stores) -> None:
+    # The format sqlstring writes a backslash before it.
+    assert _rows(stores, "users", "Calls of the user", service="hostile", user='"; drop table calls; --') == []
+    assert _rows(stores, "users", "Calls of the user", service="hostile", user="") != []
+
+
+def test_tables_of_single_calls_are_of_the_whole_time_range(stack: Settings, stores: Stores) -> None:
+    calls = (
+        {"service": "many", "duration": float(number % 1201), "cost": Decimal(number % 1103)} for number in range(1500)
+    )
+    _store(stack, *calls)
+    slowest = [row["duration"] for row in _rows(stores, "latency", "Slowest calls", service="many")]
+    assert slowest == [1200, 1199, 1198, 1197, 1196, 1195, 1194, 1193, 1192, 1191]
+    dearest = [row["cost"] for row in _rows(stores, "cost", "Dearest calls", service="many")]
+    assert dearest == [1102, 1101, 1100, 1099, 1098, 1097, 1096, 1095, 1094, 1093]
+
+
+def test_calls_by_price_and_the_price_p95_are_of_the_steps_that_prices_are_in(stack: Settings, stores: Stores) -> None:
+    prices = [*["0.00005"] * 10, *["0.0001"] * 80, *["0.03"] * 8, "0.3", "7"]
+    _store(stack, *({"service": "prices", "cost": Decimal(price)} for price in prices))
+    assert _figures(stores, "cost", "Calls by price", service="prices") == {
+        "less than 0.0001 USD": 10, "0.0001 to 0.001 USD": 80, "0.01 to 0.1 USD": 8, "0.1 to 1 USD": 1,
+        "1 USD or more": 1,
+    }  # fmt: skip
+    assert _figures(stores, "cost", "Price of a call p95, by feature", service="prices") == {"none": 0.05}
+
+
+def _asked(page: str, title: str, **variables: str | Sequence[str]) -> list[PanelQuery]:
+    window = Window(timedelta(minutes=30), variables=variables)
+    return [query for query in queries(_PAGES[f"{page}.json"], window) if query.panel == title]
+
+
+def _answer(stores: Stores, page: str, title: str, **variables: str | Sequence[str]) -> list[Frame]:
+    [query] = [query for query in _asked(page, title, **variables) if query.store == "warehouse"]
+    return ask(query, end=datetime.now(UTC), stores=stores)
+
+
+def _rows(stores: Stores, page: str, title: str, **variables: str | Sequence[str]) -> list[dict[str, Any]]:
+    return [dict(frame.row) for frame in _answer(stores, page, title, **variables)]
+
+
+def _figures(stores: Stores, page: str, title: str, **variables: str | Sequence[str]) -> dict[str, float]:
+    return {frame.name: frame.last for frame in _answer(stores, page, title, **variables)}
 
 
 def test_a_score_is_coloured_by_the_limits_of_its_own_evaluation() -> None:

@@ -28,8 +28,8 @@ def test_the_ledger_becomes_an_account_without_losing_a_digit() -> None:
 
 def test_a_difference_is_named_with_both_figures() -> None:
     expected = Account(source="ledger", calls=10, dollars=Decimal("0.10"))
-    found = [Account(source="Loki", calls=9, dollars=Decimal("0.10"))]
-    assert differences(expected, found) == ["model calls: Loki has 9, the ledger has 10."]
+    found = [Account(source="VictoriaLogs", calls=9, dollars=Decimal("0.10"))]
+    assert differences(expected, found) == ["model calls: VictoriaLogs has 9, the ledger has 10."]
 
 
 def test_a_figure_that_a_source_cannot_know_is_no_difference() -> None:

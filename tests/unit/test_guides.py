@@ -122,6 +122,6 @@ def test_how_late_and_how_long_is_as_troubleshooting_says() -> None:
     limits = yaml.safe_load((ROOT / "loki/config.yaml").read_text())["limits_config"]
     jaeger = yaml.safe_load((ROOT / "jaeger/config.yaml").read_text())["extensions"]["jaeger_storage"]["backends"]
     assert (prometheus["out_of_order_time_window"], limits["reject_old_samples_max_age"]) == ("1d", "168h")
-    assert "Prometheus takes samples up to a day late, Loki lines up to 7 days" in text
+    assert "Prometheus takes samples up to a day late, VictoriaLogs lines up to 14 days, Loki up to 7" in text
     assert (jaeger["disk"]["badger"]["ttl"]["spans"], limits["retention_period"]) == ("168h", "336h")
     assert "traces older than 7 days, log lines older than 14" in text

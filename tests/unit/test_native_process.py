@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stack.interrupts import interrupts_deferred
 from stack.native import process
 from stack.native.ports import free_ports, is_free
 from stack.native.process import Program, StackError
@@ -33,7 +34,7 @@ def test_a_started_process_is_found_ready_and_gone_after_stop(tmp_path: Path) ->
     process.wait_until_ready({"web": started}, [program])
     assert process.find("web", state=tmp_path) == started
     assert process.find_all(state=tmp_path) == [started]
-    assert process.resident_bytes(started) > 1_000_000
+    assert process.memory_bytes(started) > 1_000_000
     process.stop(started, state=tmp_path)
     assert process.find("web", state=tmp_path) is None
     assert not psutil.pid_exists(started.pid)
@@ -64,17 +65,51 @@ def test_a_pid_that_now_belongs_to_another_process_is_left_alone(tmp_path: Path)
         stranger.kill()
 
 
+def _said(program: Program, word: str, *, state: Path) -> process.Running:
+    running = process.start(program, state=state)
+    deadline = time.monotonic() + 10
+    while word not in process.last_lines(Path(running.log), 1):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return running
+
+
 def test_a_process_that_ignores_termination_is_killed(tmp_path: Path) -> None:
     program = _script(
         "import signal, time; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True); time.sleep(60)"
     )
-    running = process.start(program, state=tmp_path)
-    deadline = time.monotonic() + 10
-    while "deaf" not in process.last_lines(Path(running.log), 1):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    running = _said(program, "deaf", state=tmp_path)
     process.stop(running, state=tmp_path, grace=0.3)
     assert not psutil.pid_exists(running.pid)
+
+
+@pytest.mark.parametrize("listens", [True, False])
+def test_children_of_a_process_end_with_it_whether_or_not_it_listens_to_termination(
+    tmp_path: Path, *, listens: bool
+) -> None:
+    # The child has a session of its own, as a worker of a database has, and does not listen either.
+    deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    child_code = f"import os, signal, time; {deaf}; os.setsid(); print('begun', flush=True); time.sleep(60)"
+    code = f"import signal, subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {child_code!r}])"
+    program = _script(f"{code}; {'' if listens else f'{deaf}; '}time.sleep(60)")
+    running = _said(program, "begun", state=tmp_path)
+    (child,) = psutil.Process(running.pid).children()
+    process.stop(running, state=tmp_path, grace=0.3)
+    _, alive = psutil.wait_procs([child], timeout=5)
+    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what is shared")
+def test_memory_that_processes_share_counts_once(tmp_path: Path) -> None:
+    shared = 100_000_000
+    forked = "all(os.fork() for _ in range(3)) and print('shared', flush=True)"
+    code = f"import os, time; kept = b'x' * {shared}; {forked}; time.sleep(60)"
+    running = _said(_script(code), "shared", state=tmp_path)
+    family = [psutil.Process(running.pid), *psutil.Process(running.pid).children(recursive=True)]
+    assert len(family) == 4
+    assert sum(each.memory_info().rss for each in family) > 4 * shared
+    assert shared < process.memory_bytes(running) < 1.6 * shared
+    process.stop(running, state=tmp_path)
 
 
 def test_a_process_that_dies_while_starting_shows_its_last_lines_and_its_log(tmp_path: Path) -> None:
@@ -148,13 +183,26 @@ def test_ctrl_c_waits_until_the_block_is_left() -> None:
     reached = []
 
     def interrupted_block() -> None:
-        with process.interrupts_deferred():
+        with interrupts_deferred():
             signal.raise_signal(signal.SIGINT)
             reached.append("the end")
 
     with pytest.raises(KeyboardInterrupt):
         interrupted_block()
     assert reached == ["the end"]
+
+
+def test_a_second_signal_to_end_does_not_break_off_the_tidying_up(tmp_path: Path) -> None:
+    code = (
+        "import os, time; from stack.interrupts import interrupt_on_termination; interrupt_on_termination()\n"
+        "try: print('ready', flush=True); time.sleep(60)\n"
+        "except KeyboardInterrupt: os.kill(os.getpid(), 15); os.kill(os.getpid(), 1); print('tidy')"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "ready\n"
+        command.terminate()
+        assert command.communicate(timeout=20)[0] == "tidy\n"
 
 
 def test_free_ports_are_told_that_no_outgoing_connection_takes_meanwhile() -> None:

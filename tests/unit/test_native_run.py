@@ -18,10 +18,12 @@ import psutil
 import pytest
 
 from stack.native import StackError, down, process, seconds_until_ready, status, up
+from stack.native.servers import servers
+from stack.native.upgrade import loki_data
 from stack.settings import Settings
 from tests.stores import settings_at
 
-EVERY_SERVER = {"prometheus", "loki", "jaeger", "alertmanager", "inbox", "collector"}
+EVERY_SERVER = {"prometheus", "victorialogs", "jaeger", "alertmanager", "postgres", "usage", "inbox", "collector"}
 
 
 @pytest.fixture
@@ -37,7 +39,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
 def edited(settings: Settings, tmp_path: Path) -> Settings:
     """The same, with a copy of the configuration files that a test may change."""
     root = tmp_path / "repository"
-    for name in EVERY_SERVER - {"inbox"}:
+    for name in EVERY_SERVER - {"inbox", "usage", "victorialogs"}:
         shutil.copytree(settings.root / name, root / name, ignore=shutil.ignore_patterns("distribution"))
     return replace(settings, root=root)
 
@@ -81,7 +83,9 @@ def test_prometheus_scrapes_every_server_by_its_name(settings: Settings) -> None
     up(settings)
     found: dict[str, str] = {}
     deadline = time.monotonic() + 30
-    while found != dict.fromkeys(EVERY_SERVER, "1"):
+    while found != dict.fromkeys(
+        EVERY_SERVER - {"postgres"}, "1"
+    ):  # which has no metrics: the usage service tells of it
         assert time.monotonic() < deadline, found
         time.sleep(0.5)
         with urllib.request.urlopen(f"{settings.prometheus_url}/api/v1/query?query=up") as answer:
@@ -90,13 +94,13 @@ def test_prometheus_scrapes_every_server_by_its_name(settings: Settings) -> None
 
 
 def test_only_the_server_whose_configuration_changed_is_restarted(edited: Settings) -> None:
-    up(edited, only={"alertmanager", "loki"})
+    up(edited, only={"alertmanager", "victorialogs"})
     before = _pids(edited)
     configuration = edited.root / "alertmanager" / "alertmanager.yml"
     configuration.write_text(configuration.read_text().replace("resolve_timeout: 5m", "resolve_timeout: 6m"))
-    up(edited, only={"alertmanager", "loki"})
+    up(edited, only={"alertmanager", "victorialogs"})
     after = _pids(edited)
-    assert after["loki"] == before["loki"]
+    assert after["victorialogs"] == before["victorialogs"]
     assert after["alertmanager"] != before["alertmanager"]
 
 
@@ -124,9 +128,10 @@ def test_down_of_a_stack_that_is_not_up_is_harmless(settings: Settings) -> None:
 
 
 def test_a_port_in_use_stops_up_before_anything_is_started(settings: Settings) -> None:
+    port = settings.jaeger_metrics_port
     with (
-        socket.create_server(("127.0.0.1", settings.loki_grpc_port)),
-        pytest.raises(StackError, match=rf"^Port {settings.loki_grpc_port} of loki \(LOKI_GRPC_PORT\) is in use by "),
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(StackError, match=rf"^Port {port} of jaeger \(JAEGER_METRICS_PORT\) is in use by "),
     ):
         up(settings)
     assert _pids(settings) == {}
@@ -150,7 +155,6 @@ NEAR = r", near line \d+\.\n"  # the server's own check does not
         ("prometheus/prometheus.yml", "scrape_timeout:", "scrape_timeot:", LINE),
         ("alertmanager/alertmanager.yml", "repeat_interval:", "repeat:", LINE),
         ("alertmanager/alertmanager.yml", "receiver: inbox", "receiver: pager", NEAR),
-        ("loki/config.yaml", "retention_enabled:", "retention_on:", LINE),
         ("jaeger/config.yaml", "ephemeral:", "ephemerous:", NEAR),
         ("collector/config.yaml", "block_on_overflow:", "block:", NEAR),
     ],
@@ -202,9 +206,36 @@ def test_a_server_that_dies_while_starting_shows_why_and_takes_the_others_with_i
     assert _pids(settings) == {}
 
 
+def test_up_says_where_the_logs_of_an_earlier_loki_lie_how_long_and_how_to_read_them(settings: Settings) -> None:
+    assert loki_data(settings) is None
+    folder = settings.state / "data" / "loki"
+    (folder / "chunks").mkdir(parents=True)
+    said = loki_data(settings)
+    assert said
+    assert f"are in {folder}: they stay until you delete that folder" in said
+    assert "`LOGS=loki make up` reads and goes on with them" in said
+    assert loki_data(replace(settings, logs="loki")) is None
+    up(settings)
+    shown = _command(settings, "up")
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.endswith(said + "\n")
+
+
+@pytest.mark.skipif(not shutil.which("loki"), reason="Loki is not built here: it runs where it is on the PATH")
+def test_with_logs_loki_the_loki_of_the_path_runs_in_the_place_of_victorialogs_and_back(settings: Settings) -> None:
+    up(settings)
+    with_loki = replace(settings, logs="loki")
+    up(with_loki)
+    assert _pids(settings).keys() == EVERY_SERVER - {"victorialogs"} | {"loki"}
+    collector = next(server for server in servers(with_loki) if server.name == "collector")
+    assert collector.environment["LOGS_ENDPOINT"] == f"{settings.loki_url}/otlp/v1/logs"
+    up(settings)
+    assert _pids(settings).keys() == EVERY_SERVER
+
+
 def test_servers_that_are_not_built_are_named(settings: Settings, tmp_path: Path) -> None:
-    with pytest.raises(StackError, match=r"^Not built yet: loki\. Run `make up`"):
-        up(replace(settings, binaries=tmp_path), only={"loki"})
+    with pytest.raises(StackError, match=r"^Not built yet: victoria-logs\. Run `make up`"):
+        up(replace(settings, binaries=tmp_path), only={"victorialogs"})
 
 
 def test_a_second_command_at_the_same_time_is_told_so(settings: Settings) -> None:

@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from genai_observability.signals import FEATURE, TEAM
 
-from stack.clients import Loki, Prometheus
-from stack.dashboards import Frame, Window, catalogue, dashboards, queries, style
+from stack.clients import Prometheus, VictoriaLogs, Warehouse
+from stack.dashboards import Frame, Stores, Window, catalogue, dashboards, queries, style
+from stack.dashboards.answers import Cell
 from stack.dashboards.page import Row, page
 from stack.dashboards.queries import panels
+from stack.dashboards.sql import Sql
 from stack.preview import Occasion, collect, index, render, units
 from stack.preview.__main__ import main
 from tests import layout
@@ -51,6 +53,7 @@ def _everything(dashboard: dict[str, Any] = _PAGE) -> Answers:
     """Two series, or rows, for every query of a dashboard, with names as long as real ones."""
     start = {panel["id"]: _OCCASION.start_of(panel) for panel in panels(dashboard)}
     fields = {panel["id"]: _fields(panel) for panel in panels(dashboard)}
+    ranked = {panel["id"] for panel in panels(dashboard) if panel["type"] == "bargauge"}
     answers: dict[int, list[Frame]] = {}
     for query in queries(dashboard, Window(_NOON - _OCCASION.start)):
         names = ("document-answers", "gpt-4.1-mini-2026-04-14")
@@ -59,21 +62,34 @@ def _everything(dashboard: dict[str, Any] = _PAGE) -> Answers:
             labels = fields[query.panel_id] | {"app_feature": name, "le": ("0.5", "+Inf")[number]}
             length = _NOON - start[query.panel_id]
             points = [(_NOON - length * (20 - step) / 20, 1.0 + number + step / 7) for step in range(21)]
-            if query.newest:
-                points = []
-            elif query.instant:
-                points = points[-1:]
-            named = name if "{{" in query.legend else query.legend
-            answers.setdefault(query.panel_id, []).append(Frame(query.ref, named, labels, points))
+            if query.store == "prometheus":
+                named = name if "{{" in query.legend else query.legend
+                answers.setdefault(query.panel_id, []).append(
+                    Frame(query.ref, named, labels, points[-1:] if query.instant else points)
+                )
+            elif query.rows:
+                row = _row(fields[query.panel_id], number)
+                answers.setdefault(query.panel_id, []).append(Frame(query.ref, "", {}, [], row))
+            else:
+                bars = query.panel_id in ranked
+                found = [name] if bars else re.findall(r'AS "([^"]*)"', query.expr) or [""]
+                frames = [Frame(query.ref, each, {}, points[-1:]) for each in found if bars or not number]
+                answers.setdefault(query.panel_id, []).extend(frames)
     return answers
 
 
 def _fields(panel: dict[str, Any]) -> dict[str, str]:
-    """What a row of a table needs, as the text of a number where the column shows one."""
+    """What a row of a table needs, each with a text as long as the longest."""
     steps = {step["id"]: step["options"] for step in panel.get("transformations", ())}
-    numbers = [item["targetField"] for item in steps.get("convertFieldType", {"conversions": ()})["conversions"]]
     texts = [name for name in steps.get("organize", {"renameByName": ()})["renameByName"] if "Value" not in name]
-    return dict.fromkeys(texts, "0af7651916cd43dd8448eb211c80319c") | dict.fromkeys(numbers, "12.5")
+    return dict.fromkeys(texts, "0af7651916cd43dd8448eb211c80319c")
+
+
+def _row(fields: dict[str, str], number: int) -> dict[str, Cell]:
+    """One of the warehouse, or of the log store: with times and numbers as such."""
+    times = {name: _NOON - timedelta(minutes=number) for name in fields if name.endswith("_at")}
+    amounts = ("duration", "cost", "calls", "share", "score", "tokens", "token", "second")
+    return {**fields, **times, **{name: 12.5 for name in fields if name.rpartition("_")[2] in amounts}}
 
 
 def _trial(*rows: Any) -> dict[str, Any]:
@@ -164,14 +180,15 @@ def test_names_from_the_data_cannot_become_part_of_the_page(title: str) -> None:
 def test_a_table_is_sorted_and_its_trace_ids_lead_to_the_trace() -> None:
     slow, quick = "b7ad6b7169203331b7ad6b7169203331", "0af7651916cd43dd8448eb211c80319c"
     frames = [
-        Frame("A", "", {"trace_id": trace, "genai_observability_duration": seconds}, [])
-        for trace, seconds in ((quick, "1.5"), (slow, "12.5"))
+        Frame("A", "", {}, [], {"trace_id": trace, "duration": seconds, "ended_at": _NOON})
+        for trace, seconds in ((quick, 1.5), (slow, 12.5))
     ]
     panel = _panel("Slowest calls", {_IDS["Slowest calls"]: frames})
+    assert "2026-01-02 12:00:00</td>" in panel
     assert panel.index("12.5 s") < panel.index("1.50 s")
     assert 'href="http://127.0.0.1:16686/api/traces/b7ad6b7169203331b7ad6b7169203331?prettyPrint=true"' in panel
     assert [re.sub("<.*?>", "", heading) for heading in re.findall("<th>.*?</th>", panel)] == [
-        "Duration", "Time (UTC)", "Feature", "Model", "Outcome", "Trace",
+        "Duration", "Time", "Feature", "Model", "Outcome", "Trace",
     ]  # fmt: skip
 
 
@@ -294,9 +311,7 @@ def test_of_a_long_table_the_first_rows_are_drawn_and_the_others_counted() -> No
 def test_a_cell_and_a_panel_lead_to_the_page_of_another_dashboard() -> None:
     assert '<a href="overview.html" data-page>search</a>' in _html(_table(), _sample("A", 3, app_feature="search"))
     link = style.Link("Which calls?", to="genai-overview", choosing={"team": TEAM})
-    ranking = style.ranking(
-        style.Logs("sum(x)"), title="Users", description="…", unit="short", empty="Nothing", link=link
-    )
+    ranking = style.ranking(Sql("SELECT 1"), title="Users", description="…", unit="short", empty="Nothing", link=link)
     html = _html(_trial(ranking), _sample("A", 3))
     assert '<a class="more" href="overview.html" data-page title="Which calls?">' in html
 
@@ -339,7 +354,7 @@ def test_a_panel_is_asked_for_its_own_time_range() -> None:
     )
     collect(
         _trial(own, usual), start=_OCCASION.start, end=_NOON,
-        prometheus=Recorder("http://127.0.0.1:9"), loki=Loki("http://127.0.0.1:9"),
+        stores=Stores(Recorder("http://127.0.0.1:9"), VictoriaLogs("http://127.0.0.1:9"), Warehouse("")),
     )  # fmt: skip
     assert sorted(Recorder.asked) == [timedelta(minutes=90), timedelta(days=30)]
 

@@ -56,3 +56,11 @@ def test_a_wrong_line_of_the_env_file_is_named(tmp_path: Path) -> None:
 def test_the_variables_for_a_child_process_give_it_the_same_settings(tmp_path: Path) -> None:
     settings = Settings.load({"LOKI_PORT": "3333", "GENAI_STACK_DIR": "/a"}, root=tmp_path)
     assert Settings.load(settings.variables(), root=tmp_path) == settings
+
+
+def test_a_log_store_that_there_is_not_is_named_with_those_that_there_are(tmp_path: Path) -> None:
+    assert Settings.load({}, root=tmp_path).logs == "victorialogs"
+    (tmp_path / ".env").write_text("LOGS=loki\n")
+    assert Settings.load({}, root=tmp_path).variables()["LOGS"] == "loki"
+    with pytest.raises(SettingsError, match=r"^LOGS is 'elastic': it must be victorialogs or loki\."):
+        Settings.load({"LOGS": "elastic"}, root=tmp_path)

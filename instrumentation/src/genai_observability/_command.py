@@ -11,7 +11,8 @@ from genai_observability._export.exporters import is_address
 _INTERRUPTED: Final = 130  # as a shell answers
 _STORES: Final = {
     "prometheus": ("http://localhost:9090",),
-    "loki": ("http://localhost:3100",),
+    "logs": ("http://localhost:9428", "http://localhost:3100"),  # VictoriaLogs, Loki
+    "warehouse": ("http://localhost:8094",),
     "traces": ("http://localhost:16686", "http://localhost:3200"),  # Jaeger, Tempo
 }
 

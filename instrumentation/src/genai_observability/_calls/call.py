@@ -148,10 +148,10 @@ class Price:
     unpriced: Literal["unknown_model", "no_usage", "no_price", "invalid_usage"] | None = None
     estimated: Decimal | None = None
     """What a call without usage may have cost, by the estimate of its tokens."""
-    age: int | None = None
-    """Days since the price table was last checked; ``None`` where the price is not from it."""
-    cache_saved: Decimal | None = None
-    """What the call would have cost more without the provider's cache."""
+    age: int | None = field(default=None, compare=False)
+    """Days since the price table was last checked; ``None`` where the price is not from it. A remark on the price."""
+    cache_saved: Decimal | None = field(default=None, compare=False)
+    """What the call would have cost more without the provider's cache. Another remark."""
 
 
 def utc(nanoseconds: int) -> datetime:

@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -42,7 +42,8 @@ class Stores:
     """Where to look for the call, and for how many seconds."""
 
     prometheus: tuple[str, ...]
-    loki: tuple[str, ...]
+    logs: tuple[str, ...]
+    warehouse: tuple[str, ...]
     traces: tuple[str, ...]
     within: float
 
@@ -64,8 +65,8 @@ class _Store:
     signal: str
     option: str
     urls: tuple[str, ...]
-    question: str
-    has_it: Callable[[Any], bool]
+    questions: Mapping[str, Callable[[str], bool]]
+    """What to ask at each address, as it is not known which server is there, and whether the answer has the call."""
 
 
 def check(stores: Stores) -> Iterator[Finding]:
@@ -101,19 +102,13 @@ def _look(store: _Store, passed: float, *, last: bool) -> Finding | None:
     answered, absent = [], []
     for url in store.urls:
         try:
-            request = urllib.request.Request(url + store.question, headers={"accept": "application/json"})  # noqa: S310
-            with _open(request, timeout=_ANSWER) as answer:
-                if store.has_it(json.load(answer)):
-                    return Finding(store.name, f"{url} has it, {passed:.0f} s after it was sent")
-            answered.append(url)
-        except urllib.error.HTTPError as error:
-            error.close()
-            unknown_trace = error.code == HTTPStatus.NOT_FOUND and store.signal == "TRACES"
-            answered.append(url if unknown_trace else f"{url} (HTTP {error.code})")
-        except (ValueError, HTTPException):
-            answered.append(f"{url} (no such store)")
+            said = [_ask(store, url + question, has_it) for question, has_it in store.questions.items()]
         except OSError as error:
             absent.append(f"{url} ({getattr(error, 'reason', error)})")
+            continue
+        if True in said:
+            return Finding(store.name, f"{url} has it, {passed:.0f} s after it was sent")
+        answered.append(url if False in said else f"{url} ({said[0]})")
     if not answered:
         found = f"no answer from {' or '.join(absent)}: start it, or say where it is with {store.option}"
     elif last:
@@ -126,30 +121,68 @@ def _look(store: _Store, passed: float, *, last: bool) -> Finding | None:
     return Finding(store.name, found, right=False)
 
 
+def _ask(store: _Store, address: str, has_it: Callable[[str], bool]) -> bool | str:
+    """Whether the store has the call, or why what answers cannot say."""
+    try:
+        request = urllib.request.Request(address, headers={"accept": "application/json"})  # noqa: S310
+        with _open(request, timeout=_ANSWER) as answer:
+            return has_it(answer.read().decode())
+    except urllib.error.HTTPError as error:
+        error.close()
+        unknown_trace = error.code == HTTPStatus.NOT_FOUND and store.signal == "TRACES"
+        return False if unknown_trace else f"HTTP {error.code}"
+    except (ValueError, HTTPException):
+        return "no such store"
+
+
 def _stores(sent: _Sent, stores: Stores) -> list[_Store]:
     series = (
         f"{signals.CALL_DURATION.prometheus}_count"
         f"{{instance={json.dumps(sent.instance)},{signals.FEATURE.label}={json.dumps(_FEATURE)}}}"
     )
     metrics = urllib.parse.urlencode({"query": f"timestamp({series}) >= {sent.at:.3f}"})
-    logs = urllib.parse.urlencode({"query": f'{{service_name="{SERVICE}"}} | trace_id="{sent.trace_id}"', "limit": 1})
+    logql = f'{{service_name="{SERVICE}"}} | trace_id="{sent.trace_id}"'
+    of_loki = urllib.parse.urlencode({"query": logql, "limit": 1})
+    logsql = f'"service.name":={SERVICE} trace_id:={sent.trace_id} | limit 1 | fields trace_id'
+    of_victorialogs = urllib.parse.urlencode({"query": logsql})
+    logs: dict[str, Callable[[str], bool]] = {
+        f"/select/logsql/query?{of_victorialogs}": _has_lines,
+        f"/loki/api/v1/query_range?{of_loki}": _has_results,
+    }
+    # Jaeger and Tempo have this address in common.
+    traces: dict[str, Callable[[str], bool]] = {f"/api/traces/{sent.trace_id}": _names_the_service}
     return [
-        _Store("Prometheus", "METRICS", "--prometheus", stores.prometheus, f"/api/v1/query?{metrics}", _has_results),
-        _Store("Loki", "LOGS", "--loki", stores.loki, f"/loki/api/v1/query_range?{logs}", _has_results),
-        # Jaeger and Tempo have this address in common.
-        _Store("traces", "TRACES", "--traces", stores.traces, f"/api/traces/{sent.trace_id}", _names_the_service),
+        _Store("Prometheus", "METRICS", "--prometheus", stores.prometheus, {f"/api/v1/query?{metrics}": _has_results}),
+        _Store("logs", "LOGS", "--logs", stores.logs, logs),
+        _Store("warehouse", "LOGS", "--warehouse", stores.warehouse, {f"/calls/{sent.trace_id}": _counts}),
+        _Store("traces", "TRACES", "--traces", stores.traces, traces),
     ]
 
 
-def _has_results(answer: Any) -> bool:
+def _has_results(answer: str) -> bool:
     try:
-        return bool(answer["data"]["result"])
+        return bool(json.loads(answer)["data"]["result"])
     except (TypeError, LookupError):
         raise ValueError(answer) from None
 
 
-def _names_the_service(answer: Any) -> bool:
-    return SERVICE in json.dumps(answer)
+def _counts(answer: str) -> bool:
+    try:
+        return bool(json.loads(answer)["calls"])
+    except (TypeError, LookupError):
+        raise ValueError(answer) from None
+
+
+def _has_lines(answer: str) -> bool:
+    """Of none, VictoriaLogs says nothing."""
+    lines = [json.loads(line) for line in answer.splitlines()]
+    if not all("trace_id" in line for line in lines):
+        raise ValueError(answer)
+    return bool(lines)
+
+
+def _names_the_service(answer: str) -> bool:
+    return SERVICE in json.dumps(json.loads(answer))
 
 
 def _send() -> _Sent:

@@ -1,0 +1,95 @@
+"""A gap of the warehouse is filled from the log store: with what the Collector gave both of it."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import httpx
+import pytest
+from genai_observability import signals
+
+from stack.native import down, postgres, up
+from stack.settings import Settings
+from stack.usage.schema import SUMS
+from tests.end_to_end.live import eventually
+from tests.stores import settings_at
+from tests.usage import CALL, NOW, recorded, rows, value
+
+_COLUMNS = (
+    "id, ended_at, started_at, trace_id, span_id, service, environment, feature, user_hash, finish_reasons, retries, "
+    "duration, seconds_waiting, input_tokens, cached_tokens, cost, cache_saved, price_age_days, metadata, streamed"
+)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    settings = settings_at(tmp_path_factory.mktemp("backfill"))
+    try:
+        up(settings, only={"postgres", "usage", "victorialogs", "collector"})
+        yield settings
+    finally:
+        down(settings, volumes=True)
+
+
+def test_a_gap_is_filled_with_the_same_rows_and_nothing_twice(stack: Settings) -> None:
+    calls = [
+        replace(CALL, started=NOW - timedelta(seconds=number), streamed=number % 2 == 0, response_id=f"r-{number}")
+        for number in range(1500)
+    ]
+    headers = {"content-type": "application/x-protobuf"}
+    body = recorded(calls).SerializeToString()
+    assert httpx.post(f"{stack.otlp_http_url}/v1/logs", content=body, headers=headers, trust_env=False).is_success
+    assert eventually(lambda: value(stack, "SELECT count(*) FROM calls") == 1500)
+    before = rows(stack, f"SELECT {_COLUMNS} FROM calls ORDER BY id")
+    sums = rows(stack, "SELECT sum(calls), sum(cost), sum(input_tokens) FROM calls_by_hour")
+    command, environment = postgres.psql(stack, "genai")
+    emptied = f"TRUNCATE {', '.join(f'genai.{table}' for table in ('calls', *SUMS))}"
+    subprocess.run([*command, "--command", emptied], env=os.environ | environment, check=True, capture_output=True)
+    done = _backfill(stack, NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1500 records read from VictoriaLogs; 1500 of them were missing in the warehouse" in done.stdout
+    assert rows(stack, f"SELECT {_COLUMNS} FROM calls ORDER BY id") == before
+    assert rows(stack, "SELECT sum(calls), sum(cost), sum(input_tokens) FROM calls_by_hour") == sums
+    again = _backfill(stack, NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+    assert "1500 records read from VictoriaLogs; 0 of them were missing in the warehouse" in again.stdout
+    assert value(stack, "SELECT count(*) FROM refused_records") == 0
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "message"),
+    [
+        ("yesterday", "2026-12-01", "'yesterday' is no time: write 2026-12-01T10:00, in UTC"),
+        ("", "2026-12-01", "'' is no time: write 2026-12-01T10:00, in UTC"),
+        ("2026-12-02", "2026-12-01", "FROM must be before TO"),
+    ],
+)
+def test_a_wrong_time_is_said(stack: Settings, first: str, last: str, message: str) -> None:
+    done = _backfill(stack, first, last)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_free_metadata_comes_back_as_text(stack: Settings) -> None:
+    request = recorded([replace(CALL, attribution={f"{signals.METADATA_PREFIX}size": 5})])
+    headers = {"content-type": "application/x-protobuf"}
+    httpx.post(f"{stack.otlp_http_url}/v1/logs", content=request.SerializeToString(), headers=headers, trust_env=False)
+    asked = "SELECT metadata FROM calls WHERE metadata ? 'size'"
+    assert eventually(lambda: rows(stack, asked)) == [{"metadata": '{"size": 5}'}]
+    command, environment = postgres.psql(stack, "genai")
+    emptied = "DELETE FROM genai.calls WHERE metadata ? 'size'"
+    subprocess.run([*command, "--command", emptied], env=os.environ | environment, check=True, capture_output=True)
+    _backfill(stack, NOW - timedelta(hours=1), NOW + timedelta(hours=1))
+    assert rows(stack, asked) == [{"metadata": '{"size": "5"}'}]
+
+
+def _backfill(stack: Settings, first: object, last: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "stack.usage.backfill", str(first), str(last)],
+        env=os.environ | stack.variables(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
