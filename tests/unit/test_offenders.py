@@ -55,7 +55,7 @@ def execute(settings: Settings, sql: str) -> None:
 
 @pytest.fixture
 def empty(warehouse: Settings) -> Settings:
-    execute(warehouse, "TRUNCATE calls, calls_by_hour, calls_by_user_day")
+    execute(warehouse, "TRUNCATE calls, sums_by_hour, sums_by_day, sums_by_user_day, sums_by_user_month")
     return warehouse
 
 
