@@ -80,7 +80,7 @@ def _carry_out(stack: Stack, drills: Sequence[Drill], options: argparse.Namespac
     root = stack.settings.root
     plan = Plan(
         stack=stack,
-        rules=Rules(root / "prometheus" / "rules", root / "loki" / "rules"),
+        rules=Rules(root / "prometheus" / "rules"),
         rate=options.rate,
         patience=options.patience * 60,
         warm_up=options.warm_up,
