@@ -329,7 +329,7 @@ def test_names_that_victorialogs_has_for_itself_change_nothing_and_a_line_withou
 def test_every_logsql_query_of_the_guides_is_understood_and_names_known_fields(native: Settings) -> None:
     known = {attribute.name for attribute in signals.attributes()} | {"service.name", "severity_text", CUT, "_time"}
     found = [query for page in (_ROOT / "docs").rglob("*.md") for query in _logsql(page)]
-    assert len(found) > 5
+    assert len(found) >= 4
     for query in found:
         answer = httpx.get(f"{native.victorialogs_url}/select/logsql/query", params={"query": query, "limit": 1})
         assert answer.status_code == 200, f"{query}: {answer.text}"
