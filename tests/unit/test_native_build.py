@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import zipfile
+from collections import Counter
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -215,6 +216,29 @@ def _proxy(folder: Path, module: str, version: str, files: dict[str, str]) -> st
         for file, text in {"go.mod": f"module {name}\n\ngo 1.24\n", **files}.items():
             archive.writestr(f"{name}@{version}/{file}", text)
     return folder.as_uri()
+
+
+OWN_VERSIONS = (
+    "github.com/hashicorp/golang-lru",  # Alertmanager needs an API that later ones have no more
+    "github.com/open-telemetry/opentelemetry-collector-contrib",  # versions of the Collector, of which Jaeger and
+    "go.opentelemetry.io/collector",  # Prometheus have other ones
+    "go.opentelemetry.io/contrib",  # what goes with these
+    "go.opentelemetry.io/otel/",
+    "github.com/prometheus/alertmanager",  # Prometheus has its client
+)
+
+
+def test_what_servers_share_has_one_version_so_that_it_is_compiled_once() -> None:
+    versions: dict[str, set[str]] = {}
+    count: Counter[str] = Counter()
+    for name in ("prometheus", "alertmanager", "collector", "jaeger"):
+        text = (Settings.load().root / name / "distribution" / "go.mod").read_text()
+        for module, version in re.findall(r"^(?:require |\t)(\S+\.\S+) (v\S+)", text, re.MULTILINE):
+            versions.setdefault(module, set()).add(version)
+            count[module] += 1
+    shared = [module for module, times in count.items() if times > 1]
+    assert sum(len(versions[module]) == 1 for module in shared) > 100
+    assert [module for module in shared if len(versions[module]) > 1 and not module.startswith(OWN_VERSIONS)] == []
 
 
 def test_every_server_is_built_at_the_version_that_its_go_mod_requires() -> None:
