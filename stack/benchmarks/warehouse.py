@@ -1,8 +1,8 @@
 """How fast the warehouse answers over millions of calls: ``python -m stack.benchmarks.warehouse``.
 
 A warehouse of its own is filled with calls of 90 days (see `stack.benchmarks.fill`). Then every query of SQL of every
-dashboard is asked three times, over ranges from an hour to all of it, and so are the questions of docs/warehouse.md;
-the slowest are shown by their medians.
+dashboard is asked three times, over ranges from an hour to all of it, and so are the questions of docs/warehouse.md and
+what the usage service measures all the time; the slowest are shown by their medians.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ from stack.interrupts import interrupt_on_termination
 from stack.native import StackError, down, up
 from stack.native.ports import settings_at
 from stack.settings import Settings, SettingsError
+from stack.thresholds import Thresholds
+from stack.usage.offenders import KINDS
 from stack.warehouse import OWNER, READER, address
 
 CALLS: Final = 10_000_000
@@ -130,6 +132,7 @@ async def _filled(settings: Settings, calls: int, days: int, console: Console) -
 
 def wanted(settings: Settings, end: datetime) -> Iterator[Asked]:
     """All that is asked. Ranges end within an hour and a day, so that single calls are in them, too."""
+    yield from _offenders(end)
     end -= timedelta(minutes=17, seconds=3)
     for length in _RANGES:
         span = f"{length.total_seconds() / 3600:.0f} h" if length <= timedelta(days=1) else f"{length.days} d"
@@ -140,6 +143,15 @@ def wanted(settings: Settings, end: datetime) -> Iterator[Asked]:
                     yield Asked(name.removesuffix(".json"), query.panel, span, in_range(query.expr, start, end))
     for title, sql in questions(settings.root / "docs" / "warehouse.md"):
         yield Asked("docs/warehouse.md", title, "", sql)
+
+
+def _offenders(end: datetime) -> Iterator[Asked]:
+    """What the usage service measures all the time, as if it were the end of the newest calls."""
+    thresholds = Thresholds.load()
+    for kind in KINDS:
+        sql = kind.sql.replace("now()", f"timestamptz '{end.isoformat()}'")
+        sql = sql.replace("$1::numeric", f"{kind.limit(thresholds):g}")
+        yield Asked("offenders", kind.gauge.name, kind.window, sql)
 
 
 def questions(page: Path) -> Iterator[tuple[str, str]]:

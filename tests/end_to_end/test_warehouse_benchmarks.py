@@ -10,7 +10,8 @@ import asyncpg
 from stack.benchmarks.calls import Company
 from stack.benchmarks.fill import fill
 from stack.benchmarks.sender import Request
-from stack.benchmarks.warehouse import questions
+from stack.benchmarks.warehouse import questions, wanted
+from stack.offenders import GAUGES
 from stack.usage.columns import CALLS
 from stack.usage.records import read
 from stack.warehouse import OWNER, address
@@ -48,6 +49,10 @@ def test_a_filled_warehouse_has_every_call_its_sums_and_its_indexes(tmp_path: Pa
         for sums in ("calls_by_hour", "calls_by_day", "calls_by_user_day", "calls_by_user_month", "usage_ever"):
             assert rows(settings, f"SELECT {whole} FROM {sums}") == single, sums
         assert value(settings, "SELECT count(*) FROM scored_calls") > 500
+        measured = [asked for asked in wanted(settings, datetime.now(UTC)) if asked.page == "offenders"]
+        assert {asked.name for asked in measured} == {gauge.name for gauge in GAUGES}
+        for asked in measured:
+            assert len(rows(settings, asked.sql)) <= 10
 
 
 async def _fill(where: str) -> None:
