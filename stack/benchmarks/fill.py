@@ -16,8 +16,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import asyncpg
+from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 
-from stack.benchmarks.calls import SEED, Company, request, services, share
+from stack.benchmarks.calls import SEED, Company, services, share
 from stack.usage.columns import CALLS, SCORES
 from stack.usage.records import Row, read
 from stack.usage.store import sums
@@ -99,7 +100,7 @@ def _lines(pool: int) -> list[Line]:
         _line(row)
         for service in services()
         for _ in range(round(pool / _PART * share(service)))
-        for row in read(request(company.records(service, _PART))).rows[CALLS.name]
+        for row in read(encode_logs(company.records(service, _PART)).SerializeToString()).rows[CALLS.name]
     ]
     random.Random(SEED).shuffle(lines)  # noqa: S311 -- not a secret
     return lines

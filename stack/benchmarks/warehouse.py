@@ -2,7 +2,7 @@
 
 A warehouse of its own is filled with calls of 90 days (see `stack.benchmarks.fill`). Then every query of SQL of every
 dashboard is asked three times, over ranges from an hour to all of it, and so are the questions of docs/warehouse.md and
-what the usage service measures all the time; the slowest are shown by their medians.
+what the ingest service looks for by itself; the slowest are shown by their medians.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stack.interrupts import interrupt_on_termination
 from stack.native import StackError, down, up
 from stack.native.ports import settings_at
 from stack.settings import Settings, SettingsError
-from stack.thresholds import Thresholds
+from stack.thresholds import Thresholds, ThresholdsError
 from stack.usage.offenders import KINDS
 from stack.warehouse import OWNER, READER, address
 
@@ -44,6 +44,7 @@ MOST_SECONDS: Final = 1.0
 _TURNS: Final = 3
 _RANGES: Final = (timedelta(hours=1), timedelta(hours=24), timedelta(days=7), timedelta(days=30), timedelta(days=90))
 _SHOWN: Final = 15
+_BLOCKS: Final = re.MULTILINE | re.DOTALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,10 @@ def main(arguments: list[str] | None = None) -> int:
         with _folder(options.folder) as folder, _running(settings_at(folder)) as settings:
             end = asyncio.run(_filled(settings, options.calls, options.days, console))
             sizes = asyncio.run(_rows(settings, _SIZES))
-            timed = asyncio.run(_time(settings, list(wanted(settings, end)), console))
-    except (SettingsError, StackError, asyncpg.PostgresError, OSError) as error:
+            (some,) = asyncio.run(_rows(settings, _A_CONVERSATION))
+            asked = list(wanted(settings, end, some["conversation_id"]))
+            timed = asyncio.run(_time(settings, asked, console))
+    except (SettingsError, StackError, ThresholdsError, asyncpg.PostgresError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
     except KeyboardInterrupt:
@@ -130,9 +133,11 @@ async def _filled(settings: Settings, calls: int, days: int, console: Console) -
         await connection.close()
 
 
-def wanted(settings: Settings, end: datetime) -> Iterator[Asked]:
-    """All that is asked. Ranges end within an hour and a day, so that single calls are in them, too."""
-    yield from _offenders(end)
+def wanted(settings: Settings, end: datetime, conversation: str) -> Iterator[Asked]:
+    """All that is asked. Ranges end within an hour and a day, so that single calls are in them, too.
+
+    ``conversation`` is one of those that are stored.
+    """
     end -= timedelta(minutes=17, seconds=3)
     for length in _RANGES:
         span = f"{length.total_seconds() / 3600:.0f} h" if length <= timedelta(days=1) else f"{length.days} d"
@@ -142,27 +147,16 @@ def wanted(settings: Settings, end: datetime) -> Iterator[Asked]:
                 if query.store == "warehouse":
                     yield Asked(name.removesuffix(".json"), query.panel, span, in_range(query.expr, start, end))
     for title, sql in questions(settings.root / "docs" / "warehouse.md"):
-        yield Asked("docs/warehouse.md", title, "", sql)
-
-
-def _offenders(end: datetime) -> Iterator[Asked]:
-    """What the usage service measures all the time, as if it were the end of the newest calls."""
-    thresholds = Thresholds.load()
+        yield Asked("docs/warehouse.md", title, "", sql.replace("'CONVERSATION'", f"'{conversation}'"))
+    limits = Thresholds.load()
     for kind in KINDS:
-        sql = kind.sql.replace("now()", f"timestamptz '{end.isoformat()}'")
-        sql = sql.replace("$1::numeric", f"{kind.limit(thresholds):g}")
-        yield Asked("offenders", kind.gauge.name, kind.window, sql)
+        yield Asked("usage service", kind.gauge.name, "", kind.sql.replace("$1", str(kind.limit(limits))))
 
 
 def questions(page: Path) -> Iterator[tuple[str, str]]:
-    """The queries of a page, each with the heading or the bold words before it."""
-    title = ""
-    text = page.read_text(encoding="utf-8")
-    for match in re.finditer(r"^#+ (.+)$|\*\*(.+?)\*\*|^```sql\n((?:(?!```).*\n)+)```$", text, re.MULTILINE):
-        if match[3]:
-            yield title, match[3].strip().rstrip(";")
-        else:
-            title = match[1] or match[2]
+    """The queries of a page, each with the line before it."""
+    for match in re.finditer(r"^(\S[^\n]*)\n\n```sql\n(.+?);?\n```$", page.read_text(encoding="utf-8"), _BLOCKS):
+        yield match[1].strip("*#: "), match[2]
 
 
 async def _rows(settings: Settings, sql: str) -> list[dict[str, Any]]:
@@ -192,6 +186,7 @@ async def _time(settings: Settings, asked: list[Asked], console: Console) -> lis
     return timed
 
 
+_A_CONVERSATION: Final = "SELECT conversation_id FROM calls WHERE conversation_id IS NOT NULL LIMIT 1"
 _SIZES: Final = """
     SELECT coalesce(inhparent::regclass::text, relname) AS name, sum(greatest(reltuples, 0))::bigint AS rows,
            sum(pg_table_size(oid))::bigint AS bytes, sum(pg_indexes_size(oid))::bigint AS indexes

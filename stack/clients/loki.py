@@ -117,15 +117,8 @@ class Loki:
         Raises:
             StoreError: Loki is not reachable or refuses the query.
         """
-        return list(islice(self.newest_first(logql, start=start, end=end), limit))
-
-    def newest_first(self, logql: str, *, start: datetime, end: datetime) -> Iterator[Entry]:
-        """The same lines one after the other, where they are too many to be held at once.
-
-        Raises:
-            StoreError: while they are read.
-        """
-        return (Entry(line.time, line.body, line.fields) for line in self._newest_first(logql, start, end))
+        found = islice(self._newest_first(logql, start, end), limit)
+        return [Entry(line.time, line.body, line.fields) for line in found]
 
     def _newest_first(self, query: str, start: datetime, end: datetime) -> Iterator[Line]:
         def page(before: int) -> list[Line]:

@@ -233,6 +233,7 @@ def _victorialogs(settings: Settings, ports: Mapping[str, int]) -> Server:
             "-inmemoryDataFlushInterval=1s",
             # Of caches and of what queries hold; otherwise 60 % of the machine's memory, which is for others, too.
             "-memory.allowedBytes=256MB",
+            "-defaultMsgValue=",  # a record without a text has none; otherwise it gets a sentence of VictoriaLogs
             "-delete.enable",  # lines of one person are deleted on request, by /delete/run_task
             "-http.disableCORS",  # else any page that the user's browser opens could read the lines
             "-loggerLevel=WARN",  # at INFO its start alone is a page

@@ -10,8 +10,8 @@ import asyncpg
 from stack.benchmarks.calls import Company
 from stack.benchmarks.fill import fill
 from stack.benchmarks.sender import Request
-from stack.benchmarks.warehouse import questions, wanted
-from stack.offenders import GAUGES
+from stack.benchmarks.warehouse import questions
+from stack.settings import Settings
 from stack.usage.columns import CALLS
 from stack.usage.records import read
 from stack.warehouse import OWNER, address
@@ -49,10 +49,6 @@ def test_a_filled_warehouse_has_every_call_its_sums_and_its_indexes(tmp_path: Pa
         for sums in ("calls_by_hour", "calls_by_day", "calls_by_user_day", "calls_by_user_month", "usage_ever"):
             assert rows(settings, f"SELECT {whole} FROM {sums}") == single, sums
         assert value(settings, "SELECT count(*) FROM scored_calls") > 500
-        measured = [asked for asked in wanted(settings, datetime.now(UTC)) if asked.page == "offenders"]
-        assert {asked.name for asked in measured} == {gauge.name for gauge in GAUGES}
-        for asked in measured:
-            assert len(rows(settings, asked.sql)) <= 10
 
 
 async def _fill(where: str) -> None:
@@ -62,9 +58,8 @@ async def _fill(where: str) -> None:
     await connection.close()
 
 
-def test_the_questions_of_a_page_are_its_blocks_of_sql(tmp_path: Path) -> None:
-    page = tmp_path / "page.md"
-    page.write_text(
-        "# Page\n\n## One\n\n```sql\nSELECT 1;\n```\n\n```sh\nls\n```\n\n**Two**\n\n```sql\nSELECT\n  2\n```\n"
-    )
-    assert list(questions(page)) == [("One", "SELECT 1"), ("Two", "SELECT\n  2")]
+def test_the_ten_questions_of_the_guide_are_asked() -> None:
+    found = dict(questions(Settings.load().root / "docs" / "warehouse.md"))
+    assert len(found) == 10
+    assert all(title.endswith("?") for title in found)
+    assert all(sql.startswith("SELECT") and not sql.endswith(";") for sql in found.values())

@@ -20,6 +20,7 @@ from stack.thresholds import Thresholds
 from stack.usage import offenders
 from stack.usage.metrics import Metrics
 from stack.usage.offenders import KINDS, MOST, NEW_A_DAY, Admission, Offenders
+from stack.usage.schema import SUMS
 from stack.warehouse import OWNER, address
 from tests import usage
 from tests.calls import Call, send
@@ -50,7 +51,7 @@ def execute(settings: Settings, sql: str) -> None:
 
 @pytest.fixture
 def empty(warehouse: Settings) -> Settings:
-    execute(warehouse, "TRUNCATE calls, sums_by_hour, sums_by_day, sums_by_user_day, sums_by_user_month")
+    execute(warehouse, f"TRUNCATE calls, {', '.join(SUMS)}")
     return warehouse
 
 
