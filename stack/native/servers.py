@@ -9,13 +9,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 from stack.native import postgres
 from stack.native.process import Program, StackError
 from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS
 from stack.settings import Settings
-from stack.warehouse import OWNER, READER
+from stack.warehouse import READER, whereabouts
 
 # Everything on one machine, beside the user's own work: the heap may grow by half, not by its own size, before it is
 # collected. Measured idle, this saves a quarter of the memory for a few per cent of one core.
@@ -310,11 +309,11 @@ def _grafana(settings: Settings, binary: Path) -> Server:
 
 def _warehouse(settings: Settings) -> dict[str, str]:
     """Where Grafana finds the warehouse: the stack's own, or the user's. The password stays in its file."""
-    own = urlsplit(settings.usage_database_url or f"postgresql://127.0.0.1:{settings.postgres_port}/{OWNER}")
+    place = whereabouts(settings)
     return {
-        "WAREHOUSE_ADDRESS": f"{own.hostname}:{own.port or 5432}",
-        "WAREHOUSE_DATABASE": own.path.strip("/"),
-        "WAREHOUSE_SSLMODE": dict(parse_qsl(own.query)).get("sslmode", "disable"),
+        "WAREHOUSE_ADDRESS": place.address,
+        "WAREHOUSE_DATABASE": place.database,
+        "WAREHOUSE_SSLMODE": place.sslmode,
         "WAREHOUSE_READER_PASSWORD": f"$__file{{{settings.secrets / WAREHOUSE_PASSWORDS[READER]}}}",
     }
 
