@@ -35,7 +35,7 @@ _WARM = 0.1
 """Share of the work that is left where all modules have been compiled before: mostly the linking."""
 _MOST_PROCESSORS = 8
 
-_CACHE_BYTES_EACH = 1_200_000_000
+_CACHE_BYTES_EACH = 800_000_000
 _BINARY_BYTES_EACH = 120_000_000
 
 
@@ -75,14 +75,14 @@ BUILDS = (
         programs=("prometheus", "promtool"),
         version_variable="github.com/prometheus/common/version.Version",
         tags="netgo,remove_all_sd",  # of the service discoveries only files are used; the others are most of the code
-        work=200,
+        work=250,
     ),
     Build(
         name="alertmanager",
         module="github.com/prometheus/alertmanager",
         programs=("alertmanager", "amtool"),
         version_variable="github.com/prometheus/common/version.Version",
-        work=35,
+        work=25,
     ),
     Build(
         name="collector",
@@ -90,7 +90,7 @@ BUILDS = (
         programs=("otelcol",),
         own=("otelcol",),
         version_variable="main.version",
-        work=110,
+        work=105,
     ),
     Build(
         name="jaeger",
@@ -104,14 +104,14 @@ BUILDS = (
             for text in ('/net/http/otelhttp"\n', "otelhttp.WithRouteTag(")
         ),
         version_variable="github.com/jaegertracing/jaeger/internal/version.latestVersion",
-        work=60,
+        work=30,
     ),
     Build(
         name="victorialogs",
         module="github.com/VictoriaMetrics/VictoriaLogs",
         programs=("victoria-logs",),
         version_variable="github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version",
-        work=10,
+        work=14,
     ),
     Build(
         name="tools",
@@ -226,7 +226,7 @@ class _Run:
         forecast = Forecast(self.due, new=self.new)
         if self.new:
             self.console.print(
-                f"The first time this takes about {forecast.left()} on this machine, and 5 GB of disk in Go's caches"
+                f"The first time this takes about {forecast.left()} on this machine, and 4 GB of disk in Go's caches"
             )
         with ThreadPoolExecutor(2) as pool:
             pool.submit(self.load)

@@ -149,7 +149,7 @@ def test_builds_run_one_after_the_other_with_the_time_that_is_left(settings: Set
     said = re.sub(r"\d+(?= minutes)", "N", re.sub(r"in \d:\d\d", "in 0:00", output))
     assert said == (
         "Building 2 of 2 servers\n"
-        "The first time this takes about N minutes on this machine, and 5 GB of disk in Go's caches\n"
+        "The first time this takes about N minutes on this machine, and 4 GB of disk in Go's caches\n"
         "[1/2] small: building\n"
         "[1/2] small: built in 0:00; about N minutes to go\n"
         "[2/2] other: building\n"
