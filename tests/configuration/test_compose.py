@@ -129,7 +129,7 @@ def test_every_variable_has_a_default_and_is_explained_in_the_example() -> None:
     for name, default in used.items():
         assert offered[name] == default.removeprefix(":-"), name
     native = {name for name in SETTINGS.variables() if name.endswith("_PORT")}
-    assert set(offered) == set(used) | native | {"GENAI_STACK_DIR", "GENAI_STACK_BIN", "LOGS"}
+    assert set(offered) == set(used) | native | {"GENAI_STACK_DIR", "GENAI_STACK_BIN", "SERVERS", "LOGS"}
 
 
 _USERS_DATABASE = "postgresql://boss:secret@db.example.org:5433/usage?sslmode=require"
