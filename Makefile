@@ -1,5 +1,5 @@
 # The commands of GenAI Observability. Each does all its own set-up; `make` alone lists them.
-# MODE=native|compose: up, status, logs and down without containers or with; else with, where a Docker engine answers.
+# MODE=native|compose: up, status, logs, sql, backfill and down without containers or with; else with, where a Docker engine answers.
 # Other ports: set their variables (PROMETHEUS_PORT=19090, …) in the environment or in a file .env; stack/settings.py lists them.
 
 export QUERY
