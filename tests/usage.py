@@ -78,16 +78,26 @@ def recorded(calls: Iterable[Call], price: Price = PRICE, *, service: str = "sho
 
     def write(log: RequestLog) -> None:
         for number, call in enumerate(calls, start=1):
-            span = SpanContext(number, number, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-            context = set_span_in_context(NonRecordingSpan(span), Context())
-            log.write_call(call, price, derived_attributes(call, price), context)
+            log.write_call(call, price, derived_attributes(call, price), within(trace=number, span=number))
 
-    return _written(write, service=service)
+    return written(write, service=service)
 
 
-def _written(write: Callable[[RequestLog], None], *, service: str = "shop") -> ExportLogsServiceRequest:
+def within(*, trace: int, span: int) -> Context:
+    """The context of a span of a trace; that of none for trace 0."""
+    if not trace:
+        return Context()
+    ids = SpanContext(trace, span, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+    return set_span_in_context(NonRecordingSpan(ids), Context())
+
+
+def written(
+    write: Callable[[RequestLog], None], *, service: str = "shop", environment: str = "test"
+) -> ExportLogsServiceRequest:
+    """The request of what is written to the package's request log."""
     exporter = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
-    provider = LoggerProvider(Resource({"service.name": service, "deployment.environment.name": "test"}))
+    names = {"service.name": service, "deployment.environment.name": environment}
+    provider = LoggerProvider(Resource({name: value for name, value in names.items() if value}))
     provider.add_log_record_processor(SimpleLogRecordProcessor(exporter))
     write(RequestLog(provider.get_logger("genai_observability")))
     return ExportLogsServiceRequest.FromString(otlp.log_records(exporter.get_finished_logs()))
@@ -97,7 +107,7 @@ def scored(response_id: str, label: str, score: float) -> ExportLogsServiceReque
     """The request that the package sends of a piece of feedback."""
     found: Any = evaluation_attributes(FEEDBACK, score=score, label=label, explanation=None)
     attributes = {**found, signals.RESPONSE_ID.name: response_id, **CALL.attribution}
-    return _written(lambda log: log.write_score(attributes, Context()))
+    return written(lambda log: log.write_score(attributes, Context()))
 
 
 def records(request: ExportLogsServiceRequest) -> Any:

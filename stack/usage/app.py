@@ -28,7 +28,8 @@ def create_app(warehouse: Warehouse, metrics: Metrics) -> Starlette:
             Route("/healthz", service.health),
             Route("/metrics", service.exposition),
         ],
-        exception_handlers={UnavailableError: _unavailable},
+        # Whatever goes wrong, the Collector is to keep what it has sent: it drops what is answered with 500.
+        exception_handlers={UnavailableError: _unavailable, Exception: _unavailable},
     )
 
 
@@ -76,4 +77,5 @@ class _Service:
 
 
 def _unavailable(_: Request, error: Exception) -> Response:
-    return PlainTextResponse(f"{error}\n", 503, headers={"retry-after": "5"})
+    text = str(error) if isinstance(error, UnavailableError) else "an error of the usage service itself: see its log"
+    return PlainTextResponse(f"{text}\n", 503, headers={"retry-after": "5"})

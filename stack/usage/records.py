@@ -87,6 +87,9 @@ def read(body: bytes, *, now: float | None = None) -> Batch:
                     batch.newest = max(batch.newest, record.observed_time_unix_nano / 1e9)
                 except RefusedError as error:
                     batch.refusals.append(refusal(str(error), record, resource_logs.resource))
+                except Exception as error:  # what nobody thought of must not keep its neighbours out
+                    reason = f"it cannot be read: {type(error).__name__}: {error}"
+                    batch.refusals.append(refusal(reason, record, resource_logs.resource))
     return batch
 
 

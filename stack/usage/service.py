@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import sys
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -37,16 +36,13 @@ class Warehouse:
     """Stores batches, and sees to it that the schema and the partitions are there.
 
     A warehouse that is away is no failure of the service: it says so, refuses batches for the time being, and tries
-    again. ``upkeep`` are further tasks, each done once a minute on a connection of the writing role.
+    again.
     """
 
-    def __init__(
-        self, settings: Settings, metrics: Metrics, *, upkeep: tuple[Callable[[Connection], Awaitable[None]], ...] = ()
-    ):
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._addresses = {role: address(settings, role) for role in (OWNER, INGEST, READER)}
         self._folder: Path = settings.root / "postgres"
         self._metrics = metrics
-        self._upkeep = upkeep
         self._connection: Connection | None = None
         self._current = False
         self._busy = asyncio.Lock()
@@ -63,7 +59,6 @@ class Warehouse:
 
         Raises:
             UnavailableError: nothing of it is stored.
-            schema.SchemaError: the schema is newer than this program.
         """
         async with self._busy:
             try:
@@ -71,6 +66,8 @@ class Warehouse:
                 began = time.monotonic()
                 async with asyncio.timeout(_STORE_S):
                     stored = await store(connection, batch)
+            except schema.SchemaError as error:  # of which the service ends
+                raise UnavailableError(str(error)) from error
             except FAILURES as error:
                 await self._let_go()
                 self._failed.set()
@@ -96,7 +93,11 @@ class Warehouse:
                 raise UnavailableError(self._troubled(error)) from error
 
     async def keep_up(self) -> None:
-        """Looks after the warehouse until it is cancelled; raises SchemaError as ``store`` does."""
+        """Looks after the warehouse until it is cancelled.
+
+        Raises:
+            schema.SchemaError: the schema is newer than this program.
+        """
         while True:
             pause = _UPKEEP_S
             try:
@@ -121,8 +122,6 @@ class Warehouse:
         await connection.execute(f"SELECT make_partitions(now(), now() + interval '{schema.AHEAD}')")
         if figures := await connection.fetchrow(_FIGURES):
             self._metrics.observe(figures)
-        for task in self._upkeep:
-            await task(connection)
 
     async def _connected(self) -> Connection:
         if not self._current:
