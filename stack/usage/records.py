@@ -97,12 +97,17 @@ def refusal(reason: str, record: Any, resource: Any) -> Refusal:
     """A record that cannot be stored, with the resource that it came with."""
     whole = {"resource": MessageToDict(resource), "record": MessageToDict(record)}
     # What PostgreSQL's JSON cannot hold: https://www.postgresql.org/docs/18/datatype-json.html
-    return Refusal(reason, json.dumps(whole, ensure_ascii=True).replace("\\u0000", "\\ufffd"))
+    return Refusal(_storable(reason), json.dumps(whole, ensure_ascii=True).replace("\\u0000", "\\ufffd"))
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL's texts cannot have."""
+    return text.replace("\0", "\ufffd")
 
 
 def unreadable(body: bytes, reason: str) -> Refusal:
     """A request that is none, whole."""
-    return Refusal(reason.replace("\0", "\ufffd"), json.dumps({"base64": base64.b64encode(body).decode()}))
+    return Refusal(_storable(reason), json.dumps({"base64": base64.b64encode(body).decode()}))
 
 
 class _Reader:
@@ -187,8 +192,7 @@ def _text(name: str, value: AnyValue) -> str:
         if value.WhichOneof("value") != "string_value":
             raise _wrong(name, value, "text")
         return text
-    if "\0" in text:  # PostgreSQL's texts cannot have it
-        text = text.replace("\0", "\ufffd")
+    text = _storable(text)
     return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT]
 
 
@@ -265,7 +269,7 @@ def _resource(resource: Any) -> Row:
 
 def _lenient(value: AnyValue | None) -> str | None:
     """Of a resource, text of whatever type: it is not for one record to answer for."""
-    return None if value is None else str(_plain(value)).replace("\0", "\ufffd")[:_LONGEST_TEXT]
+    return None if value is None else _storable(str(_plain(value)))[:_LONGEST_TEXT]
 
 
 # --- Layouts ---------------------------------------------------------------------------------------------------------
