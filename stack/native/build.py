@@ -62,7 +62,7 @@ class Build:
     version_variable: str = ""
     """What the linker sets so that `--version` tells the version."""
     tags: str = "netgo"
-    work: float
+    work: float = field(repr=False)  # no part of what is built
     """Seconds of a processor that it takes when nothing has been built before, on the machine of `_STRIDE`."""
     optional: bool = False
     """Whether the servers run without it."""
