@@ -50,6 +50,7 @@ generate: setup ## Write rules, dashboards, alert routes and the pages of refere
 	@$(RUN) -m stack.dashboards
 	@$(RUN) -m stack.catalogue_page
 	@$(RUN) -m stack.usage.page
+	@$(RUN) -m stack.licences
 	@$(RUN) -m stack.api_reference
 
 secrets: setup ## Make the secrets that can be made, and list those that you have to put into secrets/
@@ -64,6 +65,7 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m stack.alerting --check
 	@$(RUN) -m stack.catalogue_page --check
 	@$(RUN) -m stack.usage.page --check
+	@$(RUN) -m stack.licences --check
 	@$(RUN) -m stack.api_reference --check
 
 # For less: BENCH="--variants none,ours" HISTORY="--days 3" INGEST="--seconds 30" WAREHOUSE="--calls 500000 --days 9"

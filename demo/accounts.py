@@ -12,6 +12,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from genai_observability import signals
+from rich.table import Table
 
 from stack.clients import Jaeger, Prometheus, Warehouse, Where, log_store
 from stack.settings import Settings
@@ -136,6 +137,18 @@ def differences(expected: Account, found: Iterable[Account]) -> list[str]:
 def figure(value: float | Decimal) -> str:
     """A figure as it is shown: money to the millionth of a dollar, counts whole."""
     return f"{value:.6f}" if isinstance(value, Decimal) else f"{value:,.12g}"
+
+
+def comparison(columns: Sequence[Account]) -> Table:
+    """The figures of each source side by side."""
+    table = Table(box=None, pad_edge=True, header_style="bold")
+    table.add_column("", no_wrap=True)
+    for account in columns:
+        table.add_column(account.source, justify="right", no_wrap=True)
+    for name, words in FIGURES.items():
+        values = [getattr(account, name) for account in columns]
+        table.add_row(words, *("–" if value is None else figure(value) for value in values))
+    return table
 
 
 def _of_prometheus(prometheus: Prometheus, service: str, start: datetime, end: datetime) -> Account:

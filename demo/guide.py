@@ -18,10 +18,9 @@ from typing import Any, Final
 import httpx
 from rich.console import Console
 from rich.status import Status
-from rich.table import Table
 
 from demo import accounts, services
-from demo.accounts import FIGURES, Account, Times, figure
+from demo.accounts import Account, Times
 from demo.app.clients import ConfigurationError, chosen_provider
 from demo.app.library import read_passages
 from demo.bound import upper_bound
@@ -229,22 +228,12 @@ def _compare(settings: Settings, expected: Account, began: datetime, step: Steps
             break
         time.sleep(1)
     step("read back from the stores:")
-    step.console.print(_table([expected, *found]), width=max(step.console.width, 100))  # also where output is a file
+    wide = max(step.console.width, 100)  # also where output is a file
+    step.console.print(accounts.comparison([expected, *found]), width=wide)
     _say_times(accounts.times(settings, began, end), step)
     if different:
         raise DemoError("The stores do not agree with what was sent:\n" + "\n".join(f"  {line}" for line in different))
     step("all figures agree")
-
-
-def _table(columns: Sequence[Account]) -> Table:
-    table = Table(box=None, pad_edge=True, header_style="bold")
-    table.add_column("", no_wrap=True)
-    for account in columns:
-        table.add_column(account.source, justify="right", no_wrap=True)
-    for name, words in FIGURES.items():
-        values = [getattr(account, name) for account in columns]
-        table.add_row(words, *("–" if value is None else figure(value) for value in values))
-    return table
 
 
 def _say_times(times: Times, step: Steps) -> None:

@@ -66,13 +66,16 @@ class Settings:
     usage_database_url: str = ""
     """A database of the user's own for the warehouse, as its owner (USAGE_DATABASE_URL); empty: the stack's own."""
 
+    download_servers: bool = False
+    """Whether servers are loaded as their projects release them, instead of built (SERVERS=download)."""
+
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, *, root: Path = _REPOSITORY) -> Self:
         """Reads the environment, over the `.env` file of the repository, over the defaults.
 
         Raises:
             SettingsError: a port is no number, out of range, or given to two servers; a line of `.env` is no KEY=VALUE;
-                LOGS names no server.
+                LOGS names no server; SERVERS is neither `build` nor `download`.
         """
         values = {**_read_env_file(root / ".env"), **(os.environ if environment is None else environment)}
         state = Path(values.get("GENAI_STACK_DIR") or root / ".stack").expanduser().absolute()
@@ -88,6 +91,7 @@ class Settings:
             demo_host=values.get("DEMO_HOST") or cls.demo_host,
             secret_files=Path(folder).absolute() if (folder := values.get("GENAI_STACK_SECRETS")) else None,
             usage_database_url=values.get("USAGE_DATABASE_URL") or cls.usage_database_url,
+            download_servers=_download_servers(values.get("SERVERS", "").strip()),
             **ports,
         )
 
@@ -176,6 +180,12 @@ class Settings:
 
 def _default_ports() -> dict[str, int]:
     return {field.name: int(str(field.default)) for field in fields(Settings) if field.name.endswith("_port")}
+
+
+def _download_servers(text: str) -> bool:
+    if text not in ("", "build", "download"):
+        raise SettingsError(f"SERVERS is {text!r}: it must be build or download.")
+    return text == "download"
 
 
 def _logs(name: str) -> Logs:

@@ -14,6 +14,7 @@ import httpx
 
 from tests.serving import free_port
 
+NO_WAREHOUSE = "postgresql://nobody:none@127.0.0.1:1/genai"
 NOW = datetime(2026, 5, 1, 9, 30, tzinfo=UTC)
 
 

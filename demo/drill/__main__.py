@@ -16,7 +16,9 @@ import httpx
 from rich.console import Console
 from rich.table import Table
 
+from demo.accounts import Account, comparison, differences
 from demo.drill.bounds import Rules
+from demo.drill.losses import losses
 from demo.drill.run import WARM_UP, Outcome, Plan, is_right, on_servers, on_services
 from demo.drill.scene import Stack, standing
 from demo.drill.table import DRILLS, MINUTE, Drill
@@ -57,10 +59,12 @@ def main() -> int:
     if options.list:
         step.wide.print(_listed(DRILLS.values()))
         return 0
-    drills = [DRILLS[name] for name in options.only or DRILLS]
+    drills = [] if options.losses else [DRILLS[name] for name in options.only or DRILLS]
     pasts = [(drill.service, drill.past) for drill in drills if drill.past]
     try:
         with standing(Settings.load(), thresholds=options.thresholds, pasts=pasts, report=step) as stack:
+            if options.losses:
+                return _count(*losses(stack, minutes=options.losses, rate=options.rate, report=step), step)
             if options.thresholds:
                 step(f"the thresholds are those of {options.thresholds}, not those in use")
             outcomes = _carry_out(stack, drills, options, step)
@@ -80,7 +84,7 @@ def _carry_out(stack: Stack, drills: Sequence[Drill], options: argparse.Namespac
     root = stack.settings.root
     plan = Plan(
         stack=stack,
-        rules=Rules(root / "prometheus" / "rules", root / "loki" / "rules"),
+        rules=Rules(root / "prometheus" / "rules"),
         rate=options.rate,
         patience=options.patience * 60,
         warm_up=options.warm_up,
@@ -96,6 +100,15 @@ def _carry_out(stack: Stack, drills: Sequence[Drill], options: argparse.Namespac
                 status.update(f"{', '.join(drill.name for drill in chosen)}: under way")
                 outcomes += asyncio.run(carry_out(plan, chosen))
     return outcomes
+
+
+def _count(expected: Account, found: Sequence[Account], step: Steps) -> int:
+    """Prints what each store has of the calls, and says in the exit code whether all have all."""
+    step.wide.print(comparison([expected, *found]))
+    if different := differences(expected, found):
+        return _fail("The stores do not agree with what was sent:\n" + "\n".join(f"  {line}" for line in different), 1)
+    step("all figures agree: nothing was lost")
+    return 0
 
 
 def _strays(stack: Stack, outcomes: Sequence[Outcome]) -> set[str]:
@@ -170,6 +183,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m demo.drill", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--list", action="store_true", help="list the drills and do nothing")
     parser.add_argument("--only", action="append", choices=list(DRILLS), metavar="NAME", help="this drill; repeatable")
+    parser.add_argument(
+        "--losses",
+        type=float,
+        metavar="MINUTES",
+        help="instead: kill the warehouse twice and its ingest once within so many minutes, and count calls afterwards",
+    )
     parser.add_argument("--rate", type=float, default=2.0, help="requests a second to each application (2)")
     parser.add_argument(
         "--patience", type=float, default=15.0, help="minutes that the end of an alert is waited for (15)"
@@ -177,6 +196,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=WARM_UP, help=f"seconds of health before ({WARM_UP:.0f})")
     parser.add_argument("--thresholds", type=Path, help="other thresholds, with shorter windows for instance")
     options = parser.parse_args()
+    if options.losses is not None and options.losses <= 0:
+        parser.error("--losses must be above 0")
     if not (options.rate > 0 and options.patience >= 0 and options.warm_up >= 0):
         parser.error("--rate must be above 0, --patience and --warm-up not below it")
     return options

@@ -31,12 +31,11 @@ class Patience:
 
 
 class Rules:
-    """All rules in some folders."""
+    """All rules in a folder."""
 
-    def __init__(self, *folders: Path) -> None:
+    def __init__(self, folder: Path) -> None:
         rules = [
             rule
-            for folder in folders
             for file in sorted(folder.rglob("*.yaml"))
             for group in (yaml.safe_load(file.read_text(encoding="utf-8")) or {}).get("groups", ())
             for rule in group["rules"]

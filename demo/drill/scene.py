@@ -18,12 +18,12 @@ from demo import services
 from demo.drill.past import Past, remember
 from demo.drill.receivers import Receivers, listening
 from demo.traffic import EVERYDAY, Traffic, Visit, set_faults, visits
-from stack.native import StackError, down, process, up
+from stack.native import StackError, down, postgres, process, up
 from stack.native.lock import alone
 from stack.native.ports import free_ports
 from stack.settings import Settings
 
-SERVERS: Final = ("prometheus", "victorialogs", "jaeger", "alertmanager", "inbox", "collector")
+SERVERS: Final = ("prometheus", "victorialogs", "jaeger", "alertmanager", "postgres", "usage", "inbox", "collector")
 
 Report = Callable[[str], None]
 Change = Callable[[Visit], Visit]
@@ -76,7 +76,9 @@ def standing(
         receivers = ending.enter_context(listening())
         own = _own(settings)
         _end_earlier(own)
+        down(own, volumes=True)  # the warehouse's data may lie elsewhere
         shutil.rmtree(own.state, ignore_errors=True)
+        postgres.delete(own.state)
         own = replace(own, root=_configured(own, receivers, thresholds))
         remember(pasts, promtool=own.binaries / "promtool", data=own.state / "data" / "prometheus")
         ending.callback(down, own)
@@ -166,7 +168,7 @@ def _configured(settings: Settings, receivers: Receivers, thresholds: Path | Non
     """A repository like this one, in which a user has switched the channels on; the real one is not touched."""
     root = settings.state / "repository"
     root.mkdir(parents=True)
-    own = {"alertmanager", "prometheus", "loki", "secrets"}
+    own = {"alertmanager", "prometheus", "secrets"}
     for entry in settings.root.iterdir():
         if entry.name in own - {"secrets"}:
             shutil.copytree(entry, root / entry.name)
@@ -185,8 +187,7 @@ def _configured(settings: Settings, receivers: Receivers, thresholds: Path | Non
         _generate("rules", "--thresholds", thresholds, "--directory", written)
         for file in written.glob("*.yaml"):
             shutil.copy(file, root / "prometheus" / "rules")
-        for file in written.glob("loki/*.yaml"):
-            shutil.copy(file, root / "loki" / "rules" / "fake")
+        os.environ["THRESHOLDS_FILE"] = str(thresholds.absolute())  # for the usage service, which measures by them
     return root
 
 

@@ -39,7 +39,8 @@ class Drill:
     bound: float | None = None
     """Seconds from the fault to the message; by default what the alert's own rule takes, see ``bounds``."""
     window: float | None = None
-    """Seconds that the alert is about, where its query also reads a longer past to know what is usual."""
+    """Seconds that the alert is about, where its query does not say so: it reads a longer past, too, to know what is
+    usual, or what the usage service has measured."""
     also: tuple[str, ...] = ()
     """Further alerts that are right in this fault."""
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -91,10 +92,11 @@ _KILLS: Final = tuple(
         name=f"{server}-killed",
         words=f"{server} crashes",
         fault=Killed(server),
-        alert="GenAIStackServerDown",
+        # The database reports nothing itself: that it is away says the service that writes to it.
+        alert="GenAIWarehouseDown" if server == "postgres" else "GenAIStackServerDown",
         severity="critical",
         bound=MINUTE,
-        labels={"server": server},
+        labels={"server": "usage" if server == "postgres" else server},
         heartbeat=server in ("prometheus", "alertmanager"),
     )
     for server in SERVERS
@@ -168,6 +170,7 @@ _DRILLS: Final = (
         fault=Users(_repeats),
         alert="GenAIDuplicateRequests",
         severity="warning",
+        window=2 * MINUTE,
         also=("GenAIUserLimitExceeded",),
     ),
     Drill(
@@ -192,6 +195,7 @@ _DRILLS: Final = (
         fault=OneRequest(ProviderFault.HEAVY),
         alert="GenAIExpensiveRequest",
         severity="warning",
+        window=5 * MINUTE,
         also=("GenAIHourlyTokensHigh", "GenAIUserLimitExceeded"),
     ),
     Drill(

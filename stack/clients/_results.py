@@ -1,4 +1,4 @@
-"""The shapes of answers that Prometheus and Loki share: two of numbers, and alerts."""
+"""The shapes of answers: two of numbers, which Prometheus and Loki share, and alerts."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

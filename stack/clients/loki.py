@@ -10,7 +10,7 @@ from typing import Any, Final
 from genai_observability.signals import METADATA_PREFIX, attributes
 
 from stack.clients._http import TIMEOUT_S, Http, StoreError
-from stack.clients._results import Alert, Sample, alerts, samples
+from stack.clients._results import Sample, samples
 from stack.clients.logs import CUT, ENVIRONMENT, SERVICE, TRACE_ID, Line, Where, nanoseconds, newest_first
 
 _PAGE = 5000
@@ -111,29 +111,14 @@ class Loki:
         when = {} if at is None else {"time": nanoseconds(at)}
         return samples(self._data("/loki/api/v1/query", logql, **when))
 
-    def alerts(self) -> list[Alert]:
-        """Every alert of its ruler that is pending or firing now.
-
-        Raises:
-            StoreError: Loki is not reachable, or has no ruler.
-        """
-        return alerts(self._data("/prometheus/api/v1/alerts", "ALERTS"))
-
     def entries(self, logql: str, *, start: datetime, end: datetime, limit: int | None = 1000) -> list[Entry]:
         """The lines of a log query from ``start`` up to ``end``, newest first; all of them where ``limit`` is None.
 
         Raises:
             StoreError: Loki is not reachable or refuses the query.
         """
-        return list(islice(self.newest_first(logql, start=start, end=end), limit))
-
-    def newest_first(self, logql: str, *, start: datetime, end: datetime) -> Iterator[Entry]:
-        """The same lines one after the other, where they are too many to be held at once.
-
-        Raises:
-            StoreError: while they are read.
-        """
-        return (Entry(line.time, line.body, line.fields) for line in self._newest_first(logql, start, end))
+        found = islice(self._newest_first(logql, start, end), limit)
+        return [Entry(line.time, line.body, line.fields) for line in found]
 
     def _newest_first(self, query: str, start: datetime, end: datetime) -> Iterator[Line]:
         def page(before: int) -> list[Line]:

@@ -1,4 +1,4 @@
-"""The stack in containers or without: `python -m stack.containers up|status|logs|down`, with MODE=native|compose.
+"""The stack with containers or without: `python -m stack.containers up|status|logs|sql|backfill|down`, MODE says which.
 
 Without MODE: what runs already is what is meant; else containers where a Docker engine answers, else natively.
 """
@@ -14,17 +14,12 @@ from stack.containers import compose
 from stack.containers.compose import ComposeError
 from stack.native import process
 from stack.settings import Settings, SettingsError
-from stack.warehouse import OWNER, READER
+from stack.warehouse import OWNER, READER, whereabouts
 
 
 def main() -> int:
     """Carries out one command in the right mode; the exit code is that of the command, 1 after an error."""
-    parser = argparse.ArgumentParser(prog="python -m stack.containers", description=__doc__)
-    parser.add_argument("command", choices=["up", "status", "logs", "sql", "backfill", "down"])
-    parser.add_argument("servers", nargs="*", help="of logs: one or more servers; of backfill: from when to when")
-    parser.add_argument("--query", help="of sql: one query; psql otherwise")
-    parser.add_argument("--volumes", action="store_true", help="of down: also delete all stored data")
-    arguments = parser.parse_args()
+    arguments = _parser().parse_args()
     try:
         settings = Settings.load()
         if chosen_mode(settings) == "native":
@@ -38,6 +33,22 @@ def main() -> int:
         sys.stderr.write("Interrupted.\n")
         return 130
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m stack.containers", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("up", help="build what is missing, start everything, wait until ready")
+    commands.add_parser("status", help="what runs")
+    logs = commands.add_parser("logs", help="the last lines of the logs; on a terminal, then what follows")
+    logs.add_argument("servers", nargs="*", help="one or more servers; all by default")
+    sql = commands.add_parser("sql", help="ask the warehouse, as a reader")
+    sql.add_argument("--query", help="one query; psql otherwise")
+    backfill = commands.add_parser("backfill", help="read a gap of the warehouse again from the log store")
+    backfill.add_argument("window", nargs=2, metavar="TIME")
+    down = commands.add_parser("down", help="stop everything")
+    down.add_argument("--volumes", action="store_true", help="also delete all stored data")
+    return parser
 
 
 def chosen_mode(settings: Settings) -> Literal["native", "compose"]:
@@ -61,6 +72,7 @@ def chosen_mode(settings: Settings) -> Literal["native", "compose"]:
 def _compose(settings: Settings, arguments: argparse.Namespace) -> None:
     match arguments.command:
         case "up":
+            whereabouts(settings)  # an address that is none is named before anything starts
             compose.up(settings.root)
             sys.stdout.write(
                 f"The stack is up. Applications send OTLP to {settings.otlp_http_url}\n"
@@ -71,11 +83,15 @@ def _compose(settings: Settings, arguments: argparse.Namespace) -> None:
             compose.status(settings.root)
         case "logs":
             compose.logs(settings.root, arguments.servers, follow=sys.stdout.isatty())
+        case "sql" if settings.usage_database_url:  # the usage service knows the address and the reader's password
+            query = ["--query", arguments.query] if arguments.query else []
+            compose.execute(settings.root, "usage", "python", "-m", "stack.native", "sql", *query)
         case "sql":
             query = ["--command", arguments.query] if arguments.query else []
-            compose.execute(settings.root, "postgres", "psql", "-U", READER, "-d", OWNER, *query)
+            psql = ("psql", "--set=ON_ERROR_STOP=1", "--username", READER, "--dbname", OWNER)
+            compose.execute(settings.root, "postgres", *psql, *query)
         case "backfill":
-            compose.execute(settings.root, "usage", "python", "-m", "stack.usage.backfill", *arguments.servers)
+            compose.execute(settings.root, "usage", "python", "-m", "stack.usage.backfill", *arguments.window)
         case "down":
             compose.down(settings.root, volumes=arguments.volumes)
 

@@ -1,14 +1,15 @@
-"""Runs the stack by Docker Compose, from compose.yaml: up, status, logs and down, as the native run has them."""
+"""Runs the stack by Docker Compose, from compose.yaml, with the commands that the native run has."""
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 _OLDEST: Final = (2, 20)
 """Of Docker Compose: earlier ones take a service that has done its work and ended for one that has failed."""
@@ -48,10 +49,18 @@ def logs(root: Path, services: Sequence[str], *, follow: bool) -> None:
     _run(root, "--profile", "*", "logs", "--tail", "20", *(["--follow"] if follow else []), *services)
 
 
-def execute(root: Path, service: str, *command: str) -> None:
-    """Runs a command in a service's container, on the terminal where there is one; raises ComposeError."""
+def execute(root: Path, service: str, *command: str) -> NoReturn:
+    """Runs a command in a service's container, in the place of this process: with its own keys, pager and exit code.
+
+    Raises:
+        ComposeError: there is no engine, Compose is too old, or the service does not run.
+    """
     _require_usable()
-    _run(root, "exec", *([] if sys.stdin.isatty() else ["-T"]), service, *command)
+    compose = ("docker", "compose", "--project-directory", str(root))
+    if not _output(*compose, "ps", "--quiet", "--status", "running", service):
+        raise ComposeError(f"The service {service} does not run: start the stack with `make up`.")
+    terminal = [] if sys.stdin.isatty() and sys.stdout.isatty() else ["--no-TTY"]
+    os.execvp("docker", [*compose, "exec", *terminal, service, *command])  # noqa: S606, S607 -- as all of them
 
 
 def down(root: Path, *, volumes: bool) -> None:

@@ -1,9 +1,9 @@
 """Prepares the volumes, inside a container of its own: `python -m stack.containers.volumes`.
 
 A new volume belongs to root, and the servers do not run as root; a restored backup may belong to anyone. So before the
-servers start, each folder below /volumes is given to the user of its server. Grafana's password is put into a file for
-it, and made where none was chosen: there is none that everybody knows. Alertmanager gets copies of the secrets, because
-it cannot read the originals, which belong to whoever wrote them; so do the servers that use the warehouse.
+servers start, each folder below /volumes is given to the user of its server. The passwords of Grafana and of the
+warehouse are put into files, and made where none was chosen: there is none that everybody knows. Each server gets
+copies of the secrets that it needs, because it cannot read the originals, which belong to whoever wrote them.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS
-from stack.warehouse import OWNER, READER
+from stack.settings import Settings, SettingsError
+from stack.warehouse import OWNER, READER, Place, whereabouts
 
 OWNERS: Final = {
     "collector": (10001, 10001),
@@ -40,12 +42,17 @@ def main() -> int:
     """Prepares every volume; 1 where one cannot be prepared."""
     volumes, originals = Path("/volumes"), Path("/secrets")
     try:
+        warehouse = whereabouts(Settings.load())
         chosen = os.environ.get("GRAFANA_PASSWORD") or _text(originals / GRAFANA_PASSWORD)
         keep_password(volumes / "grafana-password" / "password", chosen)
         copy_secrets(originals, volumes / "alertmanager-secrets")
         share_warehouse_passwords(originals, volumes)
+        tell_where(warehouse, volumes / "grafana-password")
         for name, (user, group) in OWNERS.items():
             give(volumes / name, user=user, group=group)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     except OSError as error:
         sys.stderr.write(
             f"The volumes cannot be prepared: {error}. Root inside a container must be allowed to give their files "
@@ -56,7 +63,7 @@ def main() -> int:
 
 
 def keep_password(path: Path, chosen: str) -> None:
-    """Writes the password that was chosen, or makes one. One that is there stays: Grafana knows it by now.
+    """Writes the password that was chosen, or makes one. One that is there stays: its server knows it by now.
 
     Raises:
         OSError: the file cannot be written.
@@ -81,6 +88,16 @@ def share_warehouse_passwords(originals: Path, volumes: Path) -> None:
 
 _WHO_NEEDS: Final = {"postgres-secrets": OWNER, "inbox-secrets": READER, "grafana-password": READER}
 """The role of the warehouse whose password a volume has, besides the usage service's, which has all."""
+
+
+def tell_where(warehouse: Place, folder: Path) -> None:
+    """Writes where the warehouse is, one part a file, as Grafana reads them: only here is an address taken apart.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    for name, text in asdict(warehouse).items():
+        _write_secret(folder / f"warehouse-{name}", text.encode())
 
 
 def copy_secrets(originals: Path, copies: Path) -> None:

@@ -152,14 +152,16 @@ def _in_promql(expr: str, values: Mapping[str, _Value]) -> str:
         value = values[found[1]]
         if value.kind != "chosen":
             return value.texts[0]
-        texts = [_SPECIAL.sub(r"\\\\\g<0>", text) for text in value.texts]
+        texts = [_as_expression(text) for text in value.texts]
         return texts[0] if len(texts) == 1 else f"({'|'.join(texts)})"
 
     return re.sub(r"\$([A-Za-z_]\w*)", written, expr)
 
 
-_SPECIAL = re.compile(r"[\\^$*+?.()|[\]{}]")
-"""What a regular expression in quotes has to have two backslashes before."""
+def _as_expression(text: str) -> str:
+    """A regular expression that matches the text alone, as it stands in double quotes."""
+    escaped = text.replace("\\", r"\\\\").replace('"', r"\\\"")
+    return re.sub(r"[$^*+?.()|[\]{}]", r"\\\\\g<0>", escaped)
 
 
 def _in_sql(text: str, values: Mapping[str, _Value]) -> str:
@@ -184,7 +186,7 @@ def _in_sql(text: str, values: Mapping[str, _Value]) -> str:
 
 def _condition(where: Where, values: Mapping[str, _Value]) -> Where:
     """One for any log store, whose regular expressions are in no quotes."""
-    return replace(where, value=_in_promql(where.value, values).replace("\\\\", "\\"))
+    return replace(where, value=re.sub(r"\\(.)", r"\1", _in_promql(where.value, values)))
 
 
 def _rounded(step: timedelta) -> timedelta:

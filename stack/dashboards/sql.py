@@ -26,8 +26,8 @@ FROM, TO = "$__timeFrom()", "$__timeTo()"
 Sums = Literal["usage", "users"]
 """By hour, of all calls; by user and day, of those that have a user."""
 
-OF_SUMS: Final = frozenset({"calls", "failed", "priced", "retried", "batch", "cost_from"})
-"""Columns of the sums alone; of users, `failed` is there and the last three are not."""
+OF_SUMS: Final = frozenset({"kinds", "failed", "priced", "retried", "batch", "cost_from"})
+"""Names of the sums alone; of users, `failed` is there and the last three are not."""
 
 _SIGNALS: Final = {"environment": columns.ENVIRONMENT, "service": columns.SERVICE, **FILTERS}
 """What each choice of a page narrows down."""
@@ -86,9 +86,15 @@ def during(time: str) -> str:
 def records(
     fields: Sequence[str], *where: str, by: str = "", ascending: bool = False, most: int = 10, table: Table = CALLS
 ) -> Sql:
-    """Single records, whole: those with the largest values of a column, by default the latest."""
+    """Single records, whole: those with the largest values of a column, by default the latest.
+
+    For choices that no call ever had together PostgreSQL would go through all calls, in the order of some index: they
+    are looked for among the few kinds of calls first.
+    """
     ranked = by or table.time
     conditions = [during(table.time), *chosen(table), *where, *([f"{by} IS NOT NULL"] if by else [])]
+    if table is CALLS:
+        conditions.append(f"EXISTS (SELECT FROM kinds WHERE {' AND '.join(chosen())})")
     shown = ", ".join(_shown(field, table) for field in fields)
     order = f"{ranked} {'ASC' if ascending else 'DESC'}"
     return Sql(f"SELECT {shown}\nFROM {table.name}\nWHERE {every(conditions)}\nORDER BY {order}\nLIMIT {most}")

@@ -1,8 +1,9 @@
 """Serves the inbox: ``python -m stack.inbox``.
 
 ``INBOX_HOST`` is the address to listen on: loopback, unless a container needs 0.0.0.0 inside its own network.
-``PROMETHEUS_URL`` and ``LOKI_URL`` say where the stores are that reports ask; ``ALERTMANAGER_URL`` who is told that an
-incident is acknowledged; ``TRACE_URL`` where a browser can look at a trace, whose id stands in it as ``TRACE_ID``.
+``PROMETHEUS_URL`` and ``POSTGRES_HOST`` or ``USAGE_DATABASE_URL`` say where the stores are that reports ask;
+``ALERTMANAGER_URL`` who is told that an incident is acknowledged; ``TRACE_URL`` where a browser can look at a trace,
+whose id stands in it as ``TRACE_ID``.
 ``INCIDENTS_FILE`` is read in the place of stack/incidents.yaml.
 """
 
@@ -20,6 +21,7 @@ from stack.inbox.pages import Links
 from stack.inbox.runbooks import Runbooks
 from stack.incidents import FILE, IncidentRules, IncidentRulesError
 from stack.settings import Settings, SettingsError
+from stack.warehouse import READER, address
 
 
 def main() -> int:
@@ -29,7 +31,7 @@ def main() -> int:
         rules = IncidentRules.load(Path(os.environ.get("INCIDENTS_FILE") or FILE))
         database = Database(settings.state / "data" / "inbox" / "inbox.sqlite")
         runbooks = Runbooks(settings.root / "docs" / "runbooks")
-        app = create_app(database, runbooks, rules, _links(settings))
+        app = create_app(database, runbooks, rules, _links(settings), lambda: address(settings, READER))
         listener = _listen(os.environ.get("INBOX_HOST", "127.0.0.1"), settings.inbox_port)
     except (SettingsError, IncidentRulesError, StoreUnavailableError, OSError) as error:
         sys.stderr.write(f"{error}\n")
@@ -44,7 +46,6 @@ def _links(settings: Settings) -> Links:
     jaeger = f"{settings.jaeger_url}/api/traces/TRACE_ID?prettyPrint=true"  # natively there is no page, but its JSON
     return Links(
         prometheus=os.environ.get("PROMETHEUS_URL") or settings.prometheus_url,
-        loki=os.environ.get("LOKI_URL") or settings.loki_url,
         alertmanager=os.environ.get("ALERTMANAGER_URL") or settings.alertmanager_url,
         trace=os.environ.get("TRACE_URL") or jaeger,
     )

@@ -1,6 +1,7 @@
 """The inbox's web application: the webhook, the pages, the API, the public status, and its own metrics."""
 
 from collections import Counter
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
@@ -10,6 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from stack.inbox.database import Database, StoreUnavailableError
+from stack.inbox.evidence import Stores
 from stack.inbox.forms import Gate, RefusedError, read
 from stack.inbox.incident_pages import IncidentPages
 from stack.inbox.incident_store import ConflictError, IncidentStore, NoIncidentError
@@ -28,15 +30,21 @@ MAX_BODY_BYTES = 1_048_576
 
 
 def create_app(
-    database: Database, runbooks: Runbooks, rules: IncidentRules, links: Links, *, kept: int = KEPT_NOTIFICATIONS
+    database: Database,
+    runbooks: Runbooks,
+    rules: IncidentRules,
+    links: Links,
+    warehouse: Callable[[], str],
+    *,
+    kept: int = KEPT_NOTIFICATIONS,
 ) -> Starlette:
-    """The application on a file and a directory of runbooks."""
+    """The application on a file and a directory of runbooks; ``warehouse`` tells its address when it is needed."""
     incidents = IncidentStore(database, rules)
     gate = Gate(database.token, rules.hosts)
     pages = Pages(links)
     silences = Silences(database, incidents, links.alertmanager)
     incident_pages = IncidentPages(incidents, silences, rules, pages, gate)
-    report_pages = ReportPages(incidents, incident_pages, pages, links)
+    report_pages = ReportPages(incidents, incident_pages, pages, Stores(links.prometheus, warehouse))
     store = Store(database, incidents, kept=kept)
     inbox = _Inbox(store, incidents, silences, incident_pages, runbooks, rules, pages)
     return Starlette(

@@ -1,45 +1,28 @@
 """What the stores know of a window of time: figures, features, users, money and the worst calls.
 
-Metrics come from Prometheus, single calls from the request log in Loki. Neither has to answer: each part is there, or a
-sentence says why it is not.
+How calls went comes from Prometheus, who and what they were, and their money, from the warehouse. Neither has to
+answer: each part is there, or a sentence says why it is not.
 """
 
-import heapq
 import json
 import math
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
-from genai_observability.signals import (
-    CALL_COST,
-    CALL_DURATION,
-    CALL_EVENT,
-    CALL_TOKENS,
-    COST,
-    DURATION,
-    ERROR_TYPE,
-    ESTIMATED_COST,
-    EVENT_NAME,
-    FEATURE,
-    OUTCOME,
-    REQUEST_MODEL,
-    USER_HASH,
-)
+from genai_observability.signals import CALL_DURATION, CALL_TOKENS, OUTCOME
 
-from stack.clients import Entry, Loki, Prometheus, Sample, StoreError
+from stack.clients import Prometheus, Sample, StoreError, Warehouse
 from stack.inbox.incident import ENVIRONMENT
+from stack.settings import SettingsError
 
 QUERY_TIMEOUT_S: Final = 10.0
 PART_TIMEOUT_S: Final = 20.0
 """For all queries of one store together."""
-MOST_CALLS: Final = 50_000
-"""Of the request log's calls in a window, the newest: some seconds of reading."""
 BEFORE: Final = timedelta(hours=24)
 _WORST = 5
 _FEATURES = 10
@@ -49,8 +32,7 @@ _FINISHED = f'{OUTCOME.label}!="cancelled"'
 _SUCCEEDED = f'{OUTCOME.label}="success"'
 _FAILED = f'{OUTCOME.label}=~"error|timeout"'
 _RATE_LIMITED = f'{OUTCOME.label}="rate_limited"'
-_NOT_ANSWERED = f'{OUTCOME.label}=~"error|timeout|rate_limited"'
-_LOST = frozenset({"error", "timeout", "rate_limited"})
+_NOT_ANSWERED = "outcome IN ('error', 'timeout', 'rate_limited')"
 """Calls whose money bought nothing."""
 
 T = TypeVar("T")
@@ -92,7 +74,6 @@ class Figures:
     failed: float
     rate_limited: float
     p95: float | None
-    cost: float
     tokens: float
 
     @property
@@ -115,28 +96,45 @@ class Figures:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Feature:
-    """What a window did to a feature; without a name, the calls that carry none."""
-
-    name: str
-    calls: float
-    failed: float
-    cost: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Metrics:
     """What Prometheus knows."""
 
     window: Figures
     before: Figures
-    features: list[Feature]
-    """Those with the most failed calls first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Money:
+    """US dollars of the calls of a window."""
+
+    seconds: float
+    calls: int
+    spent: float
+
+    @property
+    def an_hour(self) -> float:
+        """By the hour."""
+        return self.spent * 3600 / self.seconds
+
+    @property
+    def a_call(self) -> float | None:
+        """By the call; None without calls."""
+        return self.spent / self.calls if self.calls else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feature:
+    """What a window did to a feature; without a name, the calls that carry none."""
+
+    name: str
+    calls: int
+    failed: int
+    cost: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """A line of the request log. No user is in it."""
+    """One call. No user is in it."""
 
     at: datetime
     service: str
@@ -149,25 +147,26 @@ class Call:
     trace_id: str
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Calls:
-    """What the request log knows."""
+    """What the warehouse knows, of all calls that it has."""
 
-    read: int = 0
-    complete: bool = True
-    """Whether there were no more calls than were read."""
-    users: int = 0
-    users_failed: int = 0
+    window: Money
+    before: Money
+    features: list[Feature]
+    """Those with the most failed calls first."""
+    users: int
+    users_failed: int
     """Users who had a failed call."""
-    anonymous: int = 0
+    anonymous: int
     """Calls without a user."""
-    lost: float = 0.0
+    lost: float
     """US dollars spent on failed calls."""
-    lost_estimated: float = 0.0
+    lost_estimated: float
     """The same where the price is estimated."""
-    slowest: list[Call] = field(default_factory=list)
-    dearest: list[Call] = field(default_factory=list)
-    failures: list[tuple[int, Call]] = field(default_factory=list)
+    slowest: list[Call]
+    dearest: list[Call]
+    failures: list[tuple[int, Call]]
     """Each kind of failure: how often, and the first of them."""
 
 
@@ -179,18 +178,25 @@ class Evidence:
     calls: Part[Calls]
 
 
-def gather(scope: Scope, prometheus: Prometheus, loki: Loki) -> Evidence:
-    """Ask both stores, at the same time."""
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        metrics = pool.submit(_part, lambda: _metrics(scope, prometheus))
-        calls = pool.submit(_part, lambda: _calls(scope, loki))
-        return Evidence(metrics=metrics.result(), calls=calls.result())
+class Stores:
+    """Who is asked: Prometheus, and the warehouse, whose address is asked for when it is needed."""
+
+    def __init__(self, prometheus: str, warehouse: Callable[[], str]) -> None:
+        self._prometheus = Prometheus(prometheus, timeout=QUERY_TIMEOUT_S)
+        self._warehouse = warehouse
+
+    def gather(self, scope: Scope) -> Evidence:
+        """Ask both, at the same time."""
+        with ThreadPoolExecutor(max_workers=2) as pool:
+            metrics = pool.submit(_part, lambda: _metrics(scope, self._prometheus))
+            calls = pool.submit(_part, lambda: _calls(scope, Warehouse(self._warehouse(), timeout=QUERY_TIMEOUT_S)))
+            return Evidence(metrics=metrics.result(), calls=calls.result())
 
 
 def _part(ask: Callable[[], T]) -> Part[T]:
     try:
         return Part(ask())
-    except StoreError as error:
+    except (StoreError, SettingsError) as error:
         return Part(None, str(error))
 
 
@@ -208,7 +214,7 @@ def _metrics(scope: Scope, prometheus: Prometheus) -> Metrics:
             raise StoreError(f"Prometheus takes longer than {PART_TIMEOUT_S:.0f} s for this: try a shorter window.")
         return prometheus.query(expr, at=at)
 
-    return Metrics(window=_figures(scope, ask), before=_figures(scope.before(), ask), features=_features(scope, ask))
+    return Metrics(window=_figures(scope, ask), before=_figures(scope.before(), ask))
 
 
 def _figures(scope: Scope, query: Ask) -> Figures:
@@ -223,25 +229,8 @@ def _figures(scope: Scope, query: Ask) -> Figures:
         failed=ask(f"sum({_count(scope, _FAILED)})") or 0.0,
         rate_limited=ask(f"sum({_count(scope, _RATE_LIMITED)})") or 0.0,
         p95=ask(f"histogram_quantile(0.95, sum by (le) ({buckets}))"),
-        cost=ask(f"sum({_increase(scope, CALL_COST.prometheus)})") or 0.0,
         tokens=ask(f"sum({_increase(scope, f'{CALL_TOKENS.prometheus}_sum')})") or 0.0,
     )
-
-
-def _features(scope: Scope, query: Ask) -> list[Feature]:
-    def ask(expr: str) -> dict[str, float]:
-        samples = query(f"sum by ({FEATURE.label}) ({expr})", scope.end)
-        return {sample.labels.get(FEATURE.label, ""): sample.value for sample in samples}
-
-    calls = ask(_count(scope, _FINISHED))
-    failed = ask(_count(scope, _NOT_ANSWERED))
-    cost = ask(_increase(scope, CALL_COST.prometheus))
-    found = [
-        Feature(name=name, calls=count, failed=failed.get(name, 0.0), cost=cost.get(name, 0.0))
-        for name, count in calls.items()
-        if count > 0
-    ]
-    return sorted(found, key=lambda feature: (-feature.failed, -feature.calls))[:_FEATURES]
 
 
 def _count(scope: Scope, condition: str) -> str:
@@ -262,81 +251,116 @@ def _seconds(scope: Scope) -> float:
     return max(1.0, round(scope.length.total_seconds()))
 
 
-# --- Loki ------------------------------------------------------------------------------------------------------------
-
-
-def _calls(scope: Scope, loki: Loki) -> Calls:
-    found = Calls()
-    users: set[str] = set()
-    users_failed: set[str] = set()
-    slowest: list[tuple[float, int, Call]] = []
-    dearest: list[tuple[float, int, Call]] = []
-    failures: dict[str, tuple[int, Call]] = {}
-    for entry in _entries(scope, loki, found):
-        call = _call(entry)
-        user = entry.labels.get(USER_HASH.label)
-        users |= {user} if user else set()
-        found.anonymous += not user
-        if call.outcome in _LOST:
-            users_failed |= {user} if user else set()
-            found.lost += call.cost or 0.0
-            found.lost_estimated += _number(entry, ESTIMATED_COST.label) or 0.0
-            kind = call.error or call.outcome
-            failures[kind] = (failures[kind][0] + 1 if kind in failures else 1, call)  # read backwards: the first stays
-        for heap, value in ((slowest, call.seconds), (dearest, call.cost)):
-            if value is not None:
-                (heapq.heappush if len(heap) < _WORST else heapq.heappushpop)(heap, (value, found.read, call))
-    found.users, found.users_failed = len(users), len(users_failed)
-    found.slowest = [call for _, _, call in sorted(slowest, reverse=True)]
-    found.dearest = [call for _, _, call in sorted(dearest, reverse=True)]
-    found.failures = sorted(failures.values(), key=lambda item: -item[0])[:_WORST]
-    return found
-
-
-def _entries(scope: Scope, loki: Loki, found: Calls) -> Iterator[Entry]:
-    """The newest calls; notes in ``found`` how many were read and whether that was all."""
-    wanted = (FEATURE, REQUEST_MODEL, OUTCOME, ERROR_TYPE, DURATION, COST, ESTIMATED_COST, USER_HASH)
-    stream = f"service_name=~{_one_of(scope.services) if scope.services else _quoted('.+')}"
-    if scope.environment:
-        stream += f", {ENVIRONMENT}={_quoted(scope.environment)}"
-    fields = ", ".join(("service_name", "trace_id", *(attribute.label for attribute in wanted)))
-    query = f'{{{stream}}} | {EVENT_NAME.label}="{CALL_EVENT}" | keep {fields}'
-    deadline = time.monotonic() + PART_TIMEOUT_S
-    for entry in islice(loki.newest_first(query, start=scope.start, end=scope.end), MOST_CALLS + 1):
-        if found.read == MOST_CALLS or time.monotonic() > deadline:
-            found.complete = False
-            return
-        found.read += 1
-        yield entry
-
-
-def _call(entry: Entry) -> Call:
-    labels = entry.labels
-    return Call(
-        at=entry.time,
-        service=labels.get("service_name", ""),
-        feature=labels.get(FEATURE.label, ""),
-        model=labels.get(REQUEST_MODEL.label, ""),
-        outcome=labels.get(OUTCOME.label, ""),
-        error=labels.get(ERROR_TYPE.label, ""),
-        seconds=_number(entry, DURATION.label),
-        cost=_number(entry, COST.label),
-        trace_id=labels.get("trace_id", ""),
-    )
-
-
-def _number(entry: Entry, label: str) -> float | None:
-    try:
-        value = float(entry.labels.get(label, "nan"))
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
 def _one_of(names: tuple[str, ...]) -> str:
     return _quoted("|".join(map(re.escape, names)))
 
 
 def _quoted(text: str) -> str:
-    """A text in PromQL and LogQL, which read it as JSON does."""
+    """A text in PromQL, which reads it as JSON does."""
     return json.dumps(text, ensure_ascii=False)
+
+
+# --- The warehouse ---------------------------------------------------------------------------------------------------
+
+_SHOWN: Final = """
+    ended_at AS at, coalesce(service, '') AS service, coalesce(feature, '') AS feature,
+    coalesce(request_model, response_model, '') AS model, outcome, coalesce(error_type, '') AS error,
+    duration AS seconds, cost::float8 AS cost, coalesce(trace_id, '') AS trace_id
+"""
+
+
+def _calls(scope: Scope, warehouse: Warehouse) -> Calls:
+    deadline = time.monotonic() + PART_TIMEOUT_S
+
+    def ask(sql: str, within: Scope = scope) -> list[dict[str, Any]]:
+        """The rows; ``{where}`` are the conditions of the scope but its times, which are ``$1`` and ``$2``."""
+        if time.monotonic() > deadline:
+            raise StoreError(f"The warehouse takes longer than {PART_TIMEOUT_S:.0f} s for this: try a shorter window.")
+        where, values = _chosen(within)
+        return warehouse.rows(sql.replace("{where}", where), within.start, within.end, *values)
+
+    (sums,) = ask(f"""
+        SELECT coalesce(sum(cost) FILTER (WHERE {_NOT_ANSWERED}), 0)::float8 AS lost,
+               coalesce(sum(estimated_cost) FILTER (WHERE {_NOT_ANSWERED}), 0)::float8 AS lost_estimated
+        FROM usage_between($1, $2) WHERE {{where}}
+    """)
+    (users,) = ask("""
+        SELECT count(DISTINCT user_hash)::int AS users, coalesce(sum(calls), 0)::int AS calls,
+               count(DISTINCT user_hash) FILTER (WHERE failed > 0)::int AS failed
+        FROM users_between($1, $2) WHERE {where}
+    """)
+    window = _money(scope, ask)
+    return Calls(
+        window=window,
+        before=_money(scope.before(), ask),
+        features=_features(ask),
+        users=users["users"],
+        users_failed=users["failed"],
+        anonymous=window.calls - users["calls"],
+        **sums,
+        slowest=_most(ask, "duration"),
+        dearest=_most(ask, "cost"),
+        failures=_failures(ask),
+    )
+
+
+def _money(scope: Scope, ask: Callable[..., list[dict[str, Any]]]) -> Money:
+    (sums,) = ask(
+        """
+        SELECT coalesce(sum(calls), 0)::int AS calls, coalesce(sum(cost), 0)::float8 AS spent
+        FROM usage_between($1, $2) WHERE {where}
+        """,
+        scope,
+    )
+    return Money(seconds=_seconds(scope), **sums)
+
+
+def _features(ask: Callable[..., list[dict[str, Any]]]) -> list[Feature]:
+    rows = ask(f"""
+        SELECT coalesce(feature, '') AS name, sum(calls)::int AS calls, coalesce(sum(cost), 0)::float8 AS cost,
+               coalesce(sum(calls) FILTER (WHERE {_NOT_ANSWERED}), 0)::int AS failed
+        FROM usage_between($1, $2) WHERE {{where}} AND outcome <> 'cancelled'
+        GROUP BY feature ORDER BY failed DESC, calls DESC LIMIT {_FEATURES}
+    """)
+    return [Feature(**row) for row in rows]
+
+
+def _most(ask: Callable[..., list[dict[str, Any]]], column: str) -> list[Call]:
+    rows = ask(f"""
+        SELECT {_SHOWN} FROM calls
+        WHERE {{where}} AND ended_at >= $1 AND ended_at < $2 AND {column} IS NOT NULL
+        ORDER BY {column} DESC LIMIT {_WORST}
+    """)
+    return [Call(**row) for row in rows]
+
+
+def _failures(ask: Callable[..., list[dict[str, Any]]]) -> list[tuple[int, Call]]:
+    """The kinds from the sums, and of each the first call."""
+    rows = ask(f"""
+        SELECT many, first.*
+        FROM (
+            SELECT outcome, error_type, sum(calls)::int AS many FROM usage_between($1, $2)
+            WHERE {{where}} AND {_NOT_ANSWERED}
+            GROUP BY outcome, error_type ORDER BY many DESC LIMIT {_WORST}
+        ) AS kinds, LATERAL (
+            SELECT {_SHOWN} FROM calls
+            WHERE {{where}} AND ended_at >= $1 AND ended_at < $2 AND outcome <> 'success'
+              AND outcome = kinds.outcome AND error_type IS NOT DISTINCT FROM kinds.error_type
+            ORDER BY ended_at LIMIT 1
+        ) AS first
+        ORDER BY many DESC
+    """)
+    return [(row.pop("many"), Call(**row)) for row in rows]
+
+
+def _chosen(scope: Scope) -> tuple[str, list[object]]:
+    """What is looked at besides its times."""
+    conditions, values = ["true"], list[object]()
+    for condition, value in (
+        ("service = ANY(${})", list(scope.services)),
+        ("environment = ${}", scope.environment),
+    ):
+        if value:
+            values.append(value)
+            conditions.append(condition.format(len(values) + 2))
+    return " AND ".join(conditions), values

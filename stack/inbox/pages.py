@@ -38,7 +38,6 @@ class Links:
     """Where the inbox finds the servers, and where a trace can be looked at: ``TRACE_ID`` stands for its id."""
 
     prometheus: str
-    loki: str
     alertmanager: str
     trace: str
 

@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from stack.clients import Loki, Prometheus
-from stack.inbox.evidence import Evidence, Scope, gather
+from stack.inbox.evidence import Evidence, Scope, Stores
 from stack.inbox.incident import Entry, Firing, Incident, State
 from stack.inbox.incident_store import IncidentStore
 
 LEAD = timedelta(minutes=5)
 """What was before the first alert belongs to its story: alerts need some time to fire."""
 LONGEST = timedelta(days=30)
-"""The longest query that Loki answers (``max_query_length``)."""
+"""A longer one is no incident; and each store answers within seconds."""
 STACK = "observability-stack"
 """The service of alerts about the stack's own servers, which make no model calls."""
 _SIMILAR = 5
@@ -67,7 +66,7 @@ def scope_of(incident: Incident, now: datetime | None = None) -> Scope:
     )
 
 
-def of_incident(incident: Incident, store: IncidentStore, prometheus: Prometheus, loki: Loki) -> Report:
+def of_incident(incident: Incident, store: IncidentStore, stores: Stores) -> Report:
     """The report of an incident, whether or not it is over."""
     scope = scope_of(incident)
     return Report(
@@ -77,11 +76,11 @@ def of_incident(incident: Incident, store: IncidentStore, prometheus: Prometheus
         incidents=[incident],
         timeline=timeline(incident, store),
         similar=similar(incident, store),
-        evidence=gather(scope, prometheus, loki),
+        evidence=stores.gather(scope),
     )
 
 
-def of_window(scope: Scope, store: IncidentStore, prometheus: Prometheus, loki: Loki) -> Report:
+def of_window(scope: Scope, store: IncidentStore, stores: Stores) -> Report:
     """The report of a window: with every incident that was open in it."""
     incidents = [
         incident
@@ -98,7 +97,7 @@ def of_window(scope: Scope, store: IncidentStore, prometheus: Prometheus, loki: 
             (event for event in events if scope.start <= event.at <= scope.end), key=lambda event: event.at
         ),
         similar=[],
-        evidence=gather(scope, prometheus, loki),
+        evidence=stores.gather(scope),
     )
 
 

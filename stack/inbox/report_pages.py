@@ -11,17 +11,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from stack.clients import Loki, Prometheus
-from stack.inbox.evidence import QUERY_TIMEOUT_S, Evidence, Scope, gather
+from stack.inbox.evidence import Evidence, Scope, Stores
 from stack.inbox.forms import RefusedError
 from stack.inbox.incident_pages import IncidentPages
 from stack.inbox.incident_store import IncidentStore
-from stack.inbox.pages import Links, Pages
+from stack.inbox.pages import Pages
 from stack.inbox.report import LONGEST, Report, of_incident, of_window, scope_of
 
 _AT_ONCE = 2
-"""Each holds some thousand calls in memory; and a store that hangs must not take all the threads, which messages of
-Alertmanager need, too."""
+"""A store that hangs must not take all the threads, which messages of Alertmanager need, too."""
 _WAIT_S = 2.0
 """For one of those to be done."""
 _IMPACT_FOR_S = 30.0
@@ -31,12 +29,11 @@ _MOST_IMPACTS = 100
 class ReportPages:
     """The handlers."""
 
-    def __init__(self, store: IncidentStore, incidents: IncidentPages, pages: Pages, links: Links) -> None:
+    def __init__(self, store: IncidentStore, incidents: IncidentPages, pages: Pages, stores: Stores) -> None:
         self._store = store
         self._incidents = incidents
         self._pages = pages
-        self._prometheus = Prometheus(links.prometheus, timeout=QUERY_TIMEOUT_S)
-        self._loki = Loki(links.loki, timeout=QUERY_TIMEOUT_S)
+        self._stores = stores
         self._slots = threading.BoundedSemaphore(_AT_ONCE)
         self._impacts: dict[int, tuple[float, Evidence]] = {}
 
@@ -58,7 +55,7 @@ class ReportPages:
         known = self._impacts.get(incident.id)
         if known is None or time.monotonic() - known[0] > _IMPACT_FOR_S:
             with self._slot():
-                known = (time.monotonic(), gather(scope_of(incident), self._prometheus, self._loki))
+                known = (time.monotonic(), self._stores.gather(scope_of(incident)))
             if len(self._impacts) >= _MOST_IMPACTS:
                 self._impacts.clear()
             self._impacts[incident.id] = known
@@ -75,7 +72,7 @@ class ReportPages:
         def answer(request: Request) -> Response:
             incident = self._incidents.incident(request)
             with self._slot():
-                return show(of_incident(incident, self._store, self._prometheus, self._loki))
+                return show(of_incident(incident, self._store, self._stores))
 
         return answer
 
@@ -83,7 +80,7 @@ class ReportPages:
         def answer(request: Request) -> Response:
             scope = _scope(request)
             with self._slot():
-                return show(of_window(scope, self._store, self._prometheus, self._loki))
+                return show(of_window(scope, self._store, self._stores))
 
         return answer
 

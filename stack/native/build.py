@@ -23,19 +23,19 @@ from rich.live import Live
 from rich.text import Text
 
 from stack.files import write_whole
-from stack.native import toolchain
+from stack.native import download, toolchain
 from stack.native.process import StackError, last_lines, log_excerpt
 from stack.settings import Settings
 
 _LINKER = "-s -w"  # no symbol tables: a third smaller, and nobody debugs these binaries
 
-_STRIDE = 0.09
+_STRIDE = 0.2
 """Seconds that `_stride()` takes on the machine on which the work of the builds was measured."""
 _WARM = 0.1
 """Share of the work that is left where all modules have been compiled before: mostly the linking."""
 _MOST_PROCESSORS = 8
 
-_CACHE_BYTES_EACH = 1_200_000_000
+_CACHE_BYTES_EACH = 800_000_000
 _BINARY_BYTES_EACH = 120_000_000
 
 
@@ -75,14 +75,14 @@ BUILDS = (
         programs=("prometheus", "promtool"),
         version_variable="github.com/prometheus/common/version.Version",
         tags="netgo,remove_all_sd",  # of the service discoveries only files are used; the others are most of the code
-        work=200,
+        work=250,
     ),
     Build(
         name="alertmanager",
         module="github.com/prometheus/alertmanager",
         programs=("alertmanager", "amtool"),
         version_variable="github.com/prometheus/common/version.Version",
-        work=35,
+        work=25,
     ),
     Build(
         name="collector",
@@ -90,28 +90,28 @@ BUILDS = (
         programs=("otelcol",),
         own=("otelcol",),
         version_variable="main.version",
-        work=110,
+        work=105,
     ),
     Build(
         name="jaeger",
         module="github.com/jaegertracing/jaeger",
         programs=("jaeger",),
         overlay="./cmd/jaeger",
-        # It only adds the route to what Jaeger records of queries, and the package of Prometheus' version has it no more.
+        # It adds the route to what Jaeger records of queries; the version that all servers share has it no more.
         left_out=tuple(
             (f"cmd/query/app/{file}", text)
             for file in ("http_handler.go", "apiv3/http_gateway.go")
             for text in ('/net/http/otelhttp"\n', "otelhttp.WithRouteTag(")
         ),
         version_variable="github.com/jaegertracing/jaeger/internal/version.latestVersion",
-        work=60,
+        work=30,
     ),
     Build(
         name="victorialogs",
         module="github.com/VictoriaMetrics/VictoriaLogs",
         programs=("victoria-logs",),
         version_variable="github.com/VictoriaMetrics/VictoriaMetrics/lib/buildinfo.Version",
-        work=10,
+        work=14,
     ),
     Build(
         name="tools",
@@ -142,8 +142,46 @@ def build(settings: Settings, *, console: Console, builds: Sequence[Build] = BUI
     if all(_is_current(settings, each) for each in wanted):
         return
     with _alone(settings, console):
-        if due := [each for each in wanted if not _is_current(settings, each)]:
+        due = [each for each in wanted if not _is_current(settings, each)]
+        if settings.download_servers:
+            due = [each for each in due if not _downloaded(settings, each, console)]
+        if due:
             _build(settings, due, console=console, of=len(wanted))
+
+
+def _downloaded(settings: Settings, each: Build, console: Console) -> bool:
+    """Whether the server is there now as its project releases it; where not, it says that it is built."""
+    if each.name not in download.RELEASES:
+        return False
+    began = time.monotonic()
+    console.print(f"{each.name}: loading version {_version(settings, each)}")
+    try:
+        with _draft(settings, each) as draft:
+            download.download(each.name, _version(settings, each), draft)
+            _put_in_place(settings, each, draft, _release(settings, each))
+    except download.DownloadError as error:
+        console.print(f"{each.name}: it cannot be loaded, and is built instead: {error}")
+        return False
+    console.print(f"{each.name}: loaded in {_clock(time.monotonic() - began)}")
+    return True
+
+
+@contextlib.contextmanager
+def _draft(settings: Settings, each: Build) -> Iterator[Path]:
+    """A folder for the programs until all are there."""
+    draft = settings.binaries / f".{each.name}.draft"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    try:
+        yield draft
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _put_in_place(settings: Settings, each: Build, draft: Path, stamp: str) -> None:
+    for program in each.programs:
+        (draft / program).replace(settings.binaries / program)
+    write_whole(_stamp(settings, each), stamp)
 
 
 def _build(settings: Settings, due: Sequence[Build], *, console: Console, of: int) -> None:
@@ -188,12 +226,13 @@ class _Run:
         forecast = Forecast(self.due, new=self.new)
         if self.new:
             self.console.print(
-                f"The first time this takes about {forecast.left()} on this machine, and 5 GB of disk in Go's caches"
+                f"The first time this takes about {forecast.left()} on this machine, and 4 GB of disk in Go's caches"
             )
         with ThreadPoolExecutor(2) as pool:
             pool.submit(self.load)
             try:
                 for each in self.due:
+                    self.began[each.name] = time.monotonic()
                     self.watch(pool.submit(self.one, each), each)
                     forecast.add(each, time.monotonic() - self.began[each.name])
                     left = f"; about {forecast.left()} to go" if self.new and each != self.due[-1] else ""
@@ -226,16 +265,12 @@ class _Run:
 
     def one(self, each: Build) -> None:
         """Builds one server; its programs appear in the folder of binaries only when all is done."""
-        self.began[each.name] = time.monotonic()
         if not self.console.is_terminal:
             self.console.print(f"{self.place(each)} {each.name}: building")
         log = _log(self.settings, each)
         log.parent.mkdir(parents=True, exist_ok=True)
         log.write_bytes(b"")
-        draft = self.settings.binaries / f".{each.name}.draft"
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(parents=True)
-        try:
+        with _draft(self.settings, each) as draft:
             folder, packages = _distribution(self.settings, each), ["tool"]
             if each.overlay:
                 folder, packages = self.overlaid(each), [each.overlay]
@@ -244,11 +279,7 @@ class _Run:
             variable = f" -X {each.version_variable}={_version(self.settings, each)}" if each.version_variable else ""
             flags = ["-v", "-trimpath", "-buildvcs=false", "-tags", each.tags, "-ldflags", _LINKER + variable]
             self.execute(each, [self.go, "install", *flags, *packages], folder=folder, log=log, target=draft)
-            for program in each.programs:
-                (draft / program).replace(self.settings.binaries / program)
-            write_whole(_stamp(self.settings, each), _fingerprint(self.settings, each))
-        finally:
-            shutil.rmtree(draft, ignore_errors=True)
+            _put_in_place(self.settings, each, draft, _fingerprint(self.settings, each))
 
     def overlaid(self, each: Build) -> Path:
         """A copy of the server's module in which packages of `overlay/` have replaced those in the same place."""
@@ -362,8 +393,15 @@ def _stamp(settings: Settings, each: Build) -> Path:
 
 def _is_current(settings: Settings, each: Build) -> bool:
     stamp = _stamp(settings, each)
-    built = all((settings.binaries / program).exists() for program in each.programs) and stamp.exists()
-    return built and stamp.read_text(encoding="utf-8") == _fingerprint(settings, each)
+    if not (stamp.exists() and all((settings.binaries / program).exists() for program in each.programs)):
+        return False
+    current = {_fingerprint(settings, each)} | ({_release(settings, each)} if settings.download_servers else set())
+    return stamp.read_text(encoding="utf-8") in current
+
+
+def _release(settings: Settings, each: Build) -> str:
+    """The stamp of a server as its project releases it."""
+    return f"release {_version(settings, each)}"
 
 
 def _fingerprint(settings: Settings, each: Build) -> str:
@@ -428,7 +466,7 @@ def _require_space(settings: Settings, go: str, due: Sequence[Build]) -> list[Bu
 def _stride() -> float:
     """Seconds that a fixed piece of work takes here and now: how fast the machine is, and how busy."""
     began = time.perf_counter()
-    hashlib.pbkdf2_hmac("sha256", b"stride", b"salt", 20_000)
+    hashlib.pbkdf2_hmac("sha256", b"stride", b"salt", 200_000)
     return time.perf_counter() - began
 
 

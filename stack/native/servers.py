@@ -9,13 +9,12 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import parse_qsl, urlsplit
 
 from stack.native import postgres
 from stack.native.process import Program, StackError
 from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS
 from stack.settings import Settings
-from stack.warehouse import OWNER, READER
+from stack.warehouse import READER, whereabouts
 
 # Everything on one machine, beside the user's own work: the heap may grow by half, not by its own size, before it is
 # collected. Measured idle, this saves a quarter of the memory for a few per cent of one core.
@@ -139,12 +138,10 @@ def servers(settings: Settings) -> list[Server]:
             command=(sys.executable, "-m", "stack.inbox"),
             sources=(settings.root / "stack" / "inbox", settings.root / "stack" / "incidents.yaml"),
             environment={
-                "INBOX_PORT": str(settings.inbox_port),
-                "GENAI_STACK_DIR": str(settings.state),
+                **settings.variables(),
+                "GENAI_STACK_SECRETS": str(settings.secrets),
                 "PROMETHEUS_URL": settings.prometheus_url,
-                "LOKI_URL": settings.loki_url,
                 "ALERTMANAGER_URL": settings.alertmanager_url,
-                "JAEGER_PORT": str(settings.jaeger_port),
             },
             ports=_pick(ports, "INBOX_PORT"),
             url=settings.inbox_url,
@@ -235,6 +232,7 @@ def _victorialogs(settings: Settings, ports: Mapping[str, int]) -> Server:
             "-inmemoryDataFlushInterval=1s",
             # Of caches and of what queries hold; otherwise 60 % of the machine's memory, which is for others, too.
             "-memory.allowedBytes=256MB",
+            "-defaultMsgValue=",  # a record without a text has none; otherwise it gets a sentence of VictoriaLogs
             "-delete.enable",  # lines of one person are deleted on request, by /delete/run_task
             "-http.disableCORS",  # else any page that the user's browser opens could read the lines
             "-loggerLevel=WARN",  # at INFO its start alone is a page
@@ -311,11 +309,11 @@ def _grafana(settings: Settings, binary: Path) -> Server:
 
 def _warehouse(settings: Settings) -> dict[str, str]:
     """Where Grafana finds the warehouse: the stack's own, or the user's. The password stays in its file."""
-    own = urlsplit(settings.usage_database_url or f"postgresql://127.0.0.1:{settings.postgres_port}/{OWNER}")
+    place = whereabouts(settings)
     return {
-        "WAREHOUSE_ADDRESS": f"{own.hostname}:{own.port or 5432}",
-        "WAREHOUSE_DATABASE": own.path.strip("/"),
-        "WAREHOUSE_SSLMODE": dict(parse_qsl(own.query)).get("sslmode", "disable"),
+        "WAREHOUSE_ADDRESS": place.address,
+        "WAREHOUSE_DATABASE": place.database,
+        "WAREHOUSE_SSLMODE": place.sslmode,
         "WAREHOUSE_READER_PASSWORD": f"$__file{{{settings.secrets / WAREHOUSE_PASSWORDS[READER]}}}",
     }
 

@@ -15,7 +15,7 @@ from genai_observability.signals import Metric
 
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 STEP: Final = timedelta(seconds=30)
-SERVERS: Final = ("collector", "prometheus", "victorialogs", "alertmanager", "inbox", "jaeger")
+SERVERS: Final = ("collector", "prometheus", "victorialogs", "alertmanager", "inbox", "jaeger", "usage")
 _DEPLOYED_EVERY: Final = timedelta(hours=61)  # at another time of the day each time
 _ENVIRONMENT: Final = ("deployment_environment_name", "production")
 

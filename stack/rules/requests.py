@@ -18,7 +18,7 @@ _MOST = 10
 
 
 def groups(thresholds: Thresholds) -> tuple[Group, ...]:
-    """One group: the service measures at its own pace, every 15 s to every minute."""
+    """One group: the service measures at its own pace, every 15 s to 2 minutes."""
     limits = thresholds.user_limits
     rules = (
         _expensive(thresholds),

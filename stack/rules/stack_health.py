@@ -472,7 +472,7 @@ def _offenders_stale(thresholds: Thresholds) -> Alert:
         labels={**_SERVER, "kind": "{{ $labels.gauge }}"},
         summary="{{ $labels.gauge }} was measured {{ $value | humanizeDuration }} ago",
         description="The ingest looks for calls, traces and users above a limit; here the query fails, or takes longer "
-        "than the 5 s that it is given. The alerts that need it cannot fire.",
+        "than the 10 s that it is given. The alerts that need it cannot fire.",
         impact="Nobody; but nobody is told either of a dear call, a loop or a user above a limit.",
     )
 

@@ -30,8 +30,8 @@ MOST: Final = 10
 NEW_A_DAY: Final = 200
 """Series of a kind that may be new within 24 hours, as Prometheus keeps each for as long as all others. Counted in
 memory: a restart begins anew."""
-TIMEOUT_S: Final = 5.0
-"""A measurement that takes longer is given up: these take some milliseconds, and writes need the machine, too."""
+TIMEOUT_S: Final = 10.0
+"""A measurement that takes longer is given up: most take milliseconds, and writes need the machine, too."""
 
 _OF_SERVICE: Final = {"service": "job", "environment": "deployment_environment_name"}
 """Columns, and the labels that Prometheus gives to the metrics of applications."""
@@ -162,7 +162,7 @@ KINDS: Final = (
         where=_BY_A_USER,
         value="sum(cost)",
         limit=lambda thresholds: thresholds.user_limits.usd_a_day,
-        every=60,
+        every=120,
     ),
 )
 

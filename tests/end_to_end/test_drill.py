@@ -43,9 +43,9 @@ def left(state: Path) -> list[process.Running]:
 def test_an_error_burst_and_a_dead_server_are_known_within_a_minute(tmp_path: Path) -> None:
     with (
         drill(tmp_path / "burst", "--only", "error-burst") as burst,
-        drill(tmp_path / "killed", "--only", "loki-killed") as killed,
+        drill(tmp_path / "killed", "--only", "postgres-killed") as killed,
     ):
-        for name, running in (("error-burst", burst), ("loki-killed", killed)):
+        for name, running in (("error-burst", burst), ("postgres-killed", killed)):
             output, _ = running.communicate(timeout=150)
             assert running.returncode == 0, output
             row = next(line for line in output.splitlines() if line.split()[:1] == [name])

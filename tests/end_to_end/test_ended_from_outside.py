@@ -1,5 +1,6 @@
 """A command that is ended from outside, by `timeout` or a job's limit, leaves no process and no temporary folder."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,12 +13,12 @@ from stack.settings import Settings
 from tests.end_to_end.live import ROOT, eventually, without_otel
 from tests.stores import settings_at
 
-BENCH = ("bench", "BENCH=--variants none --rounds 60 --seconds 0.5", "HISTORY=--days 2")
+BENCH = ("bench", "BENCH=--variants none --rounds 60 --seconds 0.5", "HISTORY=--days 1")
 AT = {
     "calls are timed": (BENCH, "instrumentation.benchmarks.worker"),
     "a history is written": (("bench", "BENCH=--variants none --rounds 1 --seconds 0.1"), "/fill"),
     "dashboards are timed": (
-        ("bench", "BENCH=--variants none --rounds 1 --seconds 0.1", "HISTORY=--days 2"),
+        ("bench", "BENCH=--variants none --rounds 1 --seconds 0.1", "HISTORY=--days 1"),
         "/prometheus",
     ),
     "a drill's applications serve": (("drill", "DRILL=--only error-burst"), "demo.app"),
@@ -46,14 +47,15 @@ def test_a_command_that_is_ended_leaves_no_process_and_no_temporary_folder(
         ) as command,
     ):
         try:
-            assert eventually(lambda: _has_started(temporary, awaited), within=120), (tmp_path / "output").read_text()
+            assert eventually(lambda: _has_started(temporary, awaited), within=300), (tmp_path / "output").read_text()
             # `timeout` signals the group, and `make` then passes on what it got itself: a command hears it twice.
             (os.killpg if whole_group else os.kill)(command.pid, signal.SIGTERM)
             assert command.wait(timeout=60) != 0
             assert eventually(lambda: not _processes(temporary), within=5), _processes(temporary)
         finally:
             for process in _processes(temporary):
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
     assert list(temporary.iterdir()) == []
     assert "Traceback" not in (tmp_path / "output").read_text()
 
@@ -64,17 +66,14 @@ def _settings(target: str, folder: Path) -> Settings:
 
 
 def _has_started(temporary: Path, program: str) -> bool:
-    commands = [process.cmdline() for process in _processes(temporary)]
-    return any(program in command or command[0].endswith(program) for command in commands if command)
+    return any(program in command or command[0].endswith(program) for command in _processes(temporary).values())
 
 
-def _processes(temporary: Path) -> list[psutil.Process]:
+def _processes(temporary: Path) -> dict[psutil.Process, list[str]]:
     """Whatever the command has started, also what has left its group: it was told where temporary files belong."""
-    found = []
+    found = {}
     for process in psutil.process_iter():
-        try:
-            if process.environ().get("TMPDIR", "").startswith(str(temporary)) and process.cmdline():
-                found.append(process)
-        except psutil.Error:
-            continue
+        with contextlib.suppress(psutil.Error, OSError):  # it has ended meanwhile
+            if process.environ().get("TMPDIR", "").startswith(str(temporary)) and (command := process.cmdline()):
+                found[process] = command
     return found

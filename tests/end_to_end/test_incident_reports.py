@@ -15,11 +15,13 @@ import httpx
 import pytest
 from genai_observability import signals
 
-from stack.clients import Loki, Prometheus
+from stack.clients import Prometheus, Warehouse
 from stack.incidents import FILE
 from stack.settings import Settings
+from stack.warehouse import READER, address
+from tests.calls import Call, send
 from tests.end_to_end.live import ROOT, eventually, without_otel
-from tests.inbox import alert, message, running
+from tests.inbox import NO_WAREHOUSE, alert, message, running
 
 SERVICE = 'report "shop" (a|b)'  # a name that is markup in queries
 PROGRAM = """
@@ -61,12 +63,15 @@ def called(stack: Settings, provider: str) -> datetime:
         GENAI_OBSERVABILITY_USER_KEY="key",
     )
     subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True)
-    end = datetime.now(UTC) + timedelta(seconds=5)
-    selector = f'{{service_name={_quoted(SERVICE)}}} | event_name="{signals.CALL_EVENT}"'
-    assert eventually(lambda: len(Loki(stack.loki_url).entries(selector, start=began, end=end)) == 11)
+    stored = "SELECT count(*) AS calls FROM calls WHERE service = $1"
+    assert eventually(lambda: rows(stack, stored, SERVICE)[0]["calls"] == 11)
     count = f"sum({signals.CALL_DURATION.prometheus}_count{{job={_quoted(SERVICE)}}})"
     assert eventually(lambda: [each.value for each in Prometheus(stack.prometheus_url).query(count)] == [11])
     return began
+
+
+def rows(stack: Settings, sql: str, *arguments: object) -> list[dict[str, Any]]:
+    return Warehouse(address(stack, READER)).rows(sql, *arguments)
 
 
 def _quoted(text: str) -> str:
@@ -83,9 +88,8 @@ def incident(client: httpx.Client, began: datetime, fingerprint: str = "report")
 @pytest.fixture(scope="module")
 def inbox(stack: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """An inbox beside the stack's own, which other tests' alerts go to: they would join the incidents."""
-    jaeger = stack.variables()["JAEGER_PORT"]
-    urls = {"PROMETHEUS_URL": stack.prometheus_url, "LOKI_URL": stack.loki_url, "JAEGER_PORT": jaeger}
-    with running(tmp_path_factory.mktemp("inbox"), **urls) as (client, _):
+    ports = {name: stack.variables()[name] for name in ("JAEGER_PORT", "POSTGRES_PORT")}
+    with running(tmp_path_factory.mktemp("inbox"), PROMETHEUS_URL=stack.prometheus_url, **ports) as (client, _):
         client.timeout = httpx.Timeout(40)
         yield client
 
@@ -98,15 +102,17 @@ def test_the_report_of_an_incident_has_the_calls_features_users_and_worst_traces
     assert (report["evidence"]["metrics"]["problem"], report["evidence"]["calls"]["problem"]) == ("", "")
     window, before = (report["evidence"]["metrics"]["value"][name] for name in ("window", "before"))
     assert (round(window["calls"]), round(window["failed"]), before["calls"]) == (11, 4, 0)
-    assert window["cost"] > 0
     assert window["tokens"] > 400
     assert 0 < window["p95"] < 60
-    features = {each["name"]: each for each in report["evidence"]["metrics"]["value"]["features"]}
-    assert {name: (round(each["calls"]), round(each["failed"])) for name, each in features.items()} == {
+    calls = report["evidence"]["calls"]["value"]
+    assert {each["name"]: (each["calls"], each["failed"]) for each in calls["features"]} == {
         "search": (4, 4), "chat": (7, 0),
     }  # fmt: skip
-    calls = report["evidence"]["calls"]["value"]
-    assert (calls["read"], calls["complete"], calls["users"], calls["users_failed"]) == (11, True, 6, 2)
+    (spent,) = rows(stack, "SELECT sum(cost)::float8 AS usd FROM calls WHERE service = $1", SERVICE)
+    assert (calls["window"]["calls"], calls["before"]["calls"]) == (11, 0)
+    assert calls["window"]["spent"] == pytest.approx(spent["usd"])
+    assert sum(each["cost"] for each in calls["features"]) == pytest.approx(spent["usd"])
+    assert (calls["users"], calls["users_failed"], calls["anonymous"]) == (6, 2, 0)
     assert calls["lost"] == 0  # the provider charges nothing for a call that it refuses
     assert [(count, call["error"]) for count, call in calls["failures"]] == [
         (3, "openai.InternalServerError"), (1, "openai.BadRequestError"),
@@ -130,9 +136,7 @@ def test_the_report_of_an_incident_has_the_calls_features_users_and_worst_traces
 
 def test_no_user_is_in_a_report(stack: Settings, inbox: httpx.Client, called: datetime) -> None:
     number = incident(inbox, called)
-    selector = f'{{service_name={_quoted(SERVICE)}}} | event_name="{signals.CALL_EVENT}"'
-    entries = Loki(stack.loki_url).entries(selector, start=called, end=datetime.now(UTC))
-    hashes = {entry.labels[signals.USER_HASH.label] for entry in entries}
+    hashes = {row["user_hash"] for row in rows(stack, "SELECT user_hash FROM calls WHERE service = $1", SERVICE)}
     assert len(hashes) == 6
     for path in ("report", "report.md", "impact"):
         text = inbox.get(f"/incidents/{number}/{path}").text
@@ -141,21 +145,36 @@ def test_no_user_is_in_a_report(stack: Settings, inbox: httpx.Client, called: da
 
 def test_money_of_failed_calls_is_counted_as_lost(stack: Settings, inbox: httpx.Client) -> None:
     now = datetime.now(UTC)
-    fields = {
-        signals.EVENT_NAME.label: signals.CALL_EVENT, signals.OUTCOME.label: "timeout",
-        signals.ERROR_TYPE.label: "APITimeoutError", signals.COST.label: "0.25", "trace_id": "a" * 32,
-    }  # fmt: skip
-    at = round((now - timedelta(seconds=2)).timestamp() * 1e9)
-    lines = [[str(at + number), "call", fields] for number in range(3)]
-    stream = {"stream": {"service_name": "lossy"}, "values": lines}
-    httpx.post(f"{stack.loki_url}/loki/api/v1/push", json={"streams": [stream]}, timeout=30).raise_for_status()
-    start = (now - timedelta(minutes=1)).isoformat()
-    query = {"from": start, "to": now.isoformat(), "service": "lossy"}
+    failed = Call(outcome="timeout", error="APITimeoutError", cost=0.25, user="u-1", ago=5)
+    late = Call(outcome="timeout", error="APITimeoutError", cost=1, user="u-2", ago=120)
+    send(stack, "lossy", *([failed] * 3), Call(cost=0.5, ago=5), Call(outcome="cancelled", cost=0.1, ago=5), late)
+    query = {"from": (now - timedelta(minutes=1)).isoformat(), "to": now.isoformat(), "service": "lossy"}
+    report = inbox.get("/api/report", params=query).raise_for_status().json()["evidence"]["calls"]["value"]
+    assert (report["lost"], report["window"]["spent"]) == (pytest.approx(0.75), pytest.approx(1.35))
+    assert (report["before"]["spent"], report["before"]["calls"]) == (1, 1)
+    assert (report["users"], report["users_failed"], report["anonymous"]) == (1, 1, 2)
+    assert [(count, call["error"]) for count, call in report["failures"]] == [(3, "APITimeoutError")]
 
-    def lost() -> Any:
-        return inbox.get("/api/report", params=query).raise_for_status().json()["evidence"]["calls"]["value"]["lost"]
 
-    assert eventually(lambda: lost() == pytest.approx(0.75))
+def test_every_call_counts_however_many_there_are_and_wherever_the_window_begins(
+    stack: Settings, inbox: httpx.Client
+) -> None:
+    """Over midnights: exact sums of days and hours, single calls at the ends."""
+    now = datetime.now(UTC)
+    hours = range(1, 60)
+    send(
+        stack,
+        "busy",
+        *(Call(user=f"u-{hour % 7}", cost=hour, ago=hour * 3600 + 1) for hour in hours for _ in range(20)),
+    )
+    for length in (1.5, 24.25, 50):
+        query = {"from": (now - timedelta(hours=length)).isoformat(), "to": now.isoformat(), "service": "busy"}
+        report = inbox.get("/api/report", params=query).raise_for_status().json()["evidence"]["calls"]["value"]
+        inside = [hour for hour in hours if hour < length]
+        assert report["window"]["calls"] == 20 * len(inside)
+        assert report["window"]["spent"] == pytest.approx(20 * sum(inside))
+        assert report["users"] == len({hour % 7 for hour in inside})
+        assert [call["cost"] for call in report["dearest"]] == [max(inside)] * 5
 
 
 def test_the_report_of_a_window_has_the_incidents_and_the_calls_in_it(inbox: httpx.Client, called: datetime) -> None:
@@ -190,7 +209,10 @@ def test_the_next_incident_of_the_kind_says_how_the_last_one_was_resolved(called
     nobody = "http://127.0.0.1:1"
     rules = tmp_path / "incidents.yaml"
     rules.write_text(re.sub("reopened_within: .*", "reopened_within: 1s", FILE.read_text()))
-    with running(tmp_path, PROMETHEUS_URL=nobody, LOKI_URL=nobody, INCIDENTS_FILE=str(rules)) as (client, _):
+    with running(tmp_path, PROMETHEUS_URL=nobody, USAGE_DATABASE_URL=NO_WAREHOUSE, INCIDENTS_FILE=str(rules)) as (
+        client,
+        _,
+    ):
         first = incident(client, called, "one")
         for change, fields in (
             ("state", {"state": "resolved", "note": "rolled back | to version 7"}),
@@ -218,12 +240,14 @@ def test_a_store_that_is_away_or_hangs_is_said_in_a_sentence_and_the_rest_is_sho
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:  # takes the connection and never answers
         silent = f"http://127.0.0.1:{hanging.getsockname()[1]}"
-        for prometheus, loki, there, sentences in (
-            ("http://127.0.0.1:1", stack.loki_url, "2 of 6 users", ["Prometheus is not reachable at"]),
-            (stack.prometheus_url, silent, "11 calls, 4 failed", ["Loki at", "did not answer in time"]),
+        hangs = f"postgresql://genai:none@{silent.removeprefix('http://')}/genai"
+        for name, prometheus, database, there, sentences in (
+            ("1", "http://127.0.0.1:1", "", "2 of 6 users", ["Prometheus is not reachable at"]),
+            ("2", stack.prometheus_url, hangs, "11 calls, 4 failed", ["The warehouse is not reachable"]),
         ):
-            state = tmp_path / loki.rpartition(":")[2]
-            with running(state, PROMETHEUS_URL=prometheus, LOKI_URL=loki) as (client, _):
+            port = stack.variables()["POSTGRES_PORT"]
+            own = {"PROMETHEUS_URL": prometheus, "USAGE_DATABASE_URL": database, "POSTGRES_PORT": port}
+            with running(tmp_path / name, **own) as (client, _):
                 number = incident(client, called)
                 began = time.monotonic()
                 answer = client.get(f"/incidents/{number}/report")
@@ -240,7 +264,11 @@ def test_reports_that_wait_for_a_store_do_not_delay_the_messages_of_alertmanager
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hanging:
         silent = f"http://127.0.0.1:{hanging.getsockname()[1]}"
-        with running(tmp_path, PROMETHEUS_URL=silent, LOKI_URL=silent) as (client, _), ThreadPoolExecutor(5) as pool:
+        hangs = f"postgresql://genai:none@{silent.removeprefix('http://')}/genai"
+        with (
+            running(tmp_path, PROMETHEUS_URL=silent, USAGE_DATABASE_URL=hangs) as (client, _),
+            ThreadPoolExecutor(5) as pool,
+        ):
             number = incident(client, called)
             reports = [pool.submit(client.get, f"/api/incidents/{number}/report") for _ in range(5)]
             time.sleep(0.5)
@@ -276,17 +304,37 @@ def test_the_share_that_was_acknowledged_in_time_is_asked_as_the_guide_says(stac
 
 @pytest.mark.parametrize("page", RUNBOOKS, ids=lambda page: page.stem)
 def test_every_query_of_every_runbook_is_understood_by_its_store(stack: Settings, page: Path) -> None:
-    prometheus, loki = Prometheus(stack.prometheus_url), Loki(stack.loki_url)
-    now = datetime.now(UTC)
-    metrics, logs = queries(page, "promql"), queries(page, "logql")
-    assert metrics or logs, f"{page.name} has no query"
+    prometheus = Prometheus(stack.prometheus_url)
+    metrics, calls = queries(page, "promql"), queries(page, "sql")
+    assert metrics or calls, f"{page.name} has no query"
+    assert not queries(page, "logql")
     for query in metrics:
-        prometheus.query(query, at=now)
-    for query in logs:
-        if query.startswith("{"):
-            loki.entries(query, start=now - timedelta(minutes=5), end=now, limit=10)
-        else:
-            loki.query(query, at=now)
+        prometheus.query(query)
+    for query in calls:
+        assert '"' not in query  # it stands in such quotes on the command line
+        rows(stack, query)
+
+
+def test_every_question_of_a_runbook_about_calls_finds_them(stack: Settings, called: datetime) -> None:
+    """Of a service that has one of everything that runbooks look for."""
+    send(
+        stack,
+        "reported",
+        *(
+            Call(trace=1, user="USER", outcome=outcome, error="E", cost=1, input_tokens=60_000, seconds=9)
+            for outcome in ("error", "timeout", "rate_limited", "success")
+        ),
+    )
+    silent = {
+        page.stem: query
+        for page in RUNBOOKS
+        for query in queries(page, "sql")
+        if "FROM calls" in query
+        and not re.search("retries > 0|unpriced_reason|prompt_version|provider = |TRACE", query)
+        and not rows(stack, query)
+    }
+    assert called
+    assert not silent
 
 
 def test_the_inbox_renders_every_runbook(inbox: httpx.Client) -> None:

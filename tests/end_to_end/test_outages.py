@@ -10,6 +10,7 @@ import pytest
 
 from stack.clients import Where, log_store
 from stack.native import down, process, status, up
+from stack.native.servers import servers
 from stack.settings import Settings
 from tests.end_to_end.live import eventually, without_otel
 from tests.stores import settings_at
@@ -77,7 +78,7 @@ def test_data_survives_down_and_up_and_no_process_stays_behind(stack: Settings, 
     assert eventually(lambda: lines(stack, "before") == 20)
     pids = [state.pid for state in status(stack) if state.pid]
     down(stack)
-    assert len(pids) == 6
+    assert len(pids) == len(servers(stack))
     assert [pid for pid in pids if psutil.pid_exists(pid)] == []
     up(stack)
     assert eventually(lambda: lines(stack, "before") == 20)

@@ -13,13 +13,25 @@ from stack.containers import compose, volumes
 from stack.containers.__main__ import chosen_mode
 from stack.containers.compose import ComposeError
 from stack.native import down, up
+from stack.secret_files import WAREHOUSE_PASSWORDS
 from stack.settings import Settings
+from stack.warehouse import INGEST, OWNER, READER, whereabouts
 from tests.stores import settings_at
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def _docker(folder: Path, *, engine: str = "28.2.2", version: str = "2.40.3", refuses: str = "nothing") -> str:
+_PSQL = "psql --set=ON_ERROR_STOP=1 --username genai_reader --dbname genai"
+
+
+def _docker(
+    folder: Path,
+    *,
+    engine: str = "28.2.2",
+    version: str = "2.40.3",
+    refuses: str = "nothing",
+    runs: str = "1f0c4d",
+) -> str:
     """A PATH on which `docker` gives these answers, refuses one command, and writes down what else it is asked for."""
     folder.mkdir()
     script = folder / "docker"
@@ -28,8 +40,11 @@ def _docker(folder: Path, *, engine: str = "28.2.2", version: str = "2.40.3", re
         'case "$*" in\n'
         f'  "version "*) echo "{engine}"; test -n "{engine}" ;;\n'
         f'  "compose version --short") echo "{version}"; test -n "{version}" ;;\n'
-        f'  *" {refuses} "*) exit 1 ;;\n'
+        f'  *" {refuses} "*) exit 3 ;;\n'
         f'  *) echo "$@" >> "{folder}/asked" ;;\n'
+        "esac\n"
+        'case "$*" in\n'
+        f'  *" ps --quiet "*) echo "{runs}" ;;\n'
         "esac\n"
     )
     script.chmod(0o755)
@@ -82,6 +97,27 @@ def test_an_engine_without_compose_is_one_sentence(tmp_path: Path) -> None:
         ),
         (["status"], ["--profile * ps --all"]),
         (["logs", "loki"], ["--profile * logs --tail 20 loki"]),
+        (
+            ["sql"],
+            [
+                "ps --quiet --status running postgres",
+                f"exec --no-TTY postgres {_PSQL}",
+            ],
+        ),
+        (
+            ["sql", "--query", "SELECT 1"],
+            [
+                "ps --quiet --status running postgres",
+                f"exec --no-TTY postgres {_PSQL} --command SELECT 1",
+            ],
+        ),
+        (
+            ["backfill", "2026-12-01T10:00", "2026-12-01T12:00"],
+            [
+                "ps --quiet --status running usage",
+                "exec --no-TTY usage python -m stack.usage.backfill 2026-12-01T10:00 2026-12-01T12:00",
+            ],
+        ),
         (["down"], ["--profile * down"]),
         (["down", "--volumes"], ["--profile * down --volumes"]),
     ],
@@ -91,6 +127,67 @@ def test_each_command_is_that_of_compose(tmp_path: Path, arguments: list[str], a
     assert (result.returncode, result.stderr) == (0, "")
     expected = [f"compose --project-directory {ROOT} {each}" for each in asked]
     assert (tmp_path / "bin" / "asked").read_text().splitlines() == expected
+
+
+def test_a_database_of_the_users_own_is_asked_by_the_service_that_has_its_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USAGE_DATABASE_URL", "postgresql://boss:secret@db.example.org/usage")
+    result = _run(_docker(tmp_path / "bin"), "sql", "--query", "SELECT 1", mode="compose", state=tmp_path)
+    assert (result.returncode, result.stderr) == (0, "")
+    asked = (tmp_path / "bin" / "asked").read_text()
+    assert asked.endswith("exec --no-TTY usage python -m stack.native sql --query SELECT 1\n")
+    assert "secret" not in asked
+
+
+@pytest.mark.parametrize(
+    ("arguments", "service"),
+    [(["sql"], "postgres"), (["backfill", "2026-12-01T10:00", "2026-12-01T12:00"], "usage")],
+)
+def test_what_asks_a_service_that_does_not_run_says_how_to_start_it(
+    tmp_path: Path, arguments: list[str], service: str
+) -> None:
+    result = _run(_docker(tmp_path / "bin", runs=""), *arguments, mode="compose", state=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == f"Error: The service {service} does not run: start the stack with `make up`.\n"
+    assert "exec" not in (tmp_path / "bin" / "asked").read_text()
+
+
+def test_the_exit_code_of_a_query_is_that_of_psql_without_a_word_of_ours(tmp_path: Path) -> None:
+    result = _run(_docker(tmp_path / "bin", refuses="psql"), "sql", "--query", "SELEC", mode="compose", state=tmp_path)
+    assert (result.returncode, result.stderr) == (3, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["sql", "SELECT 1"], "unrecognized arguments: SELECT 1"),
+        (["up", "loki"], "unrecognized arguments: loki"),
+        (["backfill", "2026-12-01T10:00"], "backfill: error: the following arguments are required"),
+        (["start"], "invalid choice: 'start'"),
+        ([], "the following arguments are required: COMMAND"),
+    ],
+)
+def test_a_command_that_is_none_is_refused_before_docker_is_asked(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    result = _run(_docker(tmp_path / "bin"), *arguments, mode="compose", state=tmp_path)
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert not (tmp_path / "bin" / "asked").exists()
+
+
+def test_an_address_that_is_none_of_a_database_is_one_sentence_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("USAGE_DATABASE_URL", "mysql://boss:secret@db.example.org/usage")
+    result = _run(_docker(tmp_path / "bin"), "up", mode="compose", state=tmp_path)
+    assert result.returncode == 1
+    assert result.stderr == (
+        "Error: USAGE_DATABASE_URL must be postgresql://OWNER:PASSWORD@HOST:PORT/DATABASE, with the owner of the "
+        "database.\n"
+    )
+    assert not (tmp_path / "bin" / "asked").exists()
 
 
 def test_a_failure_of_compose_is_a_failure(tmp_path: Path) -> None:
@@ -128,7 +225,7 @@ def test_a_wrong_mode_is_named(tmp_path: Path) -> None:
     assert result.stderr == "Error: MODE is 'podman': it must be native or compose, or left out.\n"
 
 
-@pytest.mark.parametrize("target", ["up", "status", "logs", "down"])
+@pytest.mark.parametrize("target", ["up", "status", "logs", "sql", "backfill", "down"])
 def test_make_passes_the_mode_on(tmp_path: Path, target: str) -> None:
     path = f"{_docker(tmp_path / 'bin', engine='')}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "GENAI_STACK_DIR": str(tmp_path / "state")}
@@ -226,7 +323,7 @@ def test_alertmanager_gets_the_secrets_that_are_there_and_loses_those_that_are_g
     originals, copies = tmp_path / "secrets", tmp_path / "copies"
     originals.mkdir()
     copies.mkdir()
-    for name in ("slack-webhook-url", "jira-token", "grafana-password", "README.md"):
+    for name in ("slack-webhook-url", "jira-token", "grafana-password", *WAREHOUSE_PASSWORDS.values(), "README.md"):
         (originals / name).write_text(f"content of {name}")
     (originals / "folder").mkdir()
     volumes.copy_secrets(originals, copies)
@@ -240,6 +337,95 @@ def test_alertmanager_gets_the_secrets_that_are_there_and_loses_those_that_are_g
     volumes.copy_secrets(originals, copies)
     (only,) = copies.iterdir()
     assert (only.name, only.stat().st_ino) == ("jira-token", before)  # Alertmanager may be reading it
+
+
+def _made(folder: Path, **chosen: str) -> Path:
+    """The volumes, with passwords that are chosen for some roles."""
+    (folder / "secrets").mkdir(exist_ok=True)
+    for role, password in chosen.items():
+        (folder / "secrets" / WAREHOUSE_PASSWORDS[role]).write_text(f"{password}\n")
+    for name in volumes.OWNERS:
+        (folder / "volumes" / name).mkdir(parents=True, exist_ok=True)
+    volumes.share_warehouse_passwords(folder / "secrets", folder / "volumes")
+    return folder / "volumes"
+
+
+def _passwords(place: Path) -> dict[str, dict[str, str]]:
+    """Those of the warehouse's roles, by volume."""
+    return {
+        volume.name: {
+            role: (volume / name).read_text() for role, name in WAREHOUSE_PASSWORDS.items() if (volume / name).exists()
+        }
+        for volume in place.iterdir()
+        if any((volume / name).exists() for name in WAREHOUSE_PASSWORDS.values())
+    }
+
+
+def test_passwords_of_the_warehouse_are_made_once_and_each_server_has_those_that_it_needs_alone(tmp_path: Path) -> None:
+    place = _made(tmp_path)
+    made = _passwords(place)
+    ours = made["usage-secrets"]
+    assert set(ours) == {OWNER, INGEST, READER}
+    assert len(set(ours.values())) == 3
+    assert all(len(password) >= 24 for password in ours.values())
+    assert made == {
+        "usage-secrets": ours,
+        "postgres-secrets": {OWNER: ours[OWNER]},
+        "inbox-secrets": {READER: ours[READER]},
+        "grafana-password": {READER: ours[READER]},
+    }
+    files = [path for path in place.rglob("*") if path.is_file()]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o400}
+    before = {path: path.stat().st_ino for path in files}
+    assert _passwords(_made(tmp_path)) == made  # the next start
+    assert {path: path.stat().st_ino for path in before} == before  # and a running server's file is left alone
+
+
+def test_a_password_that_was_chosen_wins_at_the_first_start_and_stays(tmp_path: Path) -> None:
+    chosen = _passwords(_made(tmp_path, genai="correct horse", genai_reader="battery staple"))
+    assert chosen["postgres-secrets"] == {OWNER: "correct horse"}
+    assert chosen["grafana-password"] == chosen["inbox-secrets"] == {READER: "battery staple"}
+    assert len(chosen["usage-secrets"][INGEST]) >= 24
+    # Later, PostgreSQL would not take another one.
+    assert _passwords(_made(tmp_path, genai="another", genai_reader="another")) == chosen
+
+
+def test_a_volume_that_has_lost_its_copy_gets_it_again(tmp_path: Path) -> None:
+    place = _made(tmp_path)
+    made = _passwords(place)
+    shutil.rmtree(place / "postgres-secrets")
+    assert _passwords(_made(tmp_path)) == made
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("", ("postgres:5432", "genai", "disable")),
+        ("postgresql://boss:secret@db.example.org/usage", ("db.example.org:5432", "usage", "disable")),
+        ("postgres://boss@[fd00::1]:5433/us%61ge?sslmode=require", ("[fd00::1]:5433", "usage", "require")),
+        ("postgresql://boss@db/usage?a=b&sslmode=verify-full", ("db:5432", "usage", "verify-full")),
+        ("postgresql://boss@db/usage?sslmode=prefer", ("db:5432", "usage", "disable")),
+    ],
+)
+def test_grafana_is_told_where_the_warehouse_is_without_its_owner(
+    tmp_path: Path, url: str, told: tuple[str, str, str]
+) -> None:
+    settings = replace(Settings.load({}), postgres_port=5432, usage_database_url=url)
+    for each in (settings, settings):  # at every start
+        volumes.tell_where(whereabouts(each, {"POSTGRES_HOST": "postgres"}), tmp_path)
+    parts = [(tmp_path / f"warehouse-{part}").read_text() for part in ("address", "database", "sslmode")]
+    assert tuple(parts) == told
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_address_that_is_none_of_a_database_ends_the_preparation_in_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("USAGE_DATABASE_URL", "db.example.org/usage")
+    assert volumes.main() == 1
+    error = capsys.readouterr().err
+    assert error.startswith("USAGE_DATABASE_URL must be postgresql://")
+    assert error.count("\n") == 1
 
 
 def test_volumes_that_cannot_be_prepared_say_what_is_needed(

@@ -17,6 +17,7 @@ from genai_observability import signals
 
 from stack.dashboards import Frame, PanelQuery, Stores, Window, ask, dashboards, expressions, queries, sql, style
 from stack.dashboards.__main__ import main
+from stack.dashboards.answers import in_range
 from stack.dashboards.queries import panels
 from stack.dashboards.sdk import JSONEncoder
 from stack.dashboards.style import GREEN, ORANGE, RED
@@ -208,6 +209,16 @@ def test_what_is_chosen_is_a_text_and_no_regular_expression() -> None:
     assert "service IN ('a.b','it''s')" in two["Calls by price"]
 
 
+@pytest.mark.parametrize("name", ["a.b", "a\\b", 'a "b"', "it's", "$x", "[a]{b}(c)|^*+?"])
+def test_the_application_that_is_chosen_is_found_whatever_its_name_is(name: str, stores: Stores) -> None:
+    for query in queries(_PAGES["errors.json"], Window(_WINDOW.length, variables={"service": name})):
+        if query.store != "warehouse":
+            ask(query, end=datetime.now(UTC), stores=stores)
+        for condition in query.lines[:1]:
+            assert re.fullmatch(condition.value, name)
+            assert not re.fullmatch(condition.value, "aXb")
+
+
 def test_a_choice_that_a_metric_does_not_know_is_left_out() -> None:
     assert "$provider" in expressions.series(signals.CALL_COST)
     assert "$provider" not in expressions.series(signals.CACHE_REQUESTS)
@@ -281,6 +292,19 @@ def test_tables_of_single_calls_are_of_the_whole_time_range(stack: Settings, sto
     assert slowest == [1200, 1199, 1198, 1197, 1196, 1195, 1194, 1193, 1192, 1191]
     dearest = [row["cost"] for row in _rows(stores, "cost", "Dearest calls", service="many")]
     assert dearest == [1102, 1101, 1100, 1099, 1098, 1097, 1096, 1095, 1094, 1093]
+
+
+def test_calls_are_not_gone_through_for_choices_that_none_ever_had_together(stack: Settings, stores: Stores) -> None:
+    _store(
+        stack, {"feature": "rare", "team": "one", "duration": 1.0}, {"feature": "other", "team": "two", "duration": 2.0}
+    )
+    now = datetime.now(UTC)
+    for team, executed in (("one", True), ("two", False)):
+        [query] = _asked("latency", "Slowest calls", feature="rare", team=team)
+        rows = stores.warehouse.rows(f"EXPLAIN ANALYZE {in_range(query.expr, now - query.length, now)}")
+        scans = [line for line in (str(row["QUERY PLAN"]) for row in rows) if re.search(r"Scan .*on calls", line)]
+        assert scans
+        assert any("never executed" not in line for line in scans) is executed, scans
 
 
 def test_calls_by_price_and_the_price_p95_are_of_the_steps_that_prices_are_in(stack: Settings, stores: Stores) -> None:

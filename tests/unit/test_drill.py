@@ -54,7 +54,7 @@ def test_a_label_that_the_rule_fills_in_fits_every_value(rules: Rules) -> None:
 
 @pytest.mark.parametrize("drill", DRILLS.values(), ids=DRILLS)
 def test_every_drill_is_about_an_alert_that_there_is(drill: Drill) -> None:
-    rules = Rules(ROOT / "prometheus" / "rules", ROOT / "loki" / "rules")
+    rules = Rules(ROOT / "prometheus" / "rules")
     assert rules.has(drill.alert, drill.severity)
     assert all(any(rules.has(name, severity) for severity in ("critical", "warning", "info")) for name in drill.also)
     assert drill.service.startswith("drill-") or drill.server

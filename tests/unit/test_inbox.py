@@ -25,7 +25,7 @@ from stack.inbox.runbooks import Runbooks
 from stack.inbox.store import KEPT_NOTIFICATIONS
 from stack.incidents import IncidentRules
 from stack.rules.model import worst_calls
-from tests.inbox import alert, message, running
+from tests.inbox import NO_WAREHOUSE, alert, message, running
 from tests.serving import free_port
 
 
@@ -51,8 +51,9 @@ def client(file: Path, runbooks: Path) -> TestClient:
 
 def inbox(file: Path, runbooks: Path, *, kept: int = KEPT_NOTIFICATIONS) -> TestClient:
     away = "http://127.0.0.1:1"
-    nobody = Links(prometheus=away, loki=away, alertmanager=away, trace="http://traces/TRACE_ID")
-    return TestClient(create_app(Database(file), Runbooks(runbooks), IncidentRules.load(), nobody, kept=kept))
+    nobody = Links(prometheus=away, alertmanager=away, trace="http://traces/TRACE_ID")
+    rules = IncidentRules.load()
+    return TestClient(create_app(Database(file), Runbooks(runbooks), rules, nobody, lambda: NO_WAREHOUSE, kept=kept))
 
 
 def send(client: TestClient, *alerts: dict[str, Any]) -> None:

@@ -1,12 +1,16 @@
 """Building: only what is due, whole or not at all, and a clear sentence when it cannot be done."""
 
 import fcntl
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
+import zipfile
+from collections import Counter
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
@@ -16,27 +20,15 @@ import psutil
 import pytest
 from rich.console import Console
 
-from stack.native import StackError, toolchain
-from stack.native.build import BUILDS, Build, _version, build
+from stack.native import StackError
+from stack.native.build import _STRIDE, BUILDS, Build, Forecast, _version, build
 from stack.settings import Settings
-
-SMALL = Build(name="small", module="example.com/small", programs=("hello",), version_variable="main.version")
+from tests.small_build import SMALL, repository
 
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """A repository with one small program to build; Go itself is that of the stack."""
-    distribution = tmp_path / "small" / "distribution"
-    (distribution / "hello").mkdir(parents=True)
-    (distribution / "go.mod").write_text(
-        "module example.com/small\n\n// example.com/small v1.2.3\n\ngo 1.24\n\ntool example.com/small/hello\n"
-    )
-    (distribution / "hello" / "main.go").write_text(
-        'package main\n\nvar version = "none"\n\nfunc main() { println("hello", version) }\n'
-    )
-    go = toolchain.go(Settings.load().state, minimum=(1, 26), report=print)
-    monkeypatch.setenv("PATH", f"{Path(go).parent}{os.pathsep}{os.environ['PATH']}")
-    return Settings.load({"GENAI_STACK_DIR": str(tmp_path / "state")}, root=tmp_path)
+    return repository(tmp_path, monkeypatch)
 
 
 def _build(settings: Settings, *builds: Build) -> str:
@@ -116,7 +108,7 @@ def test_an_interrupted_build_leaves_neither_compilers_nor_half_a_program(settin
     code = (
         "from stack.native import __main__ as cli, build; from stack.settings import Settings\n"
         "import pathlib, sys\n"
-        f"small = build.Build(name='small', module='example.com/small', programs=('hello',))\n"
+        f"small = build.Build(name='small', module='example.com/small', programs=('hello',), work=1)\n"
         f"settings = Settings.load(root=pathlib.Path({str(tmp_path)!r}))\n"
         "try: build.build(settings, console=cli._console, builds=(small,))\n"
         "except KeyboardInterrupt: sys.exit(130)"
@@ -149,13 +141,104 @@ def test_a_second_build_into_the_same_folder_waits_for_the_first(settings: Setti
     assert outputs[0].startswith("Another command is building the servers: waiting for it\nBuilding 1 of 1")
 
 
-def test_builds_run_two_at_a_time(settings: Settings) -> None:
+def test_builds_run_one_after_the_other_with_the_time_that_is_left(settings: Settings) -> None:
     other = settings.root / "other"
     shutil.copytree(settings.root / "small", other)
     started = threading.active_count()
-    output = _build(settings, SMALL, replace(SMALL, name="other"))
-    assert output.index("[2/2] other: building") < output.index(": built in")
+    output = _build(settings, SMALL, replace(SMALL, name="other", work=3000))
+    said = re.sub(r"\d+(?= minutes)", "N", re.sub(r"in \d:\d\d", "in 0:00", output))
+    assert said == (
+        "Building 2 of 2 servers\n"
+        "The first time this takes about N minutes on this machine, and 4 GB of disk in Go's caches\n"
+        "[1/2] small: building\n"
+        "[1/2] small: built in 0:00; about N minutes to go\n"
+        "[2/2] other: building\n"
+        "[2/2] other: built in 0:00\n"
+        "Built in 0:00\n"
+    )
     assert threading.active_count() == started
+
+
+def test_the_expected_time_follows_the_machine_then_the_builds_that_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    builds = [replace(SMALL, name=name, work=work) for name, work in (("first", 600), ("second", 600))]
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert Forecast(builds, new=builds, stride=_STRIDE).left() == "10 minutes"
+    assert Forecast(builds, new=builds, stride=2 * _STRIDE).left() == "20 minutes"
+    assert Forecast(builds, new=builds[:1], stride=_STRIDE).left() == "6 minutes"
+    forecast = Forecast(builds, new=builds, stride=_STRIDE)
+    forecast.add(builds[0], 900)
+    assert forecast.left() == "10 minutes"
+
+
+def test_packages_of_an_overlay_take_the_place_of_those_of_the_module(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = _proxy(tmp_path / "proxy", "example.com/!big/server", "v1.4.0", {
+        "main.go": 'package main\n\nimport "example.com/Big/server/store"\n\nvar version = "none"\n\nfunc main() {\n'
+        "\tprintln(version, store.Kind)\n\tprintln(gone)\n}\n",
+        "store/store.go": 'package store\n\nconst Kind = "all of them"\n',
+        "store/other.go": "package store\n\nconst More = Kind\n",
+    })  # fmt: skip
+    for name, value in {"GOPROXY": proxy, "GONOSUMDB": "*", "GOMODCACHE": str(tmp_path / "modules")}.items():
+        monkeypatch.setenv(name, value)
+    distribution = settings.root / "big" / "distribution"
+    (distribution / "overlay" / "store").mkdir(parents=True)
+    (distribution / "overlay" / "store" / "own.go").write_text('package store\n\nconst Kind = "one"\n')
+    (distribution / "go.mod").write_text("module x\n\ngo 1.24\n\nrequire example.com/Big/server v1.4.0\n")
+    (distribution / "go.sum").write_text("")
+    big = Build(
+        name="big",
+        module="example.com/Big/server",
+        programs=("server",),
+        overlay=".",
+        left_out=(("main.go", "println(gone)"),),
+        version_variable="main.version",
+        work=1,
+    )
+    _build(settings, big)
+    said = subprocess.run([settings.binaries / "server"], check=True, capture_output=True, text=True).stderr
+    assert said == "1.4.0 one\n"
+    with pytest.raises(
+        StackError, match=r"main\.go of example\.com/Big/server v1\.4\.0 has not one line with 'absent'"
+    ):
+        _build(settings, replace(big, left_out=(("main.go", "absent"),)))
+    subprocess.run([shutil.which("go") or "go", "clean", "-modcache"], check=True)  # its folders cannot be deleted else
+
+
+def _proxy(folder: Path, module: str, version: str, files: dict[str, str]) -> str:
+    """The address of a module proxy that has one module."""
+    place = folder / module / "@v"
+    place.mkdir(parents=True)
+    name = re.sub("!(.)", lambda letter: letter[1].upper(), module)
+    (place / f"{version}.info").write_text(json.dumps({"Version": version}))
+    (place / f"{version}.mod").write_text(f"module {name}\n\ngo 1.24\n")
+    with zipfile.ZipFile(place / f"{version}.zip", "w") as archive:
+        for file, text in {"go.mod": f"module {name}\n\ngo 1.24\n", **files}.items():
+            archive.writestr(f"{name}@{version}/{file}", text)
+    return folder.as_uri()
+
+
+OWN_VERSIONS = (
+    "github.com/hashicorp/golang-lru",  # Alertmanager needs an API that later ones have no more
+    "github.com/open-telemetry/opentelemetry-collector-contrib",  # versions of the Collector, of which Jaeger and
+    "go.opentelemetry.io/collector",  # Prometheus have other ones
+    "go.opentelemetry.io/contrib",  # what goes with these
+    "go.opentelemetry.io/otel/",
+    "github.com/prometheus/alertmanager",  # Prometheus has its client
+)
+
+
+def test_what_servers_share_has_one_version_so_that_it_is_compiled_once() -> None:
+    versions: dict[str, set[str]] = {}
+    count: Counter[str] = Counter()
+    for name in ("prometheus", "alertmanager", "collector", "jaeger"):
+        text = (Settings.load().root / name / "distribution" / "go.mod").read_text()
+        for module, version in re.findall(r"^(?:require |\t)(\S+\.\S+) (v\S+)", text, re.MULTILINE):
+            versions.setdefault(module, set()).add(version)
+            count[module] += 1
+    shared = [module for module, times in count.items() if times > 1]
+    assert sum(len(versions[module]) == 1 for module in shared) > 100
+    assert [module for module in shared if len(versions[module]) > 1 and not module.startswith(OWN_VERSIONS)] == []
 
 
 def test_every_server_is_built_at_the_version_that_its_go_mod_requires() -> None:

@@ -14,7 +14,6 @@ import httpx
 import pytest
 from genai_observability import signals
 
-from stack.native import down, up
 from stack.offenders import CALL, GAUGES, LOOP, SAME, USER_CALLS, USER_MONEY, USER_TOKENS
 from stack.settings import Settings
 from stack.thresholds import Thresholds
@@ -23,8 +22,8 @@ from stack.usage.metrics import Metrics
 from stack.usage.offenders import KINDS, MOST, NEW_A_DAY, Admission, Offenders
 from stack.usage.schema import SUMS
 from stack.warehouse import OWNER, address
+from tests import usage
 from tests.calls import Call, send
-from tests.stores import settings_at
 
 THRESHOLDS = Thresholds.load()
 MINUTE = 60.0
@@ -35,12 +34,8 @@ Series = dict[str, dict[tuple[tuple[str, str], ...], float]]
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     """The warehouse with its ingest."""
-    settings = settings_at(tmp_path_factory.mktemp("offenders"))
-    try:
-        up(settings, only={"postgres", "usage"})
+    with usage.warehouse(tmp_path_factory.mktemp("offenders")) as settings:
         yield settings
-    finally:
-        down(settings, volumes=True)
 
 
 def execute(settings: Settings, sql: str) -> None:

@@ -7,22 +7,18 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from stack.native import down, up
 from stack.settings import Settings
 from stack.usage.metrics import Metrics
 from stack.usage.service import _FIGURES
 from stack.warehouse import INGEST, READER, address
-from tests.stores import settings_at
+from tests import usage
 
 
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    settings = settings_at(tmp_path_factory.mktemp("watch"))
-    try:
-        up(settings, only={"postgres", "usage"})
+    """The warehouse with its ingest."""
+    with usage.warehouse(tmp_path_factory.mktemp("watch")) as settings:
         yield settings
-    finally:
-        down(settings, volumes=True)
 
 
 @pytest.mark.parametrize(("program", "seen"), [("a report", True), ("pg_dump", False)])
