@@ -328,13 +328,13 @@ CREATE VIEW calls_as_sums AS
 SELECT ended_at, NULL::uuid AS key, service, environment, feature, team, tenant, endpoint, user_tier, prompt_name,
        prompt_version, experiment, variant, operation, provider, request_model, response_model, service_tier, outcome,
        error_type, finish_reasons, refused, stream_end, retries > 0 AS retried, batch_id IS NOT NULL AS batch,
-       unpriced_reason, cost_from(cost) AS cost_from, user_hash, 1::numeric AS calls,
-       (outcome IN ('error', 'timeout', 'rate_limited'))::int::numeric AS failed,
-       (cost IS NOT NULL)::int::numeric AS priced, cost,
-       cache_saved, estimated_cost, coalesce(input_tokens, 0)::numeric AS input_tokens,
-       coalesce(output_tokens, 0)::numeric AS output_tokens, coalesce(cached_tokens, 0)::numeric AS cached_tokens,
-       coalesce(cache_write_tokens, 0)::numeric AS cache_write_tokens, coalesce(reasoning_tokens, 0)::numeric AS reasoning_tokens,
-       coalesce(retries, 0)::numeric AS retries, coalesce(duration, 0) AS duration
+       unpriced_reason, cost_from(cost) AS cost_from, user_hash, 1::bigint AS calls,
+       (outcome IN ('error', 'timeout', 'rate_limited'))::int::bigint AS failed,
+       (cost IS NOT NULL)::int::bigint AS priced, cost,
+       cache_saved, estimated_cost, coalesce(input_tokens, 0) AS input_tokens,
+       coalesce(output_tokens, 0) AS output_tokens, coalesce(cached_tokens, 0) AS cached_tokens,
+       coalesce(cache_write_tokens, 0) AS cache_write_tokens, coalesce(reasoning_tokens, 0) AS reasoning_tokens,
+       coalesce(retries, 0) AS retries, coalesce(duration, 0) AS duration
 FROM calls;
 
 -- The end of the first period that is whole in a range from `moment` on.
@@ -346,21 +346,21 @@ $$;
 -- Sums of all time, by kind.
 CREATE VIEW usage_ever AS
 SELECT * FROM kinds JOIN (
-    SELECT key, sum(calls) AS calls, sum(priced) AS priced, sum(cost) AS cost, sum(cache_saved) AS cache_saved,
-           sum(estimated_cost) AS estimated_cost, sum(input_tokens) AS input_tokens,
-           sum(output_tokens) AS output_tokens, sum(cached_tokens) AS cached_tokens,
-           sum(cache_write_tokens) AS cache_write_tokens, sum(reasoning_tokens) AS reasoning_tokens,
-           sum(retries) AS retries, sum(duration) AS duration
+    SELECT key, sum(calls)::bigint AS calls, sum(priced)::bigint AS priced, sum(cost) AS cost, sum(cache_saved) AS cache_saved,
+           sum(estimated_cost) AS estimated_cost, sum(input_tokens)::bigint AS input_tokens,
+           sum(output_tokens)::bigint AS output_tokens, sum(cached_tokens)::bigint AS cached_tokens,
+           sum(cache_write_tokens)::bigint AS cache_write_tokens, sum(reasoning_tokens)::bigint AS reasoning_tokens,
+           sum(retries)::bigint AS retries, sum(duration) AS duration
     FROM sums_by_day GROUP BY key
 ) AS whole USING (key);
 
 CREATE VIEW users_ever AS
 SELECT * FROM user_kinds JOIN (
-    SELECT key, sum(calls) AS calls, sum(failed) AS failed, sum(priced) AS priced, sum(cost) AS cost,
-           sum(cache_saved) AS cache_saved, sum(estimated_cost) AS estimated_cost, sum(input_tokens) AS input_tokens,
-           sum(output_tokens) AS output_tokens, sum(cached_tokens) AS cached_tokens,
-           sum(cache_write_tokens) AS cache_write_tokens, sum(reasoning_tokens) AS reasoning_tokens,
-           sum(retries) AS retries, sum(duration) AS duration
+    SELECT key, sum(calls)::bigint AS calls, sum(failed)::bigint AS failed, sum(priced)::bigint AS priced, sum(cost) AS cost,
+           sum(cache_saved) AS cache_saved, sum(estimated_cost) AS estimated_cost, sum(input_tokens)::bigint AS input_tokens,
+           sum(output_tokens)::bigint AS output_tokens, sum(cached_tokens)::bigint AS cached_tokens,
+           sum(cache_write_tokens)::bigint AS cache_write_tokens, sum(reasoning_tokens)::bigint AS reasoning_tokens,
+           sum(retries)::bigint AS retries, sum(duration) AS duration
     FROM sums_by_user_month GROUP BY key
 ) AS whole USING (key);
 
@@ -369,23 +369,23 @@ SELECT * FROM user_kinds JOIN (
 CREATE FUNCTION usage_between(first timestamptz, last timestamptz) RETURNS SETOF usage_ever
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT * FROM kinds JOIN (
-        SELECT key, sum(calls) AS calls, sum(priced), sum(cost), sum(cache_saved), sum(estimated_cost),
-               sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens),
-               sum(reasoning_tokens), sum(retries), sum(duration)
+        SELECT key, sum(calls)::bigint AS calls, sum(priced)::bigint, sum(cost), sum(cache_saved), sum(estimated_cost),
+               sum(input_tokens)::bigint, sum(output_tokens)::bigint, sum(cached_tokens)::bigint, sum(cache_write_tokens)::bigint,
+               sum(reasoning_tokens)::bigint, sum(retries)::bigint, sum(duration)
         FROM sums_by_day
         WHERE day >= first AND day < date_trunc('day', last, 'UTC')
         GROUP BY key
         UNION ALL
-        SELECT key, sum(calls) AS calls, sum(priced), sum(cost), sum(cache_saved), sum(estimated_cost),
-               sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens),
-               sum(reasoning_tokens), sum(retries), sum(duration)
+        SELECT key, sum(calls)::bigint AS calls, sum(priced)::bigint, sum(cost), sum(cache_saved), sum(estimated_cost),
+               sum(input_tokens)::bigint, sum(output_tokens)::bigint, sum(cached_tokens)::bigint, sum(cache_write_tokens)::bigint,
+               sum(reasoning_tokens)::bigint, sum(retries)::bigint, sum(duration)
         FROM sums_by_hour
         WHERE hour >= first AND hour < least(first_whole('day', first), date_trunc('hour', last, 'UTC'))
         GROUP BY key
         UNION ALL
-        SELECT key, sum(calls) AS calls, sum(priced), sum(cost), sum(cache_saved), sum(estimated_cost),
-               sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens),
-               sum(reasoning_tokens), sum(retries), sum(duration)
+        SELECT key, sum(calls)::bigint AS calls, sum(priced)::bigint, sum(cost), sum(cache_saved), sum(estimated_cost),
+               sum(input_tokens)::bigint, sum(output_tokens)::bigint, sum(cached_tokens)::bigint, sum(cache_write_tokens)::bigint,
+               sum(reasoning_tokens)::bigint, sum(retries)::bigint, sum(duration)
         FROM sums_by_hour
         WHERE hour >= greatest(first_whole('day', first), date_trunc('day', last, 'UTC'))
           AND hour < date_trunc('hour', last, 'UTC')
@@ -404,29 +404,21 @@ $$;
 
 CREATE FUNCTION users_between(first timestamptz, last timestamptz) RETURNS SETOF users_ever
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT * FROM user_kinds JOIN (
-        SELECT key, sum(calls) AS calls, sum(failed), sum(priced), sum(cost), sum(cache_saved), sum(estimated_cost),
-               sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens),
-               sum(reasoning_tokens), sum(retries), sum(duration)
-        FROM sums_by_user_month
+    -- Not added up by kind beforehand: there are few sums of each, and so several processes share all of the work.
+    SELECT key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model, calls, failed,
+           priced, cost, cache_saved, estimated_cost, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
+           reasoning_tokens, retries, duration
+    FROM user_kinds JOIN (
+        SELECT * FROM sums_by_user_month
         WHERE month >= first AND month < date_trunc('month', last, 'UTC')
-        GROUP BY key
         UNION ALL
-        SELECT key, sum(calls) AS calls, sum(failed), sum(priced), sum(cost), sum(cache_saved), sum(estimated_cost),
-               sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens),
-               sum(reasoning_tokens), sum(retries), sum(duration)
-        FROM sums_by_user_day
+        SELECT * FROM sums_by_user_day
         WHERE day >= first AND day < least(first_whole('month', first), date_trunc('day', last, 'UTC'))
-        GROUP BY key
         UNION ALL
-        SELECT key, sum(calls) AS calls, sum(failed), sum(priced), sum(cost), sum(cache_saved), sum(estimated_cost),
-               sum(input_tokens), sum(output_tokens), sum(cached_tokens), sum(cache_write_tokens),
-               sum(reasoning_tokens), sum(retries), sum(duration)
-        FROM sums_by_user_day
+        SELECT * FROM sums_by_user_day
         WHERE day >= greatest(first_whole('month', first), date_trunc('month', last, 'UTC'))
           AND day < date_trunc('day', last, 'UTC')
-        GROUP BY key
-    ) AS whole USING (key)
+    ) AS periods USING (key)
     UNION ALL
     SELECT key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model, calls, failed,
            priced, cost, cache_saved, estimated_cost, input_tokens, output_tokens, cached_tokens, cache_write_tokens,

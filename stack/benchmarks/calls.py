@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from itertools import accumulate, cycle, islice
+from itertools import accumulate
 from typing import Final, NamedTuple
 
 from genai_observability import signals
@@ -92,9 +92,9 @@ _FEATURES: Final = tuple(
 )  # fmt: skip
 
 
-def _long_tail(count: int, exponent: float = 1.0) -> list[float]:
+def _long_tail(count: int) -> list[float]:
     """Cumulated weights by Zipf's law, for ``random.choices``."""
-    return list(accumulate(1 / rank**exponent for rank in range(1, count + 1)))
+    return list(accumulate(1 / rank for rank in range(1, count + 1)))
 
 
 class Person(NamedTuple):
@@ -117,28 +117,28 @@ class People:
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
-        self._weights = _long_tail(USERS, 0.8)
+        self._weights = _long_tail(USERS)
         self._numbers = range(USERS)
-        self._in_turn = cycle(self._numbers)
         self.hashes = [f"{chance.getrandbits(256):064x}" for _ in self._numbers]
         self._conversations = [str(uuid.UUID(int=chance.getrandbits(128), version=4)) for _ in range(CONVERSATIONS)]
 
     def some(self, count: int) -> list[Person]:
-        """So many users with their sessions and conversations; every other one is the next in turn: all come."""
-        chance, conversations = self._chance, self._conversations
-        often = chance.choices(self._numbers, cum_weights=self._weights, k=count - count // 2)
-        numbers = [*often, *islice(self._in_turn, count // 2)]
-        chance.shuffle(numbers)
-        return [
-            Person(
-                user=self.hashes[number],
-                session=f"s-{number:06d}",
-                conversation=conversations[(number * 7 + chance.randrange(2)) % CONVERSATIONS],
-                tenant=_TENANTS[number % 3],
-                tier=_TIERS[min(number % 7, 2)],
-            )
-            for number in numbers
-        ]
+        """So many users, with their sessions and conversations."""
+        return [self.person(number) for number in self.numbers(count)]
+
+    def numbers(self, count: int) -> list[int]:
+        """So many of the users' numbers, by Zipf's law: the hundredth calls a hundredth as often as the first."""
+        return self._chance.choices(self._numbers, cum_weights=self._weights, k=count)
+
+    def person(self, number: int) -> Person:
+        """A user, in one of his two conversations."""
+        return Person(
+            user=self.hashes[number],
+            session=f"s-{number:06d}",
+            conversation=self._conversations[(number * 7 + self._chance.randrange(2)) % CONVERSATIONS],
+            tenant=_TENANTS[number % 3],
+            tier=_TIERS[min(number % 7, 2)],
+        )
 
 
 class Company:

@@ -1,9 +1,9 @@
 """Fills a warehouse with made-up calls of many days, as fast as PostgreSQL takes them.
 
-Two hundred thousand calls are made up in full, written as the package's records, and read by the ingest service's own
-reader. Each becomes a line of COPY's text format in which only ids, times and the session's day are left open. Lines
-drawn at chance, filled in, go by COPY into `calls` while it has no indexes, an hour at a time in the order of time.
-Then the indexes are made, and the sums with the ingest service's own statement.
+Fifty thousand calls are made up in full, written as the package's records, and read by the ingest service's own reader.
+Each becomes a line of COPY's text format in which ids, times and the user are left open. For each call a user is drawn,
+and one of the three lines that are this user's. Filled in, they go by COPY into `calls` while it has no indexes, an
+hour at a time in the order of time. Then the indexes are made, and the sums with the ingest service's own statement.
 """
 
 from __future__ import annotations
@@ -18,28 +18,23 @@ from typing import Any, Final
 import asyncpg
 from opentelemetry.exporter.otlp.proto.common._log_encoder import encode_logs
 
-from stack.benchmarks.calls import SEED, Company, services, share
+from stack.benchmarks.calls import SEED, Company, People, services, share
 from stack.usage.columns import CALLS, SCORES
 from stack.usage.records import Row, read
 from stack.usage.store import sums
 
-POOL: Final = 200_000
+POOL: Final = 50_000
+_LINES_OF_A_USER: Final = 3
 _PART: Final = 500
-_OPEN: Final = (
-    "id",
-    "ended_at",
-    "started_at",
-    "trace_id",
-    "span_id",
-    "response_id",
-    "provider_request_id",
-    "request_id",
-)
 _NAMES: Final = CALLS.names
+_OPEN: Final = (
+    "id", "ended_at", "started_at", "trace_id", "span_id", "tenant", "user_hash", "user_tier", "session_id",
+    "conversation_id", "request_id",
+)  # fmt: skip
 _AN_HOUR: Final = timedelta(hours=1)
 
-Line = tuple[bytes, float, bool]
-"""A line with gaps, the call's duration, and whether it has a response id."""
+Line = tuple[bytes, float]
+"""A line with gaps, and the call's duration."""
 
 
 async def fill(
@@ -53,7 +48,8 @@ async def fill(
 ) -> None:
     """Fills an empty warehouse, as its owner; ``report`` is told what is being done."""
     report("making up calls")
-    lines = _lines(pool)
+    company = Company()
+    lines = _lines(company, pool)
     first = end - timedelta(days=days)
     await connection.execute("SET search_path = genai")
     await connection.execute("SET maintenance_work_mem = '1GB'")
@@ -61,7 +57,7 @@ async def fill(
     await connection.execute("SELECT make_partitions($1, $2)", first, end)
     constraint, indexes = await _without_indexes(connection)
     report(f"COPY of {calls:,} calls")
-    await connection.copy_to_table("calls", source=_stream(lines, calls, first, end), columns=_NAMES)
+    await connection.copy_to_table("calls", source=_stream(lines, company.people, calls, first, end), columns=_NAMES)
     for definition in (constraint, *indexes):
         report(definition.partition(" USING ")[0])
         await connection.execute(definition)
@@ -94,8 +90,7 @@ async def _without_indexes(connection: asyncpg.Connection[Any]) -> tuple[str, li
     return definition, [index["definition"].replace(" ON ONLY ", " ON ") for index in indexes]
 
 
-def _lines(pool: int) -> list[Line]:
-    company = Company()
+def _lines(company: Company, pool: int) -> list[Line]:
     lines = [
         _line(row)
         for service in services()
@@ -108,14 +103,12 @@ def _lines(pool: int) -> list[Line]:
 
 def _line(row: Row) -> Line:
     values = dict(zip(_NAMES, row, strict=True))
-    gaps = {name: b"%b" for name in _OPEN if name not in ("response_id", "provider_request_id")}
-    has_response = values["response_id"] is not None
-    gaps["response_id"] = b"chatcmpl-%b" if has_response else b"\\N%.0b"
-    gaps["provider_request_id"] = b"req_%b"
-    texts = [gaps.get(name) or _text(value).replace(b"%", b"%%") for name, value in values.items()]
-    session = _NAMES.index("session_id")
-    texts[session] += b"-%b"
-    return b"\t".join(texts) + b"\n", values["duration"] or 0.0, has_response
+    gaps = dict.fromkeys(_OPEN, b"%b") | {
+        "response_id": b"\\N%.0b" if values["response_id"] is None else b"chatcmpl-%b",
+        "provider_request_id": b"req_%b",
+    }
+    texts = (gaps.get(name) or _text(value).replace(b"%", b"%%") for name, value in values.items())
+    return b"\t".join(texts) + b"\n", values["duration"] or 0.0
 
 
 def _text(value: Any) -> bytes:
@@ -129,10 +122,11 @@ def _text(value: Any) -> bytes:
     return str(value).encode()
 
 
-async def _stream(lines: list[Line], calls: int, first: datetime, end: datetime) -> AsyncIterator[bytes]:
-    chance = random.Random(SEED)  # noqa: S311 -- not a secret
+async def _stream(
+    lines: list[Line], people: People, calls: int, first: datetime, end: datetime
+) -> AsyncIterator[bytes]:
     for begins, count in _hours(calls, first, end):
-        yield b"".join(_filled(chance.choices(lines, k=count), begins, chance))
+        yield b"".join(_filled(lines, people, begins, count))
 
 
 def _hours(calls: int, first: datetime, end: datetime) -> Iterator[tuple[datetime, int]]:
@@ -150,20 +144,26 @@ def _hours(calls: int, first: datetime, end: datetime) -> Iterator[tuple[datetim
         yield hour, count
 
 
-def _filled(lines: list[Line], begins: datetime, chance: random.Random) -> Iterator[bytes]:
-    start, day = begins.timestamp(), f"{begins:%m%d}".encode()
-    moments = sorted(chance.random() * 3600 for _ in lines)
-    digits = os.urandom(48 * len(lines)).hex().encode()
-    for number, ((line, duration, _), moment) in enumerate(zip(lines, moments, strict=True)):
+def _filled(lines: list[Line], people: People, begins: datetime, count: int) -> Iterator[bytes]:
+    start, day = begins.timestamp(), f"-{begins:%m%d}"
+    moments = sorted(random.random() * 3600 for _ in range(count))  # noqa: S311 -- not a secret
+    digits = os.urandom(48 * count).hex().encode()
+    for place, (number, moment) in enumerate(zip(people.numbers(count), moments, strict=True)):
         at = start + moment
-        own = digits[96 * number : 96 * number + 96]
+        own = digits[96 * place : 96 * place + 96]
+        line, duration = lines[(number * _LINES_OF_A_USER + own[0] % _LINES_OF_A_USER) % len(lines)]
+        person = people.person(number)
         yield line % (
             b"%012x7%b8%b" % (int(at * 1000), own[:3], own[3:18]),
             _moment(at),
             _moment(at - duration),
             own[18:50],
             own[50:66],
-            day,
+            person.tenant.encode(),
+            person.user.encode(),
+            person.tier.encode(),
+            (person.session + day).encode(),
+            person.conversation.encode(),
             own[66:82],
             own[2:31],
             own[34:66],
