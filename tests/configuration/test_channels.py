@@ -444,6 +444,7 @@ INCIDENT = f"http://localhost:8093/alerts/{FINGERPRINT}"
 
 STATES = (  # something is so or it is not: there is nothing to measure
     "GenAIStackServerDown",
+    "GenAIWarehouseDown",
     "GenAIConfigurationRejected",
     "GenAICircuitBreakerOpen",
     "GenAIBudgetExceeded",
@@ -593,7 +594,8 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _repository(tmp_path: Path, text: str, **secrets: str) -> Settings:
     """A repository with these channels and their secrets, generated as `make generate` does it."""
     root = tmp_path / "repository"
-    shutil.copytree(SETTINGS.root / "alertmanager", root / "alertmanager")
+    for name in ("alertmanager", "postgres"):
+        shutil.copytree(SETTINGS.root / name, root / name)
     channels = load(tmp_path, text)
     put_secrets(channels, root / "secrets", **secrets)
     arguments = ["--channels", str(tmp_path / "channels.yaml"), "--secrets", str(root / "secrets")]

@@ -38,7 +38,8 @@ def stack(tmp_path: Path) -> Iterator[Settings]:
     root.mkdir()
     repository = Settings.load().root
     (root / "stack").symlink_to(repository / "stack")
-    shutil.copytree(repository / "alertmanager", root / "alertmanager")
+    for name in ("alertmanager", "postgres"):
+        shutil.copytree(repository / name, root / name)
     shutil.copytree(
         repository / "prometheus", root / "prometheus", ignore=shutil.ignore_patterns("rules", "distribution")
     )

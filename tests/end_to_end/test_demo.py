@@ -28,7 +28,7 @@ def test_the_demo_ends_with_figures_that_agree_in_every_store(demonstration: Dem
         )
     )
     calls = rows["model calls"].split()
-    assert len(calls) == 4, "the provider's ledger and three stores"
+    assert len(calls) == 5, "the provider's ledger and four stores"
     assert len(set(calls)) == 1
     assert int(calls[0].replace(",", "")) > 100
     assert len({round(float(dollars), 5) for dollars in rows["cost in US dollars"].split()}) == 1

@@ -83,7 +83,7 @@ def test_the_questions_about_an_empty_dashboard_are_answered_as_the_page_says(st
     assert eventually(lambda: [item for item in results(ask(stack, received)) if float(item["value"][1]) > 0])
     waiting = results(ask(stack, queued))
     assert {item["metric"]["data_type"] for item in waiting} == {"traces", "metrics", "logs"}
-    assert {item["metric"]["exporter"].split("/")[1] for item in waiting} == {"traces", "metrics", "logs"}
+    assert {item["metric"]["exporter"].split("/")[1] for item in waiting} == {"traces", "metrics", "logs", "usage"}
     services = {item["metric"]["job"]: item["value"][1] for item in results(ask(stack, stored))}
     assert services[SERVICE] == "1"
 
