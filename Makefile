@@ -2,7 +2,10 @@
 # MODE=native|compose: up, status, logs, sql, backfill and down without containers or with; else with, where a Docker engine answers.
 # Other ports: set their variables (PROMETHEUS_PORT=19090, …) in the environment or in a file .env; stack/settings.py lists them.
 
-export QUERY
+# As they are given: a $ in a query is none of make's.
+export override QUERY := $(value QUERY)
+export override FROM := $(value FROM)
+export override TO := $(value TO)
 PYTHON ?= python3
 RUN := .venv/bin/python
 
@@ -29,10 +32,10 @@ down: setup ## Stop everything; VOLUMES=1 also deletes all stored data
 	@$(RUN) -m stack.containers down $(if $(filter 1,$(VOLUMES)),--volumes)
 
 sql: setup ## Ask the warehouse: QUERY="SELECT …" for one answer, else psql, as a reader who can change nothing
-	@$(RUN) -m stack.containers sql $(if $(QUERY),--query "$$QUERY")
+	@$(RUN) -m stack.containers sql $(if $(value QUERY),--query "$$QUERY")
 
 backfill: setup ## Read a gap of the warehouse again from the log store: FROM=2026-12-01T10:00 TO=2026-12-01T12:00 (UTC)
-	@$(RUN) -m stack.containers backfill "$(FROM)" "$(TO)"
+	@$(RUN) -m stack.containers backfill "$$FROM" "$$TO"
 
 preview: setup ## Write every dashboard, with the data of now, as an HTML page, and an index of them
 	@$(RUN) -m stack.preview

@@ -53,40 +53,65 @@ def whereabouts(settings: Settings, environment: Mapping[str, str] = os.environ)
 def address(settings: Settings, role: Role, environment: Mapping[str, str] = os.environ) -> str:
     """The address of the warehouse for one role, with its password from ``secrets/``.
 
-    A database of the user's own keeps the owner that ``USAGE_DATABASE_URL`` names. ``POSTGRES_HOST`` is where the
+    A database of the user's own keeps the owner that ``USAGE_DATABASE_URL`` names. ``WAREHOUSE_HOST`` is where the
     stack's own is, where not on this machine.
 
     Raises:
         SettingsError: the address is none, or the password is missing.
     """
     if not settings.usage_database_url:
-        return f"postgresql://{role}:{_password(settings, role)}@{_own(settings, environment)}/{OWNER}"
+        return f"postgresql://{_login(settings, role)}@{_own(settings, environment)}/{OWNER}"
     parts = _users(settings)
     if role == OWNER:
+        if not parts.username:
+            raise SettingsError("USAGE_DATABASE_URL must name the owner of the database: postgresql://OWNER:PASSWORD@…")
         return settings.usage_database_url
     place = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{role}:{_password(settings, role)}@{place}"))
+    return urlunsplit(parts._replace(netloc=f"{_login(settings, role)}@{place}"))
+
+
+def _login(settings: Settings, role: Role) -> str:
+    return f"{role}:{quote(password(settings, role), safe='')}"
 
 
 def _own(settings: Settings, environment: Mapping[str, str]) -> str:
-    return f"{environment.get('POSTGRES_HOST') or '127.0.0.1'}:{settings.postgres_port}"
+    return f"{environment.get('WAREHOUSE_HOST') or '127.0.0.1'}:{settings.postgres_port}"
 
 
 def _users(settings: Settings) -> SplitResult:
-    parts = urlsplit(settings.usage_database_url)
-    if parts.scheme not in ("postgresql", "postgres") or not parts.hostname or not parts.username:
+    try:
+        parts = urlsplit(settings.usage_database_url)
+        known = parts.scheme in ("postgresql", "postgres") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:  # a port that is none, a bracket in the password
+        known = False
+    if not known:
         raise SettingsError(
-            "USAGE_DATABASE_URL must be postgresql://OWNER:PASSWORD@HOST:PORT/DATABASE, with the owner of the database."
+            "USAGE_DATABASE_URL must be postgresql://OWNER:PASSWORD@HOST:PORT/DATABASE, with the owner of the "
+            "database; signs other than letters and digits in the password as %40 and so on."
         )
     return parts
 
 
-def _password(settings: Settings, role: Role) -> str:
+def password(settings: Settings, role: Role) -> str:
+    """The password of a role, from ``secrets/``.
+
+    Raises:
+        SettingsError: it is missing, empty or no text.
+    """
     path = settings.secrets / WAREHOUSE_PASSWORDS[role]
     try:
-        return quote(path.read_text(encoding="utf-8").strip(), safe="")
-    except OSError as error:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"The password of the warehouse's role {role} cannot be read from {path}: {error.strerror}. "
-            "`make secrets` makes it."
+            f"The password of the warehouse's role {role} cannot be read from {path}: "
+            f"{getattr(error, 'strerror', 'it is no text')}. `make secrets` makes it."
         ) from error
+    if not text or "\n" in text:
+        raise SettingsError(f"{path} must have the password of the warehouse's role {role}, in one line.")
+    return text
+
+
+def without_owner(url: str) -> str:
+    """The address of a database without who owns it, for programs that only read."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if url else ""

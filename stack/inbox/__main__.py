@@ -1,7 +1,7 @@
 """Serves the inbox: ``python -m stack.inbox``.
 
 ``INBOX_HOST`` is the address to listen on: loopback, unless a container needs 0.0.0.0 inside its own network.
-``PROMETHEUS_URL`` and ``POSTGRES_HOST`` or ``USAGE_DATABASE_URL`` say where the stores are that reports ask;
+``PROMETHEUS_URL`` and ``WAREHOUSE_HOST`` or ``USAGE_DATABASE_URL`` say where the stores are that reports ask;
 ``ALERTMANAGER_URL`` who is told that an incident is acknowledged; ``TRACE_URL`` where a browser can look at a trace,
 whose id stands in it as ``TRACE_ID``.
 ``INCIDENTS_FILE`` is read in the place of stack/incidents.yaml.

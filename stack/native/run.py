@@ -21,7 +21,7 @@ from stack.native.process import Running, StackError
 from stack.native.servers import Server, servers
 from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS, make_password
 from stack.settings import Logs, Settings
-from stack.warehouse import OWNER
+from stack.warehouse import OWNER, password
 
 Report = Callable[[str], None]
 """Is told, in a short sentence, what has just happened."""
@@ -93,8 +93,8 @@ def down(
                 process.stop(running, state=settings.state)
                 report(f"{running.name} has ended")
         if volumes:
-            shutil.rmtree(settings.state / "data", ignore_errors=True)
             postgres.delete(settings.state)
+            shutil.rmtree(settings.state / "data", ignore_errors=True)
             report(f"all data in {settings.state / 'data'} has been deleted")
 
 
@@ -145,8 +145,7 @@ def _make_folders(settings: Settings, selected: Sequence[Server]) -> None:
             for name in WAREHOUSE_PASSWORDS.values():
                 make_password(settings.secrets / name)
         if server.name == "postgres":
-            owner = settings.secrets / WAREHOUSE_PASSWORDS[OWNER]
-            postgres.prepare(settings.state, password=owner.read_text(encoding="utf-8").strip())
+            postgres.prepare(settings.state, password=password(settings, OWNER))
 
 
 def _ready_file(state: Path) -> Path:

@@ -14,7 +14,7 @@ from stack.native import postgres
 from stack.native.process import Program, StackError
 from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS
 from stack.settings import Settings
-from stack.warehouse import READER, whereabouts
+from stack.warehouse import READER, whereabouts, without_owner
 
 # Everything on one machine, beside the user's own work: the heap may grow by half, not by its own size, before it is
 # collected. Measured idle, this saves a quarter of the memory for a few per cent of one core.
@@ -34,8 +34,9 @@ class Server(Program):
     sources: tuple[Path, ...] = ()
     """Its program and what that reads, where it is not the file that is executed: changed, it is restarted by the next
     `up`."""
-    without: tuple[str, ...] = ("OTEL_",)
-    """What the user has set for an application must not make the servers send telemetry about themselves."""
+    without: tuple[str, ...] = ("OTEL_", "PG")
+    """What the user has set for an application must not make the servers send telemetry about themselves; nor may what
+    libpq reads lead them to another database."""
     wave: int = 1
     """Servers of a later wave are started once those of the earlier ones are ready."""
 
@@ -126,6 +127,8 @@ def servers(settings: Settings) -> list[Server]:
             environment={
                 **settings.variables(),
                 "GENAI_STACK_SECRETS": str(settings.secrets),
+                "WAREHOUSE_HOST": "127.0.0.1",
+                "USAGE_HOST": "127.0.0.1",
                 "POSTGRES_DATA_DIR": "" if settings.usage_database_url else str(postgres.place(settings.state).data),
             },
             ports=_pick(ports, "USAGE_PORT"),
@@ -139,7 +142,9 @@ def servers(settings: Settings) -> list[Server]:
             sources=(settings.root / "stack" / "inbox", settings.root / "stack" / "incidents.yaml"),
             environment={
                 **settings.variables(),
+                "USAGE_DATABASE_URL": without_owner(settings.usage_database_url),
                 "GENAI_STACK_SECRETS": str(settings.secrets),
+                "WAREHOUSE_HOST": "127.0.0.1",
                 "PROMETHEUS_URL": settings.prometheus_url,
                 "ALERTMANAGER_URL": settings.alertmanager_url,
             },

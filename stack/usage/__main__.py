@@ -1,7 +1,7 @@
 """Serves the ingest of the usage warehouse: ``python -m stack.usage``.
 
 ``USAGE_HOST`` is the address to listen on: loopback, unless a container needs 0.0.0.0 inside its own network.
-``POSTGRES_HOST`` is where the stack's own database is; ``USAGE_DATABASE_URL`` names another one, as its owner.
+``WAREHOUSE_HOST`` is where the stack's own database is; ``USAGE_DATABASE_URL`` names another one, as its owner.
 ``THRESHOLDS_FILE`` is read in the place of stack/thresholds.yaml. ``POSTGRES_DATA_DIR`` is where the database keeps its
 files, if that can be seen from here: its disk is watched where it is another one than that of the stack's own folder,
 which the inbox watches.

@@ -384,8 +384,8 @@ def test_every_address_in_the_configuration_is_a_service_on_the_port_where_it_li
     for name, service in services.items():
         for port in service.get("ports", []):
             assert port["target"] in listens[name]
-        if (environment := service.get("environment", {})).get("POSTGRES_HOST"):
-            assert int(environment["POSTGRES_PORT"]) in listens[environment["POSTGRES_HOST"]], name
+        if (environment := service.get("environment", {})).get("WAREHOUSE_HOST"):
+            assert int(environment["POSTGRES_PORT"]) in listens[environment["WAREHOUSE_HOST"]], name
 
 
 def test_prometheus_scrapes_every_server_that_has_metrics_and_the_rules_know_each() -> None:
@@ -799,7 +799,7 @@ def _running(
     service: dict[str, Any], image: Path, settings: Settings, *, collector: str = "http://127.0.0.1:1"
 ) -> Iterator[tuple["subprocess.Popen[bytes]", dict[str, str]]]:
     """A program of ours as in its container, with the ports and the loopback of this machine; and its variables."""
-    hosts = {f"{name}_HOST": "127.0.0.1" for name in ("INBOX", "USAGE", "POSTGRES", "PROVIDER", "DEMO")}
+    hosts = {f"{name}_HOST": "127.0.0.1" for name in ("INBOX", "USAGE", "WAREHOUSE", "PROVIDER", "DEMO")}
     ports = {key: value for key, value in settings.variables().items() if key.endswith("_PORT")}
     given = {
         key: value.replace("http://collector:4318", collector) for key, value in service.get("environment", {}).items()

@@ -30,7 +30,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
     settings = settings_at(tmp_path_factory.mktemp("broken"))
     up(settings)
     yield settings
-    down(settings)
+    down(settings, volumes=True)
 
 
 def make_calls(stack: Settings, provider: str, service: str) -> None:

@@ -414,13 +414,14 @@ def test_a_schema_that_is_newer_than_the_program_is_refused(running: Settings) -
     )
 
 
-def test_an_address_that_is_none_is_said_in_one_sentence(running: Settings) -> None:
-    with _second_service(running, USAGE_DATABASE_URL="mysql://x") as service:
+@pytest.mark.parametrize("wrong", ["mysql://x", "postgresql://o:p[w@h/db", "postgresql://o:p@h:abc/db"])
+def test_an_address_that_is_none_is_said_in_one_sentence(running: Settings, wrong: str) -> None:
+    with _second_service(running, USAGE_DATABASE_URL=wrong) as service:
         assert service.wait(timeout=60) == 1
         assert service.stderr
         assert service.stderr.read() == (
             "USAGE_DATABASE_URL must be postgresql://OWNER:PASSWORD@HOST:PORT/DATABASE, with the owner of the "
-            "database.\n"
+            "database; signs other than letters and digits in the password as %40 and so on.\n"
         )
 
 

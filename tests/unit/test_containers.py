@@ -185,7 +185,7 @@ def test_an_address_that_is_none_of_a_database_is_one_sentence_before_anything_s
     assert result.returncode == 1
     assert result.stderr == (
         "Error: USAGE_DATABASE_URL must be postgresql://OWNER:PASSWORD@HOST:PORT/DATABASE, with the owner of the "
-        "database.\n"
+        "database; signs other than letters and digits in the password as %40 and so on.\n"
     )
     assert not (tmp_path / "bin" / "asked").exists()
 
@@ -412,7 +412,7 @@ def test_grafana_is_told_where_the_warehouse_is_without_its_owner(
 ) -> None:
     settings = replace(Settings.load({}), postgres_port=5432, usage_database_url=url)
     for each in (settings, settings):  # at every start
-        volumes.tell_where(whereabouts(each, {"POSTGRES_HOST": "postgres"}), tmp_path)
+        volumes.tell_where(whereabouts(each, {"WAREHOUSE_HOST": "postgres"}), tmp_path)
     parts = [(tmp_path / f"warehouse-{part}").read_text() for part in ("address", "database", "sslmode")]
     assert tuple(parts) == told
     assert len(list(tmp_path.iterdir())) == 3

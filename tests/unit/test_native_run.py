@@ -31,7 +31,7 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     """The repository's configuration and built servers, with data, logs and ports of its own."""
     own = settings_at(tmp_path / "state")
     yield own
-    down(own)
+    down(own, volumes=True)
     assert process.find_all(state=own.state) == []
 
 

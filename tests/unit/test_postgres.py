@@ -69,7 +69,7 @@ def test_data_of_another_major_version_are_left_alone(tmp_path: Path) -> None:
 
 
 @AS_ROOT
-def test_as_root_data_lie_where_nobody_can_enter_and_go_with_their_stack(tmp_path: Path) -> None:
+def test_as_root_data_lie_where_nobody_can_enter_and_stay_with_a_stack_that_is_renamed(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
     place = postgres.place(closed)
@@ -78,12 +78,28 @@ def test_as_root_data_lie_where_nobody_can_enter_and_go_with_their_stack(tmp_pat
     postgres.prepare(closed, password="secret")
     assert stat.S_IMODE(place.data.stat().st_mode) == 0o700
     assert place.data.owner() == "nobody"
-    closed.rmdir()
-    other = tmp_path / "other"
-    other.mkdir()
-    postgres.prepare(other, password="secret")
+    renamed = closed.rename(tmp_path / "renamed")
+    assert postgres.place(renamed).data == place.data
+    renamed.parent.chmod(0o755)
+    renamed.chmod(0o755)
+    assert postgres.place(renamed).data == place.data
+    postgres.prepare(tmp_path / "other", password="secret")
+    assert (place.data / "PG_VERSION").exists()
+    for state in (renamed, tmp_path / "other"):
+        postgres.delete(state)
     assert not place.data.exists()
-    postgres.delete(other)
+
+
+@AS_ROOT
+def test_data_that_nobody_can_reach_any_more_are_named(tmp_path: Path) -> None:
+    state = tmp_path / "closed"
+    (state / "data" / "postgres").mkdir(parents=True)
+    (state / "data" / "postgres" / "PG_VERSION").write_text("18\n")
+    state.chmod(0o700)
+    with pytest.raises(
+        StackError, match=r"cannot be entered by the user nobody, who runs PostgreSQL: let others enter"
+    ):
+        postgres.place(state)
 
 
 @AS_ROOT
