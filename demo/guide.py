@@ -228,7 +228,7 @@ def _compare(settings: Settings, expected: Account, began: datetime, step: Steps
             break
         time.sleep(1)
     step("read back from the stores:")
-    wide = max(step.console.width, 100)  # also where output is a file
+    wide = max(step.console.width, 120)  # also where output is a file
     step.console.print(accounts.comparison([expected, *found]), width=wide)
     _say_times(accounts.times(settings, began, end), step)
     if different:

@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
+from stack.clients import Where, log_store
 from stack.dashboards import Stores, Window, ask, dashboards, queries
 from stack.settings import Settings
 from tests import layout
 from tests.browser import browser
-from tests.end_to_end.live import ROOT, Demonstration, without_otel
+from tests.end_to_end.live import ROOT, Demonstration, eventually, without_otel
+from tests.usage import value
 
 PICTURES = ROOT / ".stack" / "pictures"
 
@@ -62,7 +64,12 @@ def began(stack: Settings, demonstration: Demonstration) -> datetime:
         [sys.executable, "-m", "tests.end_to_end.unusual_calls"],
         cwd=ROOT, env=without_otel(OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url), check=True, timeout=120,
     )  # fmt: skip
-    return min(demonstration.began, datetime.now(UTC) - timedelta(minutes=5))
+    now = datetime.now(UTC)
+    error = Where("service.name", "=", "unusual"), Where("severity_text", "=", "ERROR"), Where("event.name", "=", "")
+    window = {"start": now - timedelta(minutes=5), "end": now + timedelta(minutes=5)}
+    assert eventually(lambda: any(log_store(stack).lines(*error, **window)))
+    assert eventually(lambda: value(stack, "SELECT count(*) FROM calls WHERE service = 'unusual'") == 3)
+    return min(demonstration.began, now - timedelta(minutes=5))
 
 
 def test_every_query_of_every_dashboard_finds_data(stack: Settings, began: datetime) -> None:
