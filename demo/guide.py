@@ -39,6 +39,8 @@ _RECOVERY_SECONDS: Final = 4.0
 _ALERT_WITHIN: Final = 90.0
 _EARLIER_ALERT_ENDS_WITHIN: Final = 240.0
 _EQUAL_WITHIN: Final = 45.0
+_WIDTH: Final = 100
+"""Of the table of all stores, also where the output is a file."""
 _REAL_VISITS: Final = 20
 
 
@@ -228,8 +230,8 @@ def _compare(settings: Settings, expected: Account, began: datetime, step: Steps
             break
         time.sleep(1)
     step("read back from the stores:")
-    wide = max(step.console.width, 120)  # also where output is a file
-    step.console.print(accounts.comparison([expected, *found]), width=wide)
+    wide = Console(highlight=False, width=max(step.console.width, _WIDTH))
+    wide.print(accounts.comparison([expected, *found]))
     _say_times(accounts.times(settings, began, end), step)
     if different:
         raise DemoError("The stores do not agree with what was sent:\n" + "\n".join(f"  {line}" for line in different))
