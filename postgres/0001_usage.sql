@@ -340,7 +340,9 @@ FROM calls;
 -- The end of the first period that is whole in a range from `moment` on.
 CREATE FUNCTION first_whole(period text, moment timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT date_trunc(period, moment + ('1 ' || period)::interval - interval '1 microsecond', 'UTC')
+    -- Added in UTC: a day or a month that is added to a timestamptz is one of the session's time zone.
+    SELECT (date_trunc(period, moment AT TIME ZONE 'UTC' - interval '1 microsecond') + ('1 ' || period)::interval)
+           AT TIME ZONE 'UTC'
 $$;
 
 -- Sums of all time, by kind.
