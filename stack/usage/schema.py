@@ -29,6 +29,8 @@ _LOCK: Final = 7_240_118_034
 """Held while the schema changes, so that two services never do it at once. Any number serves that nobody else uses."""
 _READER_TIMEOUT: Final = "30s"
 """A query of a reader that takes longer is ended: dashboards wait no longer, and the ingest needs the machine, too."""
+_READER_IDLE: Final = "5min"
+"""A transaction that a reader leaves open longer is ended: it would keep the schema from changing."""
 
 
 class SchemaError(Exception):
@@ -138,6 +140,7 @@ def _roles(passwords: dict[str, str]) -> Iterator[str]:
         yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {SCHEMA} GRANT SELECT ON TABLES TO {role}"
     yield f"ALTER ROLE {READER} SET default_transaction_read_only = on"
     yield f"ALTER ROLE {READER} SET statement_timeout = '{_READER_TIMEOUT}'"
+    yield f"ALTER ROLE {READER} SET idle_in_transaction_session_timeout = '{_READER_IDLE}'"
     written = ", ".join((*(table.name for table in TABLES), "refused_records", *SUMS))
     yield f"GRANT INSERT, UPDATE ON {written} TO {INGEST}"
     yield "REVOKE ALL ON FUNCTION make_partitions FROM PUBLIC"

@@ -190,6 +190,8 @@ def sentence(error: BaseException) -> str:
         return f"The warehouse is read-only ({error}): name a primary server in USAGE_DATABASE_URL, not a replica."
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return f"The warehouse's owner may not do what is needed ({error}): USAGE_DATABASE_URL must name the owner."
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return f"The warehouse is locked by somebody ({error}): see pg_locks; calls wait in the Collector's queue."
     if isinstance(error, TimeoutError):
         return "The warehouse does not answer in time; calls wait in the Collector's queue."
     return f"The warehouse cannot be reached ({error or type(error).__name__}); calls wait in the Collector's queue."

@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import asyncpg
@@ -10,9 +12,9 @@ import pytest
 
 from stack.clients import Warehouse
 from stack.settings import Settings
-from stack.usage import store
-from stack.warehouse import OWNER, READER, Role, address
-from tests.usage import warehouse
+from stack.usage import schema, store
+from stack.warehouse import INGEST, OWNER, READER, Role, address
+from tests.usage import CALL, NOW, recorded, rows, send, value, warehouse
 
 
 @pytest.fixture(scope="module")
@@ -38,15 +40,12 @@ def _as(settings: Settings, role: Role, *statements: str) -> None:
 
 # --- Time zones ------------------------------------------------------------------------------------------------------
 
-ZONES = ("UTC", "America/New_York", "Europe/Berlin")
 
-
-@pytest.fixture(scope="module")
-def changes_of_the_clock(usage: Settings) -> Iterator[list[tuple[datetime, datetime]]]:
-    """Calls every 17 minutes and at whole hours around the changes of the clock of a year, and random ranges there."""
+@pytest.fixture
+def ranges(usage: Settings) -> Iterator[list[tuple[datetime, datetime]]]:
+    """Random ranges around the changes of the clock of a year, with calls every 17 minutes and at whole hours."""
     spans = [
-        (datetime(2026, month, 1, tzinfo=UTC), datetime(2026, month, 1, tzinfo=UTC) + timedelta(days=61))
-        for month in (3, 10)
+        (begin, begin + timedelta(days=61)) for month in (3, 10) for begin in [datetime(2024, month, 1, tzinfo=UTC)]
     ]
     series = " UNION ALL ".join(
         f"SELECT generate_series('{first}'::timestamptz, '{last}', interval '{step}')"
@@ -68,18 +67,13 @@ def changes_of_the_clock(usage: Settings) -> Iterator[list[tuple[datetime, datet
         step = numbers.choice(steps)
         return first + numbers.randrange((last - first) // step) * step
 
-    ranges = [(min(ends), max(ends)) for span in spans for _ in range(300) if (ends := [moment(*span), moment(*span)])]
-    yield ranges
-    _as(
-        usage,
-        OWNER,
-        "TRUNCATE calls, kinds, user_kinds, sums_by_hour, sums_by_day, sums_by_user_day, sums_by_user_month",
-    )
+    yield [(min(ends), max(ends)) for span in spans for _ in range(300) for ends in [(moment(*span), moment(*span))]]
+    _as(usage, OWNER, f"TRUNCATE calls, {', '.join(schema.SUMS)}")
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("zone", ["UTC", "America/New_York", "Europe/Berlin"])
 def test_sums_of_a_range_are_those_of_its_calls_in_every_time_zone(
-    usage: Settings, changes_of_the_clock: list[tuple[datetime, datetime]], zone: str
+    usage: Settings, ranges: list[tuple[datetime, datetime]], zone: str
 ) -> None:
     found = Warehouse(f"{address(usage, READER)}?timezone={zone}").rows(
         """
@@ -89,7 +83,7 @@ def test_sums_of_a_range_are_those_of_its_calls_in_every_time_zone(
                (SELECT coalesce(sum(calls), 0) FROM users_between(first, last)) AS users
         FROM unnest($1::timestamptz[], $2::timestamptz[]) AS ranges (first, last)
         """,
-        *zip(*changes_of_the_clock, strict=True),
+        *zip(*ranges, strict=True),
     )
     assert {row["zone"] for row in found} == {zone}
     assert sum(row["single"] for row in found) > 0
@@ -104,3 +98,77 @@ def test_the_planner_sees_through_the_functions_of_ranges(usage: Settings) -> No
         assert "Index" in plan
         assert function not in plan
         assert "first_whole" not in plan
+
+
+# --- Partitions ------------------------------------------------------------------------------------------------------
+
+
+def test_calls_of_a_new_month_are_stored_and_read_beside_an_open_reader(usage: Settings) -> None:
+    """Such as a backup, a report, or a psql that somebody left open."""
+    late = replace(CALL, started=NOW - timedelta(days=95))
+
+    async def beside_a_reader() -> tuple[list[int], float]:
+        reader = await asyncpg.connect(address(usage, READER))
+        try:
+            async with reader.transaction():
+                await reader.fetchval("SELECT count(*) FROM calls")
+                began = time.monotonic()
+                answers = [await asyncio.to_thread(send, usage, recorded([call])) for call in (late, CALL)]
+                return [answer.status_code for answer in answers], time.monotonic() - began
+        finally:
+            await reader.close()
+
+    month = f"calls_{late.started:%Y_%m}"
+    assert value(usage, "SELECT to_regclass($1::text)", month) is None
+    codes, seconds = asyncio.run(beside_a_reader())
+    assert codes == [200, 200]
+    assert seconds < 5
+    assert value(usage, "SELECT count(*) FROM calls") == 2
+    assert value(usage, f"SELECT count(*) FROM {month}") == 1
+
+
+def test_a_transaction_that_a_reader_leaves_open_is_ended(usage: Settings) -> None:
+    async def is_ended(reader: str) -> bool:
+        connection = await asyncpg.connect(reader)
+        await connection.execute("BEGIN")
+        await asyncio.sleep(1)
+        return connection.is_closed()
+
+    assert value(usage, "SELECT current_setting('idle_in_transaction_session_timeout')") == "5min"
+    assert asyncio.run(is_ended(f"{address(usage, READER)}?idle_in_transaction_session_timeout=50"))
+
+
+def test_a_partition_has_the_indexes_the_checks_and_the_bounds_of_its_month(usage: Settings) -> None:
+    """In whatever time zone it was made, and each index once, as a part of that of the whole."""
+    elsewhere = "SET timezone = 'Asia/Kolkata'; SET datestyle = 'SQL, DMY';"
+    _as(usage, OWNER, f"{elsewhere} SELECT make_partitions('2025-05-31 20:00Z', '2025-06-02 00:00Z')")
+    parts = [
+        row["part"]
+        for row in rows(
+            usage, "SELECT inhrelid::regclass::text AS part FROM pg_inherits WHERE inhparent = 'calls'::regclass"
+        )
+    ]
+    assert {"calls_2025_05", "calls_2025_06"} <= set(parts)
+    whole = value(usage, "SELECT count(*) FROM pg_index WHERE indrelid = 'calls'::regclass")
+    checks = "SELECT count(*) FROM pg_constraint WHERE contype = 'c' AND conrelid = $1::text::regclass"
+    for part in parts:
+        attached = (
+            "SELECT count(*) AS all, count(inhparent) AS attached FROM pg_index "
+            "LEFT JOIN pg_inherits ON inhrelid = indexrelid WHERE indrelid = $1::text::regclass"
+        )
+        assert rows(usage, attached, part) == [{"all": whole, "attached": whole}]
+        assert value(usage, f"{checks} AND NOT conislocal", part) == value(usage, checks, "calls") == 2
+    bounds = "SELECT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relname = 'calls_2025_06'"
+    assert value(usage, bounds) == "FOR VALUES FROM ('2025-06-01 00:00:00+00') TO ('2025-07-01 00:00:00+00')"
+
+
+def test_several_that_make_the_same_partitions_at_once_are_harmless(usage: Settings) -> None:
+    async def at_once() -> None:
+        makers = [await asyncpg.connect(address(usage, INGEST)) for _ in range(6)]
+        await asyncio.gather(*(each.execute("SELECT make_partitions('2023-01-01Z', '2023-12-31Z')") for each in makers))
+        for each in makers:
+            await each.close()
+
+    asyncio.run(at_once())
+    made = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'calls'::regclass AND inhrelid::regclass::text ~ '2023'"
+    assert value(usage, made) == 12
