@@ -15,7 +15,9 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
+from stack.secret_files import WAREHOUSE_PASSWORDS
 from stack.usage.columns import OWN, RESOURCE, TABLES
+from stack.usage.scram import verifier
 from stack.warehouse import INGEST, READER
 
 SCHEMA: Final = "genai"
@@ -71,7 +73,7 @@ async def bring_up_to_date(connection: asyncpg.Connection[Any], folder: Path, pa
         passwords: of the roles that write and read.
 
     Raises:
-        SchemaError: the database's schema is newer than the files, or the server is too old.
+        SchemaError: the database's schema is newer than the files, the server is too old, or a password is none.
     """
     if connection.get_server_version() < (OLDEST_SERVER // 10_000, 0):
         raise SchemaError(
@@ -126,7 +128,7 @@ def _roles(passwords: dict[str, str]) -> Iterator[str]:
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
             END $$
         """
-        yield f"ALTER ROLE {role} PASSWORD {_quoted(passwords[role])}"
+        yield f"ALTER ROLE {role} PASSWORD {_quoted(_verifier(role, passwords[role]))}"
         yield f"ALTER ROLE {role} SET search_path = {SCHEMA}, pg_temp"
         # Whose query runs for how long: without it, a role sees its own alone. A database of the user's own may refuse.
         yield f"""
@@ -145,6 +147,13 @@ def _roles(passwords: dict[str, str]) -> Iterator[str]:
     yield f"GRANT INSERT, UPDATE ON {written} TO {INGEST}"
     yield "REVOKE ALL ON FUNCTION make_partitions FROM PUBLIC"
     yield f"GRANT EXECUTE ON FUNCTION make_partitions TO {INGEST}"
+
+
+def _verifier(role: str, password: str) -> str:
+    try:
+        return verifier(password)
+    except ValueError as error:
+        raise SchemaError(f"The password of {role} in secrets/{WAREHOUSE_PASSWORDS[role]} is none: {error}.") from error
 
 
 def _comments() -> Iterator[str]:

@@ -1,18 +1,22 @@
 """The warehouse's schema: exact in every time zone, open to writers beside readers, closed to all others."""
 
 import asyncio
+import base64
+import hashlib
+import hmac
 import random
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from urllib.parse import quote
 
 import asyncpg
 import pytest
 
-from stack.clients import Warehouse
+from stack.clients import StoreError, Warehouse
 from stack.settings import Settings
-from stack.usage import schema, store
+from stack.usage import schema, scram, store
 from stack.warehouse import INGEST, OWNER, READER, Role, address
 from tests.usage import CALL, NOW, recorded, rows, send, value, warehouse
 
@@ -172,3 +176,64 @@ def test_several_that_make_the_same_partitions_at_once_are_harmless(usage: Setti
     asyncio.run(at_once())
     made = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'calls'::regclass AND inhrelid::regclass::text ~ '2023'"
     assert value(usage, made) == 12
+
+
+# --- Passwords -------------------------------------------------------------------------------------------------------
+
+
+async def _brought_up_to_date(settings: Settings, passwords: dict[str, str], owner: str = "") -> None:
+    connection = await asyncpg.connect(owner or address(settings, OWNER))
+    try:
+        await schema.bring_up_to_date(connection, settings.root / "postgres", passwords)
+    finally:
+        await connection.close()
+
+
+def _passwords(settings: Settings) -> dict[str, str]:
+    return {role: schema.password_of(address(settings, role)) for role in (INGEST, READER)}
+
+
+def test_a_verifier_is_that_of_the_standards_example() -> None:
+    """The exchange of RFC 7677, section 3: its proof and its signature follow from what the verifier holds."""
+    first = "n=user,r=rOprNGfwEbeRWgbNEkqO"
+    salt = "W22ZaJ0SNY7soEsUEjb6gQ=="
+    nonce = "rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0"
+    exchanged = f"{first},r={nonce},s={salt},i=4096,c=biws,r={nonce}".encode()
+    found = scram.verifier("pencil", base64.b64decode(salt), 4096)
+    assert found.startswith(f"SCRAM-SHA-256$4096:{salt}$")
+    stored_key, server_key = (base64.b64decode(each) for each in found.split("$")[2].split(":"))
+    assert base64.b64encode(hmac.digest(server_key, exchanged, "sha256")) == (
+        b"6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="
+    )
+    proof = base64.b64decode("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=")
+    signature = hmac.digest(stored_key, exchanged, "sha256")
+    client_key = bytes(one ^ other for one, other in zip(proof, signature, strict=True))
+    assert hashlib.sha256(client_key).digest() == stored_key
+
+
+def test_passwords_let_in_and_stand_in_no_log(usage: Settings) -> None:
+    passwords = _passwords(usage) | {READER: "a'b\\c\"d$e%20f/@:#?[x]"}
+    logged = f"{address(usage, OWNER)}?log_min_duration_statement=0"
+    try:
+        asyncio.run(_brought_up_to_date(usage, passwords, logged))
+        changed = address(usage, READER).replace(_passwords(usage)[READER], quote(passwords[READER], safe=""))
+        assert Warehouse(changed).rows("SELECT current_user::text AS me") == [{"me": READER}]
+        with pytest.raises(StoreError, match="password authentication failed"):
+            rows(usage, "SELECT 1")
+    finally:
+        asyncio.run(_brought_up_to_date(usage, _passwords(usage)))
+    assert rows(usage, "SELECT 1 AS one") == [{"one": 1}]
+    log = (usage.state / "logs" / "postgres.log").read_text()
+    assert "ALTER ROLE genai_reader PASSWORD E'SCRAM-SHA-256$4096:" in log
+    assert [each for each in (*passwords.values(), *_passwords(usage).values(), "a''b") if each in log] == []
+
+
+@pytest.mark.parametrize("password", ["", "schön", "two\nlines"])
+def test_a_password_that_cannot_be_made_a_verifier_of_is_refused(usage: Settings, password: str) -> None:
+    with pytest.raises(schema.SchemaError) as refused:
+        asyncio.run(_brought_up_to_date(usage, _passwords(usage) | {READER: password}))
+    assert str(refused.value) == (
+        "The password of genai_reader in secrets/warehouse-reader-password is none: it must be of printable ASCII "
+        "characters."
+    )
+    assert rows(usage, "SELECT 1 AS one") == [{"one": 1}]
