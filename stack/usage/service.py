@@ -41,6 +41,7 @@ class Warehouse:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._addresses = {role: address(settings, role) for role in (OWNER, INGEST, READER)}
+        self._alone = not settings.usage_database_url
         self._folder: Path = settings.root / "postgres"
         self._metrics = metrics
         self._connection: Connection | None = None
@@ -135,7 +136,7 @@ class Warehouse:
         owner = await asyncpg.connect(self._addresses[OWNER], timeout=CONNECT_S)
         try:
             passwords = {role: schema.password_of(self._addresses[role]) for role in (INGEST, READER)}
-            await schema.bring_up_to_date(owner, self._folder, passwords)
+            await schema.bring_up_to_date(owner, self._folder, passwords, alone=self._alone)
         finally:
             await owner.close()
         self._current = True

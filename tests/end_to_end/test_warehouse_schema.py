@@ -184,7 +184,7 @@ def test_several_that_make_the_same_partitions_at_once_are_harmless(usage: Setti
 async def _brought_up_to_date(settings: Settings, passwords: dict[str, str], owner: str = "") -> None:
     connection = await asyncpg.connect(owner or address(settings, OWNER))
     try:
-        await schema.bring_up_to_date(connection, settings.root / "postgres", passwords)
+        await schema.bring_up_to_date(connection, settings.root / "postgres", passwords, alone=not owner)
     finally:
         await connection.close()
 
@@ -237,3 +237,82 @@ def test_a_password_that_cannot_be_made_a_verifier_of_is_refused(usage: Settings
         "characters."
     )
     assert rows(usage, "SELECT 1 AS one") == [{"one": 1}]
+
+
+# --- Rights ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TEMPORARY TABLE mine AS SELECT 1",
+        "CREATE TABLE genai.mine (id int)",
+        "CREATE TABLE public.mine (id int)",
+        "CREATE SCHEMA mine",
+        "SELECT lo_creat(-1)",
+        "SELECT lo_create(4711)",
+        "SELECT lo_from_bytea(4712, 'x')",
+        "SELECT lo_import('/etc/hostname')",
+        "SELECT make_partitions(now(), now())",
+        "UPDATE calls SET cost = 0",
+        "DELETE FROM calls",
+        "BEGIN; LOCK TABLE schema_versions IN SHARE ROW EXCLUSIVE MODE",
+        "BEGIN; LOCK TABLE calls IN SHARE UPDATE EXCLUSIVE MODE",
+        "COPY calls TO PROGRAM 'cat'",
+    ],
+)
+def test_a_reader_who_wants_to_write_is_denied(usage: Settings, sql: str) -> None:
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        _as(usage, READER, "SET default_transaction_read_only = off", sql)
+
+
+def test_what_a_reader_changes_of_its_own_role_lasts_until_the_next_start(usage: Settings) -> None:
+    _as(
+        usage,
+        READER,
+        "SET default_transaction_read_only = off",
+        "ALTER ROLE CURRENT_USER PASSWORD 'mine'",
+        "ALTER ROLE CURRENT_USER SET statement_timeout = 0",
+    )
+    asyncio.run(_brought_up_to_date(usage, _passwords(usage)))
+    assert value(usage, "SELECT current_setting('statement_timeout')") == "30s"
+
+
+def test_a_reader_keeps_no_service_from_starting(usage: Settings) -> None:
+    async def beside_a_reader() -> None:
+        reader = await asyncpg.connect(address(usage, READER))
+        try:
+            async with reader.transaction():
+                await reader.execute("LOCK TABLE schema_versions IN ACCESS SHARE MODE")
+                await reader.execute("SELECT pg_advisory_lock(7240118034)")  # what was once waited for
+                await reader.fetchval("SELECT count(*) FROM calls, scores, llm_usage")
+                await asyncio.wait_for(_brought_up_to_date(usage, _passwords(usage)), 10)
+        finally:
+            await reader.close()
+
+    asyncio.run(beside_a_reader())
+
+
+def test_several_services_that_find_an_empty_database_make_one_schema(usage: Settings) -> None:
+    _as(usage, OWNER, "CREATE DATABASE empty")
+    empty = address(usage, OWNER).removesuffix("/genai") + "/empty"
+
+    async def at_once() -> int:
+        await asyncio.gather(*(_brought_up_to_date(usage, _passwords(usage), empty) for _ in range(4)))
+        connection = await asyncpg.connect(empty)
+        try:
+            return int(await connection.fetchval("SELECT count(*) FROM genai.schema_versions"))
+        finally:
+            await connection.close()
+
+    assert asyncio.run(at_once()) == len(schema.migrations(usage.root / "postgres"))
+
+
+def test_a_database_that_others_use_keeps_its_rights(usage: Settings) -> None:
+    """The stack takes nothing from roles that it did not make."""
+    _as(usage, OWNER, "CREATE DATABASE shared")
+    shared = replace(usage, usage_database_url=address(usage, OWNER).removesuffix("/genai") + "/shared")
+    asyncio.run(_brought_up_to_date(usage, _passwords(usage), address(shared, OWNER)))
+    allowed = "SELECT has_database_privilege('pg_monitor', current_database(), 'TEMPORARY')"
+    assert value(shared, allowed)
+    assert not value(usage, allowed)
