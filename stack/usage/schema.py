@@ -76,11 +76,17 @@ async def bring_up_to_date(
         alone: the database holds nothing else, so that rights which every role has may be taken away.
 
     Raises:
-        SchemaError: the database's schema is newer than the files, the server is too old, or a password is none.
+        SchemaError: the database's schema is newer than the files, the server is too old, its encoding is not UTF8,
+            or a password is none.
     """
     if connection.get_server_version() < (OLDEST_SERVER // 10_000, 0):
         raise SchemaError(
             f"The warehouse is PostgreSQL {connection.get_server_version().major}: 15 or newer is needed."
+        )
+    if (encoding := await connection.fetchval("SHOW server_encoding")) != "UTF8":
+        raise SchemaError(
+            f"The warehouse's database has the encoding {encoding}, which cannot hold every text: name one in "
+            "USAGE_DATABASE_URL that was made with ENCODING 'UTF8' TEMPLATE template0."
         )
     wanted = migrations(folder)
     await connection.execute(_VERSIONS)

@@ -4,7 +4,10 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import os
 import random
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +18,7 @@ import asyncpg
 import pytest
 
 from stack.clients import StoreError, Warehouse
+from stack.native.ports import free_ports
 from stack.settings import Settings
 from stack.usage import schema, scram, store
 from stack.warehouse import INGEST, OWNER, READER, Role, address
@@ -316,3 +320,24 @@ def test_a_database_that_others_use_keeps_its_rights(usage: Settings) -> None:
     allowed = "SELECT has_database_privilege('pg_monitor', current_database(), 'TEMPORARY')"
     assert value(shared, allowed)
     assert not value(usage, allowed)
+
+
+# --- Encoding --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("encoding", ["LATIN1", "SQL_ASCII"])
+def test_a_database_that_cannot_hold_every_text_is_refused_in_one_sentence(usage: Settings, encoding: str) -> None:
+    name = encoding.lower()
+    _as(usage, OWNER, f"CREATE DATABASE {name} ENCODING '{encoding}' TEMPLATE template0 LOCALE 'C'")
+    variables = usage.variables() | {
+        "USAGE_DATABASE_URL": address(usage, OWNER).removesuffix("/genai") + f"/{name}",
+        "USAGE_PORT": str(free_ports(1)[0]),
+    }
+    service = subprocess.run(
+        [sys.executable, "-m", "stack.usage"], env=os.environ | variables, capture_output=True, text=True, timeout=60
+    )
+    assert service.returncode == 1
+    assert service.stderr == (
+        f"The warehouse's database has the encoding {encoding}, which cannot hold every text: name one in "
+        "USAGE_DATABASE_URL that was made with ENCODING 'UTF8' TEMPLATE template0.\n"
+    )
