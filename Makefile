@@ -31,7 +31,7 @@ logs: setup ## Show the servers' logs; SERVER=collector for one of them
 down: setup ## Stop everything; VOLUMES=1 also deletes all stored data
 	@$(RUN) -m stack.containers down $(if $(filter 1,$(VOLUMES)),--volumes)
 
-sql: setup ## Ask the warehouse: QUERY="SELECT …" for one answer, else psql, as a reader who can change nothing
+sql: setup ## Ask the warehouse: QUERY="SELECT …" for one answer, else psql, as a reader who can change nothing stored
 	@$(RUN) -m stack.containers sql $(if $(value QUERY),--query "$$QUERY")
 
 backfill: setup ## Read a gap of the warehouse again from the log store: FROM=2026-12-01T10:00 TO=2026-12-01T12:00 (UTC)

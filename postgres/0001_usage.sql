@@ -281,19 +281,27 @@ ALTER TABLE sums_by_user_month RENAME COLUMN day TO month;
 -- --- Partitions ------------------------------------------------------------------------------------------------------
 
 -- One partition a month (of UTC), made ahead. Whoever stores calls may call this, without being the owner of the table.
+-- A table that is made alone and attached leaves `calls` open to readers and to writers, where CREATE ... PARTITION OF
+-- would wait for each open transaction that has read `calls`, and all others would wait behind it. Of two callers one
+-- waits: the lock is the one that ATTACH takes anyway, and no reader can take it.
 CREATE FUNCTION make_partitions(first timestamptz, last timestamptz) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = genai, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = genai, pg_temp SET timezone = 'UTC' SET lock_timeout = '2s' AS $$
 DECLARE
-    month timestamp := date_trunc('month', first AT TIME ZONE 'UTC');
+    month timestamptz := date_trunc('month', first);
     partition text;
 BEGIN
-    WHILE month <= last AT TIME ZONE 'UTC' LOOP
+    WHILE month <= last LOOP
         partition := 'calls_' || to_char(month, 'YYYY_MM');
         IF to_regclass('genai.' || partition) IS NULL THEN
-            EXECUTE format(
-                'CREATE TABLE IF NOT EXISTS %I PARTITION OF calls FOR VALUES FROM (%L) TO (%L)',
-                partition, month AT TIME ZONE 'UTC', (month + interval '1 month') AT TIME ZONE 'UTC'
-            );
+            LOCK TABLE calls IN SHARE UPDATE EXCLUSIVE MODE;
+            IF to_regclass('genai.' || partition) IS NULL THEN
+                EXECUTE format('CREATE TABLE %I (LIKE calls INCLUDING ALL)', partition);
+                EXECUTE format(
+                    'ALTER TABLE calls ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
+                    partition, month, month + interval '1 month'
+                );
+            END IF;
         END IF;
         month := month + interval '1 month';
     END LOOP;
@@ -340,7 +348,9 @@ FROM calls;
 -- The end of the first period that is whole in a range from `moment` on.
 CREATE FUNCTION first_whole(period text, moment timestamptz) RETURNS timestamptz
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT date_trunc(period, moment + ('1 ' || period)::interval - interval '1 microsecond', 'UTC')
+    -- Added in UTC: a day or a month that is added to a timestamptz is one of the session's time zone.
+    SELECT (date_trunc(period, moment AT TIME ZONE 'UTC' - interval '1 microsecond') + ('1 ' || period)::interval)
+           AT TIME ZONE 'UTC'
 $$;
 
 -- Sums of all time, by kind.

@@ -15,8 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
+from stack.secret_files import WAREHOUSE_PASSWORDS
 from stack.usage.columns import OWN, RESOURCE, TABLES
-from stack.warehouse import INGEST, READER
+from stack.usage.scram import verifier
+from stack.warehouse import INGEST, OWNER, READER
 
 SCHEMA: Final = "genai"
 """All of it lies in a schema of its own, as the database may be the user's own."""
@@ -25,10 +27,12 @@ AHEAD: Final = "2 months"
 SUMS: Final = ("kinds", "sums_by_hour", "sums_by_day", "user_kinds", "sums_by_user_day", "sums_by_user_month")
 """Tables of sums, and of what they are grouped by."""
 OLDEST_SERVER: Final = 150_000
-_LOCK: Final = 7_240_118_034
-"""Held while the schema changes, so that two services never do it at once. Any number serves that nobody else uses."""
+_LOCK: Final = f"LOCK TABLE {SCHEMA}.schema_versions IN SHARE ROW EXCLUSIVE MODE"
+"""Held while the schema changes, so that two services never do it at once. Whoever may only select cannot take it."""
 _READER_TIMEOUT: Final = "30s"
 """A query of a reader that takes longer is ended: dashboards wait no longer, and the ingest needs the machine, too."""
+_READER_IDLE: Final = "5min"
+"""A transaction that a reader leaves open longer is ended: it would keep the schema from changing."""
 
 
 class SchemaError(Exception):
@@ -60,29 +64,35 @@ def migrations(folder: Path) -> list[Migration]:
     return found
 
 
-async def bring_up_to_date(connection: asyncpg.Connection[Any], folder: Path, passwords: dict[str, str]) -> None:
+async def bring_up_to_date(
+    connection: asyncpg.Connection[Any], folder: Path, passwords: dict[str, str], *, alone: bool
+) -> None:
     """Applies what is missing, as the owner of the database; makes roles, partitions and comments.
 
     Args:
         connection: one of the owner.
         folder: with the numbered files.
         passwords: of the roles that write and read.
+        alone: the database holds nothing else, so that rights which every role has may be taken away.
 
     Raises:
-        SchemaError: the database's schema is newer than the files, or the server is too old.
+        SchemaError: the database's schema is newer than the files, the server is too old, its encoding is not UTF8,
+            or a password is none.
     """
     if connection.get_server_version() < (OLDEST_SERVER // 10_000, 0):
         raise SchemaError(
             f"The warehouse is PostgreSQL {connection.get_server_version().major}: 15 or newer is needed."
         )
+    if (encoding := await connection.fetchval("SHOW server_encoding")) != "UTF8":
+        raise SchemaError(
+            f"The warehouse's database has the encoding {encoding}, which cannot hold every text: name one in "
+            "USAGE_DATABASE_URL that was made with ENCODING 'UTF8' TEMPLATE template0."
+        )
     wanted = migrations(folder)
-    async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
-        await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-        await connection.execute(_VERSIONS)
+    await connection.execute(_VERSIONS)
     for migration in wanted:
         async with connection.transaction():
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            await connection.execute(_LOCK)
             await connection.execute(f"SET LOCAL search_path = {SCHEMA}, pg_temp")
             newest = await connection.fetchval("SELECT coalesce(max(number), 0) FROM schema_versions")
             if newest > wanted[-1].number:
@@ -96,17 +106,21 @@ async def bring_up_to_date(connection: asyncpg.Connection[Any], folder: Path, pa
                     "INSERT INTO schema_versions (number, name) VALUES ($1, $2)", migration.number, migration.name
                 )
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+        await connection.execute(_LOCK)
         await connection.execute(f"SET LOCAL search_path = {SCHEMA}, pg_temp")
-        for statement in (*_roles(passwords), *_comments()):
+        for statement in (*_roles(passwords), *(_CLOSED if alone else ()), *_comments()):
             await connection.execute(statement)
         await connection.execute(f"SELECT make_partitions(now(), now() + interval '{AHEAD}')")
 
 
 _VERSIONS: Final = f"""
-    CREATE TABLE IF NOT EXISTS {SCHEMA}.schema_versions (
-        number int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
-    )
+    DO $$ BEGIN
+        CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+        CREATE TABLE IF NOT EXISTS {SCHEMA}.schema_versions (
+            number int PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now()
+        );
+    EXCEPTION WHEN unique_violation OR duplicate_schema OR duplicate_table THEN NULL; -- another service was first
+    END $$
 """
 
 
@@ -124,7 +138,7 @@ def _roles(passwords: dict[str, str]) -> Iterator[str]:
             EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
             END $$
         """
-        yield f"ALTER ROLE {role} PASSWORD {_quoted(passwords[role])}"
+        yield f"ALTER ROLE {role} PASSWORD {_quoted(_verifier(role, passwords[role]))}"
         yield f"ALTER ROLE {role} SET search_path = {SCHEMA}, pg_temp"
         # Whose query runs for how long: without it, a role sees its own alone. A database of the user's own may refuse.
         yield f"""
@@ -138,10 +152,26 @@ def _roles(passwords: dict[str, str]) -> Iterator[str]:
         yield f"ALTER DEFAULT PRIVILEGES IN SCHEMA {SCHEMA} GRANT SELECT ON TABLES TO {role}"
     yield f"ALTER ROLE {READER} SET default_transaction_read_only = on"
     yield f"ALTER ROLE {READER} SET statement_timeout = '{_READER_TIMEOUT}'"
+    yield f"ALTER ROLE {READER} SET idle_in_transaction_session_timeout = '{_READER_IDLE}'"
     written = ", ".join((*(table.name for table in TABLES), "refused_records", *SUMS))
     yield f"GRANT INSERT, UPDATE ON {written} TO {INGEST}"
     yield "REVOKE ALL ON FUNCTION make_partitions FROM PUBLIC"
     yield f"GRANT EXECUTE ON FUNCTION make_partitions TO {INGEST}"
+
+
+_CLOSED: Final = (
+    f"GRANT TEMPORARY ON DATABASE {OWNER} TO {INGEST}",
+    f"REVOKE TEMPORARY ON DATABASE {OWNER} FROM PUBLIC",
+    "REVOKE EXECUTE ON FUNCTION lo_creat(integer), lo_create(oid), lo_from_bytea(oid, bytea) FROM PUBLIC",
+)
+"""Every role may fill the disk with temporary tables and large objects: only the ingest needs the former."""
+
+
+def _verifier(role: str, password: str) -> str:
+    try:
+        return verifier(password)
+    except ValueError as error:
+        raise SchemaError(f"The password of {role} in secrets/{WAREHOUSE_PASSWORDS[role]} is none: {error}.") from error
 
 
 def _comments() -> Iterator[str]:

@@ -41,6 +41,7 @@ class Warehouse:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._addresses = {role: address(settings, role) for role in (OWNER, INGEST, READER)}
+        self._alone = not settings.usage_database_url
         self._folder: Path = settings.root / "postgres"
         self._metrics = metrics
         self._connection: Connection | None = None
@@ -135,7 +136,7 @@ class Warehouse:
         owner = await asyncpg.connect(self._addresses[OWNER], timeout=CONNECT_S)
         try:
             passwords = {role: schema.password_of(self._addresses[role]) for role in (INGEST, READER)}
-            await schema.bring_up_to_date(owner, self._folder, passwords)
+            await schema.bring_up_to_date(owner, self._folder, passwords, alone=self._alone)
         finally:
             await owner.close()
         self._current = True
@@ -190,6 +191,8 @@ def sentence(error: BaseException) -> str:
         return f"The warehouse is read-only ({error}): name a primary server in USAGE_DATABASE_URL, not a replica."
     if isinstance(error, asyncpg.InsufficientPrivilegeError):
         return f"The warehouse's owner may not do what is needed ({error}): USAGE_DATABASE_URL must name the owner."
+    if isinstance(error, asyncpg.LockNotAvailableError):
+        return f"The warehouse is locked by somebody ({error}): see pg_locks; calls wait in the Collector's queue."
     if isinstance(error, TimeoutError):
         return "The warehouse does not answer in time; calls wait in the Collector's queue."
     return f"The warehouse cannot be reached ({error or type(error).__name__}); calls wait in the Collector's queue."

@@ -436,7 +436,7 @@ def test_an_upgrade_keeps_what_is_stored(usage: Settings, tmp_path: Path) -> Non
 
     async def upgrade() -> None:
         connection = await asyncpg.connect(address(usage, "genai"))
-        await schema.bring_up_to_date(connection, tmp_path, passwords)
+        await schema.bring_up_to_date(connection, tmp_path, passwords, alone=True)
         await connection.close()
 
     asyncio.run(upgrade())
@@ -457,7 +457,7 @@ def test_a_schema_change_that_fails_changes_nothing(usage: Settings, tmp_path: P
     async def upgrade() -> None:
         connection = await asyncpg.connect(address(usage, "genai"))
         try:
-            await schema.bring_up_to_date(connection, tmp_path, {})
+            await schema.bring_up_to_date(connection, tmp_path, {}, alone=True)
         finally:
             await connection.close()
 
