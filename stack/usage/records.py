@@ -30,6 +30,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from stack.usage.columns import RESOURCE, TABLES, Column, Table
+from stack.usage.wire import salvage
 
 OLDEST: Final = timedelta(days=100)
 """Records older than the oldest log that is kept, hot or cold, come from a wrong clock."""
@@ -71,11 +72,8 @@ def read(body: bytes, *, now: float | None = None) -> Batch:
     Raises:
         ValueError: it is no such request.
     """
-    try:
-        request = ExportLogsServiceRequest.FromString(body)
-    except Exception as error:  # the library's own class depends on its implementation
-        raise ValueError(f"not an OTLP request of logs: {error}") from error
     batch = Batch()
+    request = _request(body, batch)
     reader = _Reader(now if now is not None else time.time())
     for resource_logs in request.resource_logs:
         common = _resource(resource_logs.resource)
@@ -93,6 +91,19 @@ def read(body: bytes, *, now: float | None = None) -> Batch:
     return batch
 
 
+def _request(body: bytes, batch: Batch) -> ExportLogsServiceRequest:
+    """The request, without records that are broken: those are refused."""
+    try:
+        return ExportLogsServiceRequest.FromString(body)
+    except Exception as error:  # the library's own class depends on its implementation
+        try:
+            found = salvage(body)
+        except ValueError:
+            raise ValueError(f"not an OTLP request of logs: {error}") from error
+    batch.refusals.extend(unreadable(content, reason) for content, reason in found.broken)
+    return found.request
+
+
 def refusal(reason: str, record: Any, resource: Any) -> Refusal:
     """A record that cannot be stored, with the resource that it came with."""
     whole = {"resource": MessageToDict(resource), "record": MessageToDict(record)}
@@ -106,7 +117,7 @@ def _storable(text: str) -> str:
 
 
 def unreadable(body: bytes, reason: str) -> Refusal:
-    """A request that is none, whole."""
+    """A request that is none, or a record of one, whole."""
     return Refusal(_storable(reason), json.dumps({"base64": base64.b64encode(body).decode()}))
 
 

@@ -1,6 +1,7 @@
 """The usage warehouse keeps every call once, exactly, whatever is sent to it."""
 
 import asyncio
+import base64
 import os
 import shutil
 import signal
@@ -18,6 +19,10 @@ import asyncpg
 import httpx
 import pytest
 from genai_observability import signals
+from genai_observability._export import otlp
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from stack.clients import StoreError, Warehouse
 from stack.native import postgres, process, up
@@ -25,6 +30,7 @@ from stack.native.ports import free_ports
 from stack.settings import Settings
 from stack.usage import schema
 from stack.usage.columns import CALLS, TABLES
+from stack.usage.records import read
 from stack.usage.store import _KIND, _SUMS
 from stack.warehouse import address
 from tests.end_to_end.live import eventually
@@ -277,6 +283,62 @@ def test_what_is_no_request_of_logs_is_kept_and_blocks_nothing(usage: Settings) 
     assert send(usage, b"\xff\xff not protobuf").status_code == 200
     assert value(usage, "SELECT reason FROM refused_records").startswith("not an OTLP request of logs")
     assert send(usage, recorded([CALL])).status_code == 200
+
+
+def _nested(depth: int) -> bytes:
+    """A value of lists within lists, deeper than the library would write."""
+    found = b""
+    for _ in range(depth):
+        found = otlp._within(otlp._ARRAY, otlp._within(otlp._ITEM, found))
+    return found
+
+
+def _broken(way: str) -> tuple[bytes, list[str]]:
+    """A request of 301 calls of which one in the middle is broken; the ids of the good ones."""
+    request = recorded([CALL] * 301)
+    bad = records(request)[150]
+    whole = bad.SerializeToString()
+    if way == "no UTF-8":
+        attribute(bad, signals.FEATURE.name).string_value = "XXXXXXXX"
+        body = request.SerializeToString().replace(b"XXXXXXXX", b"XXX\xffXXXX")
+    elif way == "nested too deep":
+        deep = _nested(60)
+        as_long = AnyValue(string_value="X" * (len(deep) - 3))  # beside its tag and its length
+        attribute(bad, f"{signals.METADATA_PREFIX}deep").CopyFrom(as_long)
+        body = request.SerializeToString().replace(as_long.SerializeToString(), deep)
+    else:
+        body = request.SerializeToString().replace(whole, b"\xff" * len(whole))
+    good = [each for each in records(request) if each is not bad]
+    return body, sorted(attribute(each, signals.RECORD_ID.name).string_value for each in good)
+
+
+@pytest.mark.parametrize("way", ["no UTF-8", "nested too deep", "no record"])
+def test_a_record_that_is_broken_is_refused_alone(usage: Settings, way: str) -> None:
+    body, good = _broken(way)
+    with pytest.raises(DecodeError):
+        ExportLogsServiceRequest.FromString(body)
+    assert send(usage, body).status_code == 200
+    assert [row["id"].hex for row in rows(usage, "SELECT id FROM calls ORDER BY id")] == good
+    assert value(usage, "SELECT count(*) FROM calls WHERE service = 'shop' AND cost > 0") == 300
+    (row,) = rows(usage, "SELECT reason, record ->> 'base64' AS record FROM refused_records")
+    assert row["reason"].startswith("not UTF-8, or no LogRecord at all: ")
+    assert base64.b64decode(row["record"]) in body
+
+
+def test_records_of_a_resource_that_is_broken_are_refused_and_those_of_others_stored(usage: Settings) -> None:
+    broken = recorded([CALL] * 2, service="XXXXXXXX").SerializeToString().replace(b"XXXXXXXX", b"XXX\xffXXXX")
+    assert send(usage, broken + recorded([CALL] * 3).SerializeToString()).status_code == 200
+    assert value(usage, "SELECT count(*) FROM calls") == 3
+    reasons = [row["reason"] for row in rows(usage, "SELECT reason FROM refused_records")]
+    assert len(reasons) == 2
+    assert all(reason.startswith("not UTF-8, or no Resource at all: ") for reason in reasons)
+
+
+@pytest.mark.parametrize("length", range(1, 60))
+def test_a_request_that_ends_too_early_is_refused_whole(length: int) -> None:
+    body = recorded([CALL] * 2).SerializeToString()[:-length]
+    with pytest.raises(ValueError, match="not an OTLP request of logs"):
+        read(body)
 
 
 NASTY = "'; DROP TABLE calls; -- \" \\ $1 %s {} \u0000 \U0001f512"
