@@ -19,6 +19,8 @@ from uuid import UUID
 from asyncpg.pgproto import pgproto
 from genai_observability.signals import (
     DURATION,
+    ERROR_MESSAGE,
+    EVALUATION_EXPLANATION,
     EVENT_NAME,
     METADATA_PREFIX,
     NEWEST_RECORD_VERSION,
@@ -38,7 +40,12 @@ NEWEST: Final = timedelta(days=1)
 """Records from further in the future, too."""
 _LARGEST_MONEY: Final = 10**9  # US dollars for a call: beyond is nonsense
 _LARGEST_COUNT: Final = 10**12  # of tokens, characters and the like: beyond is nonsense, and sums would overflow
-_LONGEST_TEXT: Final = 10_000  # characters: an index entry has to fit a third of a page after compression
+_LONGEST_TEXT: Final = 2_000
+"""Bytes of a name or an id: an entry of an index has 2,704 at most, and PostgreSQL refuses a row that needs more. One
+limit for all, so that an index more needs no other."""
+_LONGEST_PROSE: Final = 10_000
+"""Characters of what is written for people, in columns that have no index."""
+_PROSE: Final = (ERROR_MESSAGE, EVALUATION_EXPLANATION)
 
 Row = tuple[Any, ...]
 
@@ -198,13 +205,24 @@ Converter = Callable[[str, AnyValue], Any]
 
 
 def _text(name: str, value: AnyValue) -> str:
+    return _short(_any_text(name, value))
+
+
+def _prose(name: str, value: AnyValue) -> str:
+    return _any_text(name, value)[:_LONGEST_PROSE]
+
+
+def _any_text(name: str, value: AnyValue) -> str:
     text = value.string_value
-    if not text:
-        if value.WhichOneof("value") != "string_value":
-            raise _wrong(name, value, "text")
+    if not text and value.WhichOneof("value") != "string_value":
+        raise _wrong(name, value, "text")
+    return _storable(text)
+
+
+def _short(text: str) -> str:
+    if len(text) <= _LONGEST_TEXT // 4:  # of which no letter has more bytes
         return text
-    text = _storable(text)
-    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT]
+    return text.encode()[:_LONGEST_TEXT].decode(errors="ignore")
 
 
 def _texts(name: str, value: AnyValue) -> list[str]:
@@ -280,7 +298,7 @@ def _resource(resource: Any) -> Row:
 
 def _lenient(value: AnyValue | None) -> str | None:
     """Of a resource, text of whatever type: it is not for one record to answer for."""
-    return None if value is None else _storable(str(_plain(value)))[:_LONGEST_TEXT]
+    return None if value is None else _short(_storable(str(_plain(value))))
 
 
 # --- Layouts ---------------------------------------------------------------------------------------------------------
@@ -298,13 +316,17 @@ class _Layout:
     """Where the duration is, of a table that says when things began."""
 
 
+def _converter(column: Column) -> Converter:
+    return _prose if column.signal in _PROSE else _CONVERTERS[column.type]
+
+
 def _layout(table: Table) -> _Layout:
     columns: tuple[Column, ...] = table.columns
     indices = {column.signal.name: index for index, column in enumerate(columns)}
     return _Layout(
         table=table.name,
         width=len(columns),
-        places={column.signal.name: (index, _CONVERTERS[column.type]) for index, column in enumerate(columns)},
+        places={column.signal.name: (index, _converter(column)) for index, column in enumerate(columns)},
         required=tuple((index, column.signal.name) for index, column in enumerate(columns) if column.required),
         duration=indices.get(DURATION.name),
     )

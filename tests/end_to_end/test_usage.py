@@ -3,17 +3,20 @@
 import asyncio
 import base64
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from string import ascii_letters
 
 import asyncpg
 import httpx
@@ -29,7 +32,7 @@ from stack.native import postgres, process, up
 from stack.native.ports import free_ports
 from stack.settings import Settings
 from stack.usage import schema
-from stack.usage.columns import CALLS, TABLES
+from stack.usage.columns import CALLS, SCORES, TABLES
 from stack.usage.records import read
 from stack.usage.store import _KIND, _SUMS
 from stack.warehouse import address
@@ -360,6 +363,29 @@ def test_text_is_stored_as_it_is_and_never_executed(usage: Settings) -> None:
     assert value(usage, "SELECT count(*) FROM calls_by_hour WHERE feature = $1", wanted) == 1
 
 
+@pytest.mark.parametrize("letters", [ascii_letters, "äöüß€語🔒"])
+def test_texts_of_every_column_may_be_long_and_incompressible(usage: Settings, letters: str) -> None:
+    prose = {signals.ERROR_MESSAGE, signals.EVALUATION_EXPLANATION}
+    for table, request in ((CALLS, recorded([CALL], service="s" * 10_000)), (SCORES, scored("r", "up", 1.0))):
+        (record,) = records(request)
+        texts = [column for column in table.columns if column.type == "text"]
+        sent = {column.name: "".join(random.choices(letters, k=10_000)) for column in texts}
+        for column in texts:
+            attribute(record, column.signal.name).string_value = sent[column.name]
+        attribute(record, f"{signals.METADATA_PREFIX}document").string_value = sent["feature"]
+        assert send(usage, request).status_code == 200
+        (row,) = rows(usage, f"SELECT *, metadata ->> 'document' AS document FROM {table.name}")
+        assert row["document"] == sent["feature"]
+        for column in texts:
+            if column.signal in prose:
+                assert row[column.name] == sent[column.name]
+            else:
+                assert sent[column.name].startswith(row[column.name])
+                assert 1996 < len(row[column.name].encode()) <= 2000
+    assert value(usage, "SELECT octet_length(service) FROM calls") == 2000
+    assert value(usage, "SELECT sum(calls) FROM calls_by_hour") == 1
+
+
 def test_many_thousand_features_of_one_request_are_stored_and_summed(usage: Settings) -> None:
     calls = [replace(CALL, attribution={signals.FEATURE.name: f"feature {number}"}) for number in range(20_000)]
     assert send(usage, recorded(calls)).status_code == 200
@@ -380,6 +406,26 @@ def test_what_postgresql_alone_refuses_is_found_and_kept_apart(usage: Settings) 
     reasons = [row["reason"] for row in rows(usage, "SELECT reason FROM refused_records")]
     assert len(reasons) == 2
     assert all('violates check constraint "own"' in reason for reason in reasons)
+
+
+def test_hundreds_of_rows_that_postgresql_refuses_are_found_within_seconds(usage: Settings) -> None:
+    """With the sums, too: one constraint is on calls, the other on what only their sums have."""
+    forbidden = replace(CALL, attribution={signals.FEATURE.name: "forbidden"})
+    summed = replace(CALL, attribution={signals.FEATURE.name: "summed"})
+    calls = random.sample([CALL] * 400 + [forbidden] * 600 + [summed] * 2, k=1002)
+    _as_owner(usage, "ALTER TABLE genai.calls ADD CONSTRAINT own CHECK (feature <> 'forbidden')")
+    _as_owner(usage, "ALTER TABLE genai.kinds ADD CONSTRAINT own CHECK (feature <> 'summed')")
+    try:
+        began = time.monotonic()
+        assert send(usage, recorded(calls)).status_code == 200
+        assert time.monotonic() - began < 15
+    finally:
+        _as_owner(usage, "ALTER TABLE genai.calls DROP CONSTRAINT own")
+        _as_owner(usage, "ALTER TABLE genai.kinds DROP CONSTRAINT own")
+    assert value(usage, "SELECT count(*) FROM calls") == 400
+    assert value(usage, "SELECT sum(calls) FROM calls_by_hour") == 400
+    refused = "SELECT record ->> 'feature' AS feature, count(*) FROM refused_records GROUP BY 1 ORDER BY 1"
+    assert rows(usage, refused) == [{"feature": "forbidden", "count": 600}, {"feature": "summed", "count": 2}]
 
 
 def test_spans_are_refused_with_a_reason(running: Settings) -> None:
