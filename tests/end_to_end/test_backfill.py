@@ -85,8 +85,19 @@ def test_free_metadata_comes_back_as_text(stack: Settings) -> None:
     command, environment = postgres.psql(stack, "genai")
     emptied = "DELETE FROM genai.calls WHERE metadata ? 'size'"
     subprocess.run([*command, "--command", emptied], env=os.environ | environment, check=True, capture_output=True)
-    _backfill(stack, NOW - timedelta(hours=1), NOW + timedelta(hours=1))
-    assert rows(stack, asked) == [{"metadata": '{"size": "5"}'}]
+    assert _filled(stack, asked) == [{"metadata": '{"size": "5"}'}]
+
+
+def test_an_empty_list_comes_back_as_one(stack: Settings) -> None:
+    request = recorded([replace(CALL, attribution={signals.FEATURE.name: "no reasons"}, finish_reasons=())])
+    attribute(records(request)[0], signals.FINISH_REASONS.name).array_value.SetInParent()
+    _collect(stack, request)
+    asked = "SELECT finish_reasons FROM calls WHERE feature = 'no reasons'"
+    assert eventually(lambda: rows(stack, asked)) == [{"finish_reasons": []}]
+    command, environment = postgres.psql(stack, "genai")
+    emptied = "DELETE FROM genai.calls WHERE feature = 'no reasons'"
+    subprocess.run([*command, "--command", emptied], env=os.environ | environment, check=True, capture_output=True)
+    assert _filled(stack, asked) == [{"finish_reasons": []}]
 
 
 # --- What the Collector's queue would drop ---------------------------------------------------------------------------
@@ -136,6 +147,16 @@ def test_a_call_of_which_nothing_can_be_cut_is_refused_and_its_neighbours_are_st
     _collect(stack, request)
     assert eventually(lambda: _calls_of(stack, "long reasons") == 2)
     assert value(stack, refused) == 1
+
+
+def _filled(stack: Settings, asked: str) -> list[dict[str, Any]]:
+    """What a backfill brings, once the log store has it: that may be later than the warehouse."""
+
+    def attempt() -> list[dict[str, Any]]:
+        assert _backfill(stack, NOW - timedelta(hours=1), NOW + timedelta(hours=1)).returncode == 0
+        return rows(stack, asked)
+
+    return eventually(attempt)
 
 
 def _collect(stack: Settings, request: ExportLogsServiceRequest) -> None:
