@@ -1,7 +1,8 @@
 """Reads a gap of the warehouse again from the log store: ``python -m stack.usage.backfill FROM TO``.
 
 Records keep their ids in the log store, so that those which the warehouse has already are not stored again. A log store
-gives every value back as text: the catalogue says what it was; of free metadata it is text from then on.
+gives every value back as text: the catalogue says what it was; of free metadata it is text from then on. What the
+Collector cut for the log store is cut from then on, too.
 """
 
 from __future__ import annotations
@@ -110,6 +111,7 @@ def _add(place: Any, name: str, text: str) -> None:
         elif kind == "boolean":
             value.bool_value = text == "true"
         elif kind == "string[]":
+            value.array_value.SetInParent()  # for a list of nothing
             for item in json.loads(text):
                 value.array_value.values.add(string_value=item)
         else:

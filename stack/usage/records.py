@@ -19,6 +19,8 @@ from uuid import UUID
 from asyncpg.pgproto import pgproto
 from genai_observability.signals import (
     DURATION,
+    ERROR_MESSAGE,
+    EVALUATION_EXPLANATION,
     EVENT_NAME,
     METADATA_PREFIX,
     NEWEST_RECORD_VERSION,
@@ -30,6 +32,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from stack.usage.columns import RESOURCE, TABLES, Column, Table
+from stack.usage.wire import salvage
 
 OLDEST: Final = timedelta(days=100)
 """Records older than the oldest log that is kept, hot or cold, come from a wrong clock."""
@@ -37,7 +40,12 @@ NEWEST: Final = timedelta(days=1)
 """Records from further in the future, too."""
 _LARGEST_MONEY: Final = 10**9  # US dollars for a call: beyond is nonsense
 _LARGEST_COUNT: Final = 10**12  # of tokens, characters and the like: beyond is nonsense, and sums would overflow
-_LONGEST_TEXT: Final = 10_000  # characters: an index entry has to fit a third of a page after compression
+_LONGEST_TEXT: Final = 2_000
+"""Bytes of a name or an id: an entry of an index has 2,704 at most, and PostgreSQL refuses a row that needs more. One
+limit for all, so that an index more needs no other."""
+_LONGEST_PROSE: Final = 10_000
+"""Characters of what is written for people, in columns that have no index."""
+_PROSE: Final = (ERROR_MESSAGE, EVALUATION_EXPLANATION)
 
 Row = tuple[Any, ...]
 
@@ -71,11 +79,8 @@ def read(body: bytes, *, now: float | None = None) -> Batch:
     Raises:
         ValueError: it is no such request.
     """
-    try:
-        request = ExportLogsServiceRequest.FromString(body)
-    except Exception as error:  # the library's own class depends on its implementation
-        raise ValueError(f"not an OTLP request of logs: {error}") from error
     batch = Batch()
+    request = _request(body, batch)
     reader = _Reader(now if now is not None else time.time())
     for resource_logs in request.resource_logs:
         common = _resource(resource_logs.resource)
@@ -93,6 +98,19 @@ def read(body: bytes, *, now: float | None = None) -> Batch:
     return batch
 
 
+def _request(body: bytes, batch: Batch) -> ExportLogsServiceRequest:
+    """The request, without records that are broken: those are refused."""
+    try:
+        return ExportLogsServiceRequest.FromString(body)
+    except Exception as error:  # the library's own class depends on its implementation
+        try:
+            found = salvage(body)
+        except ValueError:
+            raise ValueError(f"not an OTLP request of logs: {error}") from error
+    batch.refusals.extend(unreadable(content, reason) for content, reason in found.broken)
+    return found.request
+
+
 def refusal(reason: str, record: Any, resource: Any) -> Refusal:
     """A record that cannot be stored, with the resource that it came with."""
     whole = {"resource": MessageToDict(resource), "record": MessageToDict(record)}
@@ -106,7 +124,7 @@ def _storable(text: str) -> str:
 
 
 def unreadable(body: bytes, reason: str) -> Refusal:
-    """A request that is none, whole."""
+    """A request that is none, or a record of one, whole."""
     return Refusal(_storable(reason), json.dumps({"base64": base64.b64encode(body).decode()}))
 
 
@@ -187,13 +205,24 @@ Converter = Callable[[str, AnyValue], Any]
 
 
 def _text(name: str, value: AnyValue) -> str:
+    return _short(_any_text(name, value))
+
+
+def _prose(name: str, value: AnyValue) -> str:
+    return _any_text(name, value)[:_LONGEST_PROSE]
+
+
+def _any_text(name: str, value: AnyValue) -> str:
     text = value.string_value
-    if not text:
-        if value.WhichOneof("value") != "string_value":
-            raise _wrong(name, value, "text")
+    if not text and value.WhichOneof("value") != "string_value":
+        raise _wrong(name, value, "text")
+    return _storable(text)
+
+
+def _short(text: str) -> str:
+    if len(text) <= _LONGEST_TEXT // 4:  # of which no letter has more bytes
         return text
-    text = _storable(text)
-    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT]
+    return text.encode()[:_LONGEST_TEXT].decode(errors="ignore")
 
 
 def _texts(name: str, value: AnyValue) -> list[str]:
@@ -269,7 +298,7 @@ def _resource(resource: Any) -> Row:
 
 def _lenient(value: AnyValue | None) -> str | None:
     """Of a resource, text of whatever type: it is not for one record to answer for."""
-    return None if value is None else _storable(str(_plain(value)))[:_LONGEST_TEXT]
+    return None if value is None else _short(_storable(str(_plain(value))))
 
 
 # --- Layouts ---------------------------------------------------------------------------------------------------------
@@ -287,13 +316,17 @@ class _Layout:
     """Where the duration is, of a table that says when things began."""
 
 
+def _converter(column: Column) -> Converter:
+    return _prose if column.signal in _PROSE else _CONVERTERS[column.type]
+
+
 def _layout(table: Table) -> _Layout:
     columns: tuple[Column, ...] = table.columns
     indices = {column.signal.name: index for index, column in enumerate(columns)}
     return _Layout(
         table=table.name,
         width=len(columns),
-        places={column.signal.name: (index, _CONVERTERS[column.type]) for index, column in enumerate(columns)},
+        places={column.signal.name: (index, _converter(column)) for index, column in enumerate(columns)},
         required=tuple((index, column.signal.name) for index, column in enumerate(columns) if column.required),
         duration=indices.get(DURATION.name),
     )

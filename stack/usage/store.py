@@ -45,6 +45,12 @@ _SUMS: Final = {
     "duration": "coalesce(sum(duration), 0)",
 }
 _USER_SUMS: Final = _SUMS | {"failed": "count(*) FILTER (WHERE outcome IN ('error', 'timeout', 'rate_limited'))"}
+_REFUSALS: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+)
+"""What PostgreSQL says against rows that it will never take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +76,15 @@ async def store(connection: asyncpg.Connection[Any], batch: Batch) -> Stored:
         try:
             async with connection.transaction():
                 await _make_partitions(connection, batch.rows[CALLS.name])
-                new = {table.name: await _insert(connection, table, batch.rows[table.name]) for table in TABLES}
+                new = {table: await _insert(connection, table, rows, _STATEMENTS) for table, rows in batch.rows.items()}
                 await _keep(connection, refusals)
             given = sum(map(len, batch.rows.values()))
             return Stored(new=new, known=given - sum(new.values()), refused=len(refusals))
-        except (
-            asyncpg.DataError,
-            asyncpg.IntegrityConstraintViolationError,
-            asyncpg.ProgramLimitExceededError,
-        ) as error:
-            table, row, reason = await _culprit(connection, batch, error)
-            batch.rows[table].remove(row)
-            refusals.append(Refusal(reason, json.dumps(dict(zip(_names(table), row, strict=True)), default=str)))
+        except _REFUSALS as error:
+            for table, found in (await _culprits(connection, batch, error)).items():
+                gone = {id(row) for row, _ in found}
+                batch.rows[table] = [row for row in batch.rows[table] if id(row) not in gone]
+                refusals.extend(_refusal(table, row, reason) for row, reason in found)
 
 
 async def prepare(connection: asyncpg.Connection[Any]) -> None:
@@ -92,12 +95,14 @@ async def prepare(connection: asyncpg.Connection[Any]) -> None:
         )
 
 
-async def _insert(connection: asyncpg.Connection[Any], table: Table, rows: Sequence[Row]) -> int:
+async def _insert(
+    connection: asyncpg.Connection[Any], table: str, rows: Sequence[Row], statements: Mapping[str, str]
+) -> int:
     """Inserts the rows that are not there yet; returns their number."""
     if not rows:
         return 0
-    await connection.copy_records_to_table(f"new_{table.name}", records=rows, columns=table.names)
-    return int(await connection.fetchval(_STATEMENTS[table.name]))
+    await connection.copy_records_to_table(f"new_{table}", records=rows, columns=_NAMES[table])
+    return int(await connection.fetchval(statements[table]))
 
 
 async def _keep(connection: asyncpg.Connection[Any], refusals: Sequence[Refusal]) -> None:
@@ -113,51 +118,63 @@ async def _make_partitions(connection: asyncpg.Connection[Any], rows: Sequence[R
         await connection.execute("SELECT make_partitions($1, $2)", min(times), max(times))
 
 
-async def _culprit(
-    connection: asyncpg.Connection[Any], batch: Batch, error: asyncpg.PostgresError | asyncpg.InterfaceError
-) -> tuple[str, Row, str]:
-    """The first row that PostgreSQL refuses, and why; raises the error where it refuses no single row."""
-    for table in TABLES:
-        rows = batch.rows[table.name]
-        while rows:
-            half = rows[: (len(rows) + 1) // 2]
-            if refused := await _refused(connection, table, half):
-                if len(half) == 1:
-                    return table.name, half[0], refused
-                rows = half
-            else:
-                rows = rows[len(half) :]
+async def _culprits(
+    connection: asyncpg.Connection[Any], batch: Batch, error: asyncpg.PostgresError
+) -> dict[str, list[tuple[Row, str]]]:
+    """By table, all rows that PostgreSQL refuses, and why; raises the error where it refuses no single row."""
+    for statements in (_INSERTS, _STATEMENTS):  # without sums first: that is a fraction of the time
+        found = {table: await _refused(connection, table, rows, statements) for table, rows in batch.rows.items()}
+        if any(found.values()):
+            return found
     raise error
 
 
-async def _refused(connection: asyncpg.Connection[Any], table: Table, rows: Sequence[Row]) -> str:
+async def _refused(
+    connection: asyncpg.Connection[Any], table: str, rows: Sequence[Row], statements: Mapping[str, str]
+) -> list[tuple[Row, str]]:
+    """Of these rows those that PostgreSQL refuses, and why, found by halving."""
+    reason = await _complaint(connection, table, rows, statements)
+    if not reason or len(rows) == 1:
+        return [(row, reason) for row in rows if reason]
+    half = len(rows) // 2
+    first = await _refused(connection, table, rows[:half], statements)
+    return first + await _refused(connection, table, rows[half:], statements)
+
+
+async def _complaint(
+    connection: asyncpg.Connection[Any], table: str, rows: Sequence[Row], statements: Mapping[str, str]
+) -> str:
     """What PostgreSQL says against these rows; empty if nothing."""
     transaction = connection.transaction()
     await transaction.start()
     try:
-        if table is CALLS:
+        if table == CALLS.name:
             await _make_partitions(connection, rows)
-        await _insert(connection, table, rows)
-    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.ProgramLimitExceededError) as error:
+        await _insert(connection, table, rows, statements)
+    except _REFUSALS as error:
         return f"PostgreSQL refuses it: {error}"
     finally:
         await transaction.rollback()
     return ""
 
 
-def _names(table: str) -> tuple[str, ...]:
-    return next(each.names for each in TABLES if each.name == table)
+def _refusal(table: str, row: Row, reason: str) -> Refusal:
+    return Refusal(reason, json.dumps(dict(zip(_NAMES[table], row, strict=True)), default=str))
+
+
+_NAMES: Final = {table.name: table.names for table in TABLES}
 
 
 # --- Statements ------------------------------------------------------------------------------------------------------
 
 
-def _statement(table: Table) -> str:
+def _insertion(table: Table) -> str:
     columns = ", ".join(table.names)
     insert = f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM new_{table.name} ON CONFLICT DO NOTHING"
-    if table is not CALLS:
-        return f"WITH stored AS ({insert} RETURNING 1) SELECT count(*) FROM stored"
-    return f"WITH stored AS ({insert} RETURNING *), {sums('stored')} SELECT count(*) FROM stored"
+    return f"WITH stored AS ({insert} RETURNING *)"
+
+
+_COUNT: Final = "SELECT count(*) FROM stored"
 
 
 def sums(source: str) -> str:
@@ -220,4 +237,5 @@ def _added(table: str, name: str) -> str:
     return f"{table}.{name} + excluded.{name}"
 
 
-_STATEMENTS: Final = {table.name: _statement(table) for table in TABLES}
+_INSERTS: Final = {table.name: f"{_insertion(table)} {_COUNT}" for table in TABLES}
+_STATEMENTS: Final = _INSERTS | {CALLS.name: f"{_insertion(CALLS)}, {sums('stored')} {_COUNT}"}

@@ -6,17 +6,21 @@ import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
+from typing import Any
 
 import httpx
 import pytest
 from genai_observability import signals
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
 
 from stack.native import down, postgres, up
 from stack.settings import Settings
 from stack.usage.schema import SUMS
 from tests.end_to_end.live import eventually
 from tests.stores import settings_at
-from tests.usage import CALL, NOW, recorded, rows, value
+from tests.usage import CALL, NOW, attribute, recorded, records, rows, value
 
 _COLUMNS = (
     "id, ended_at, started_at, trace_id, span_id, service, environment, feature, user_hash, finish_reasons, retries, "
@@ -81,8 +85,88 @@ def test_free_metadata_comes_back_as_text(stack: Settings) -> None:
     command, environment = postgres.psql(stack, "genai")
     emptied = "DELETE FROM genai.calls WHERE metadata ? 'size'"
     subprocess.run([*command, "--command", emptied], env=os.environ | environment, check=True, capture_output=True)
-    _backfill(stack, NOW - timedelta(hours=1), NOW + timedelta(hours=1))
-    assert rows(stack, asked) == [{"metadata": '{"size": "5"}'}]
+    assert _filled(stack, asked) == [{"metadata": '{"size": "5"}'}]
+
+
+def test_an_empty_list_comes_back_as_one(stack: Settings) -> None:
+    request = recorded([replace(CALL, attribution={signals.FEATURE.name: "no reasons"}, finish_reasons=())])
+    attribute(records(request)[0], signals.FINISH_REASONS.name).array_value.SetInParent()
+    _collect(stack, request)
+    asked = "SELECT finish_reasons FROM calls WHERE feature = 'no reasons'"
+    assert eventually(lambda: rows(stack, asked)) == [{"finish_reasons": []}]
+    command, environment = postgres.psql(stack, "genai")
+    emptied = "DELETE FROM genai.calls WHERE feature = 'no reasons'"
+    subprocess.run([*command, "--command", emptied], env=os.environ | environment, check=True, capture_output=True)
+    assert _filled(stack, asked) == [{"finish_reasons": []}]
+
+
+# --- What the Collector's queue would drop ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"string_value": "ä" * 1_500_000},
+        {"array_value": ArrayValue(values=[AnyValue(double_value=0.0)] * 250_000)},
+    ],
+    ids=["a text", "a list"],
+)
+def test_a_record_of_3_mb_is_stored_without_what_makes_it_long_and_so_are_its_neighbours(
+    stack: Settings, content: dict[str, Any]
+) -> None:
+    feature = f"long {next(iter(content))}"
+    request = recorded([replace(CALL, attribution={signals.FEATURE.name: feature})] * 201)
+    before = request.ByteSize()
+    attribute(records(request)[100], f"{signals.METADATA_PREFIX}document").CopyFrom(AnyValue(**content))
+    assert request.ByteSize() - before > 2_700_000
+    _collect(stack, request)
+    assert eventually(lambda: _calls_of(stack, feature) == 201)
+    (row,) = rows(
+        stack,
+        "SELECT cost, input_tokens, finish_reasons, retries, duration, octet_length(metadata ->> 'document') AS bytes, "
+        "metadata ->> 'genai_observability.cut' AS cut FROM calls WHERE feature = $1 AND metadata IS NOT NULL",
+        feature,
+    )
+    assert row == {
+        "cost": Decimal("0.00012345"),
+        "input_tokens": 1000,
+        "finish_reasons": ["stop"],
+        "retries": 1,
+        "duration": 1.5,
+        "bytes": 40_000 if "string_value" in content else None,
+        "cut": "true",
+    }
+
+
+def test_a_call_of_which_nothing_can_be_cut_is_refused_and_its_neighbours_are_stored(stack: Settings) -> None:
+    request = recorded([replace(CALL, attribution={signals.FEATURE.name: "long reasons"})] * 3)
+    texts = [AnyValue(string_value="x" * 1000)] * 3000
+    attribute(records(request)[1], signals.FINISH_REASONS.name).CopyFrom(AnyValue(array_value=ArrayValue(values=texts)))
+    refused = "SELECT count(*) FROM refused_records WHERE record::text LIKE '%genai_observability.cut%'"
+    assert value(stack, refused) == 0
+    _collect(stack, request)
+    assert eventually(lambda: _calls_of(stack, "long reasons") == 2)
+    assert value(stack, refused) == 1
+
+
+def _filled(stack: Settings, asked: str) -> list[dict[str, Any]]:
+    """What a backfill brings, once the log store has it: that may be later than the warehouse."""
+
+    def attempt() -> list[dict[str, Any]]:
+        assert _backfill(stack, NOW - timedelta(hours=1), NOW + timedelta(hours=1)).returncode == 0
+        return rows(stack, asked)
+
+    return eventually(attempt)
+
+
+def _collect(stack: Settings, request: ExportLogsServiceRequest) -> None:
+    headers = {"content-type": "application/x-protobuf"}
+    body = request.SerializeToString()
+    assert httpx.post(f"{stack.otlp_http_url}/v1/logs", content=body, headers=headers, trust_env=False).is_success
+
+
+def _calls_of(stack: Settings, feature: str) -> int:
+    return int(value(stack, "SELECT count(*) FROM calls WHERE feature = $1", feature))
 
 
 def _backfill(stack: Settings, first: object, last: object) -> subprocess.CompletedProcess[str]:

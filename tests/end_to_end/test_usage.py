@@ -1,30 +1,39 @@
 """The usage warehouse keeps every call once, exactly, whatever is sent to it."""
 
 import asyncio
+import base64
 import os
+import random
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from string import ascii_letters
 
 import asyncpg
 import httpx
 import pytest
 from genai_observability import signals
+from genai_observability._export import otlp
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
 from stack.clients import StoreError, Warehouse
 from stack.native import postgres, process, up
 from stack.native.ports import free_ports
 from stack.settings import Settings
 from stack.usage import schema
-from stack.usage.columns import CALLS, TABLES
+from stack.usage.columns import CALLS, SCORES, TABLES
+from stack.usage.records import read
 from stack.usage.store import _KIND, _SUMS
 from stack.warehouse import address
 from tests.end_to_end.live import eventually
@@ -279,6 +288,62 @@ def test_what_is_no_request_of_logs_is_kept_and_blocks_nothing(usage: Settings) 
     assert send(usage, recorded([CALL])).status_code == 200
 
 
+def _nested(depth: int) -> bytes:
+    """A value of lists within lists, deeper than the library would write."""
+    found = b""
+    for _ in range(depth):
+        found = otlp._within(otlp._ARRAY, otlp._within(otlp._ITEM, found))
+    return found
+
+
+def _broken(way: str) -> tuple[bytes, list[str]]:
+    """A request of 301 calls of which one in the middle is broken; the ids of the good ones."""
+    request = recorded([CALL] * 301)
+    bad = records(request)[150]
+    whole = bad.SerializeToString()
+    if way == "no UTF-8":
+        attribute(bad, signals.FEATURE.name).string_value = "XXXXXXXX"
+        body = request.SerializeToString().replace(b"XXXXXXXX", b"XXX\xffXXXX")
+    elif way == "nested too deep":
+        deep = _nested(60)
+        as_long = AnyValue(string_value="X" * (len(deep) - 3))  # beside its tag and its length
+        attribute(bad, f"{signals.METADATA_PREFIX}deep").CopyFrom(as_long)
+        body = request.SerializeToString().replace(as_long.SerializeToString(), deep)
+    else:
+        body = request.SerializeToString().replace(whole, b"\xff" * len(whole))
+    good = [each for each in records(request) if each is not bad]
+    return body, sorted(attribute(each, signals.RECORD_ID.name).string_value for each in good)
+
+
+@pytest.mark.parametrize("way", ["no UTF-8", "nested too deep", "no record"])
+def test_a_record_that_is_broken_is_refused_alone(usage: Settings, way: str) -> None:
+    body, good = _broken(way)
+    with pytest.raises(DecodeError):
+        ExportLogsServiceRequest.FromString(body)
+    assert send(usage, body).status_code == 200
+    assert [row["id"].hex for row in rows(usage, "SELECT id FROM calls ORDER BY id")] == good
+    assert value(usage, "SELECT count(*) FROM calls WHERE service = 'shop' AND cost > 0") == 300
+    (row,) = rows(usage, "SELECT reason, record ->> 'base64' AS record FROM refused_records")
+    assert row["reason"].startswith("not UTF-8, or no LogRecord at all: ")
+    assert base64.b64decode(row["record"]) in body
+
+
+def test_records_of_a_resource_that_is_broken_are_refused_and_those_of_others_stored(usage: Settings) -> None:
+    broken = recorded([CALL] * 2, service="XXXXXXXX").SerializeToString().replace(b"XXXXXXXX", b"XXX\xffXXXX")
+    assert send(usage, broken + recorded([CALL] * 3).SerializeToString()).status_code == 200
+    assert value(usage, "SELECT count(*) FROM calls") == 3
+    reasons = [row["reason"] for row in rows(usage, "SELECT reason FROM refused_records")]
+    assert len(reasons) == 2
+    assert all(reason.startswith("not UTF-8, or no Resource at all: ") for reason in reasons)
+
+
+@pytest.mark.parametrize("length", range(1, 60))
+def test_a_request_that_ends_too_early_is_refused_whole(length: int) -> None:
+    body = recorded([CALL] * 2).SerializeToString()[:-length]
+    with pytest.raises(ValueError, match="not an OTLP request of logs"):
+        read(body)
+
+
 NASTY = "'; DROP TABLE calls; -- \" \\ $1 %s {} \u0000 \U0001f512"
 
 
@@ -296,6 +361,29 @@ def test_text_is_stored_as_it_is_and_never_executed(usage: Settings) -> None:
     assert row["service"] == wanted
     assert value(usage, "SELECT metadata ->> $1 FROM calls", wanted) == wanted
     assert value(usage, "SELECT count(*) FROM calls_by_hour WHERE feature = $1", wanted) == 1
+
+
+@pytest.mark.parametrize("letters", [ascii_letters, "äöüß€語🔒"])
+def test_texts_of_every_column_may_be_long_and_incompressible(usage: Settings, letters: str) -> None:
+    prose = {signals.ERROR_MESSAGE, signals.EVALUATION_EXPLANATION}
+    for table, request in ((CALLS, recorded([CALL], service="s" * 10_000)), (SCORES, scored("r", "up", 1.0))):
+        (record,) = records(request)
+        texts = [column for column in table.columns if column.type == "text"]
+        sent = {column.name: "".join(random.choices(letters, k=10_000)) for column in texts}
+        for column in texts:
+            attribute(record, column.signal.name).string_value = sent[column.name]
+        attribute(record, f"{signals.METADATA_PREFIX}document").string_value = sent["feature"]
+        assert send(usage, request).status_code == 200
+        (row,) = rows(usage, f"SELECT *, metadata ->> 'document' AS document FROM {table.name}")
+        assert row["document"] == sent["feature"]
+        for column in texts:
+            if column.signal in prose:
+                assert row[column.name] == sent[column.name]
+            else:
+                assert sent[column.name].startswith(row[column.name])
+                assert 1996 < len(row[column.name].encode()) <= 2000
+    assert value(usage, "SELECT octet_length(service) FROM calls") == 2000
+    assert value(usage, "SELECT sum(calls) FROM calls_by_hour") == 1
 
 
 def test_many_thousand_features_of_one_request_are_stored_and_summed(usage: Settings) -> None:
@@ -318,6 +406,26 @@ def test_what_postgresql_alone_refuses_is_found_and_kept_apart(usage: Settings) 
     reasons = [row["reason"] for row in rows(usage, "SELECT reason FROM refused_records")]
     assert len(reasons) == 2
     assert all('violates check constraint "own"' in reason for reason in reasons)
+
+
+def test_hundreds_of_rows_that_postgresql_refuses_are_found_within_seconds(usage: Settings) -> None:
+    """With the sums, too: one constraint is on calls, the other on what only their sums have."""
+    forbidden = replace(CALL, attribution={signals.FEATURE.name: "forbidden"})
+    summed = replace(CALL, attribution={signals.FEATURE.name: "summed"})
+    calls = random.sample([CALL] * 400 + [forbidden] * 600 + [summed] * 2, k=1002)
+    _as_owner(usage, "ALTER TABLE genai.calls ADD CONSTRAINT own CHECK (feature <> 'forbidden')")
+    _as_owner(usage, "ALTER TABLE genai.kinds ADD CONSTRAINT own CHECK (feature <> 'summed')")
+    try:
+        began = time.monotonic()
+        assert send(usage, recorded(calls)).status_code == 200
+        assert time.monotonic() - began < 15
+    finally:
+        _as_owner(usage, "ALTER TABLE genai.calls DROP CONSTRAINT own")
+        _as_owner(usage, "ALTER TABLE genai.kinds DROP CONSTRAINT own")
+    assert value(usage, "SELECT count(*) FROM calls") == 400
+    assert value(usage, "SELECT sum(calls) FROM calls_by_hour") == 400
+    refused = "SELECT record ->> 'feature' AS feature, count(*) FROM refused_records GROUP BY 1 ORDER BY 1"
+    assert rows(usage, refused) == [{"feature": "forbidden", "count": 600}, {"feature": "summed", "count": 2}]
 
 
 def test_spans_are_refused_with_a_reason(running: Settings) -> None:
