@@ -15,6 +15,7 @@ from genai_observability import signals
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
 
+from stack.clients import log_store
 from stack.native import down, postgres, up
 from stack.settings import Settings
 from stack.usage.schema import SUMS
@@ -47,6 +48,7 @@ def test_a_gap_is_filled_with_the_same_rows_and_nothing_twice(stack: Settings) -
     body = recorded(calls).SerializeToString()
     assert httpx.post(f"{stack.otlp_http_url}/v1/logs", content=body, headers=headers, trust_env=False).is_success
     assert eventually(lambda: value(stack, "SELECT count(*) FROM calls") == 1500)
+    assert eventually(lambda: _lines(stack) == 1500)
     before = rows(stack, f"SELECT {_COLUMNS} FROM calls ORDER BY id")
     sums = rows(stack, "SELECT sum(calls), sum(cost), sum(input_tokens) FROM calls_by_hour")
     command, environment = postgres.psql(stack, "genai")
@@ -77,11 +79,13 @@ def test_a_wrong_time_is_said(stack: Settings, first: str, last: str, message: s
 
 
 def test_free_metadata_comes_back_as_text(stack: Settings) -> None:
+    before = _lines(stack)
     request = recorded([replace(CALL, attribution={f"{signals.METADATA_PREFIX}size": 5})])
     headers = {"content-type": "application/x-protobuf"}
     httpx.post(f"{stack.otlp_http_url}/v1/logs", content=request.SerializeToString(), headers=headers, trust_env=False)
     asked = "SELECT metadata FROM calls WHERE metadata ? 'size'"
     assert eventually(lambda: rows(stack, asked)) == [{"metadata": '{"size": 5}'}]
+    assert eventually(lambda: _lines(stack) == before + 1)
     command, environment = postgres.psql(stack, "genai")
     emptied = "DELETE FROM genai.calls WHERE metadata ? 'size'"
     subprocess.run([*command, "--command", emptied], env=os.environ | environment, check=True, capture_output=True)
@@ -167,6 +171,11 @@ def _collect(stack: Settings, request: ExportLogsServiceRequest) -> None:
 
 def _calls_of(stack: Settings, feature: str) -> int:
     return int(value(stack, "SELECT count(*) FROM calls WHERE feature = $1", feature))
+
+
+def _lines(stack: Settings) -> int:
+    window = {"start": NOW - timedelta(hours=1), "end": NOW + timedelta(hours=1)}
+    return len(list(log_store(stack).lines(**window)))
 
 
 def _backfill(stack: Settings, first: object, last: object) -> subprocess.CompletedProcess[str]:
