@@ -19,6 +19,8 @@ from stack.warehouse import READER, whereabouts, without_owner
 # Everything on one machine, beside the user's own work: the heap may grow by half, not by its own size, before it is
 # collected. Measured idle, this saves a quarter of the memory for a few per cent of one core.
 _THRIFTY = {"GOGC": "50"}
+# The stores hold most of the memory and work little in between: by a fifth. After the demo's traffic, 40 MB less.
+_THRIFTIER = {"GOGC": "20"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ def servers(settings: Settings) -> list[Server]:
                 "--enable-feature=created-timestamp-zero-ingestion",
                 "--enable-feature=promql-extended-range-selectors",
             ),
-            environment=_THRIFTY,
+            environment=_THRIFTIER,
             ports=_pick(ports, "PROMETHEUS_PORT"),
             url=settings.prometheus_url,
             health_url=f"{settings.prometheus_url}/-/ready",
@@ -86,7 +88,7 @@ def servers(settings: Settings) -> list[Server]:
             name="jaeger",
             command=(f"{binary}/jaeger", f"--config={configuration}/jaeger/config.yaml"),
             environment={
-                **_THRIFTY,
+                **_THRIFTIER,
                 "JAEGER_DATA_DIR": f"{data}/jaeger",
                 **{name: str(port) for name, port in ports.items() if name.startswith("JAEGER_")},
             },
@@ -242,7 +244,7 @@ def _victorialogs(settings: Settings, ports: Mapping[str, int]) -> Server:
             "-http.disableCORS",  # else any page that the user's browser opens could read the lines
             "-loggerLevel=WARN",  # at INFO its start alone is a page
         ),
-        environment=_THRIFTY,
+        environment=_THRIFTIER,
         ports=_pick(ports, "VICTORIALOGS_PORT"),
         url=settings.victorialogs_url,
         health_url=f"{settings.victorialogs_url}/health",
