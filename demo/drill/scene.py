@@ -18,7 +18,7 @@ from demo import services
 from demo.drill.past import Past, remember
 from demo.drill.receivers import Receivers, listening
 from demo.traffic import EVERYDAY, Traffic, Visit, set_faults, visits
-from stack.native import StackError, down, postgres, process, up
+from stack.native import StackError, down, process, up
 from stack.native.lock import alone
 from stack.native.ports import free_ports
 from stack.settings import Settings
@@ -78,7 +78,6 @@ def standing(
         _end_earlier(own)
         down(own, volumes=True)  # the warehouse's data may lie elsewhere
         shutil.rmtree(own.state, ignore_errors=True)
-        postgres.delete(own.state)
         own = replace(own, root=_configured(own, receivers, thresholds))
         remember(pasts, promtool=own.binaries / "promtool", data=own.state / "data" / "prometheus")
         ending.callback(down, own)

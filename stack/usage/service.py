@@ -70,9 +70,7 @@ class Warehouse:
             except schema.SchemaError as error:  # of which the service ends
                 raise UnavailableError(str(error)) from error
             except FAILURES as error:
-                await self._let_go()
-                self._failed.set()
-                raise UnavailableError(self._troubled(error)) from error
+                raise await self._unavailable(error) from error
             self._well()
             self._metrics.stored(stored, batch, seconds=time.monotonic() - began)
             return stored
@@ -89,9 +87,7 @@ class Warehouse:
                 counted = "SELECT count(*) FROM calls WHERE trace_id = $1"
                 return int(await connection.fetchval(counted, trace_id.replace("\0", ""), timeout=CONNECT_S))
             except FAILURES as error:
-                await self._let_go()
-                self._failed.set()
-                raise UnavailableError(self._troubled(error)) from error
+                raise await self._unavailable(error) from error
 
     async def keep_up(self) -> None:
         """Looks after the warehouse until it is cancelled.
@@ -145,6 +141,11 @@ class Warehouse:
         if self._connection:
             self._connection.terminate()
             self._connection = None
+
+    async def _unavailable(self, error: BaseException) -> UnavailableError:
+        await self._let_go()
+        self._failed.set()
+        return UnavailableError(self._troubled(error))
 
     def _troubled(self, error: BaseException) -> str:
         text = sentence(error)
