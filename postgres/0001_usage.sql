@@ -189,10 +189,10 @@ CREATE INDEX refused_records_time ON refused_records (refused_at);
 
 -- --- Sums ------------------------------------------------------------------------------------------------------------
 
--- Exact sums of calls, kept in the transaction that stores the calls, so that late ones are in them, too. Hours, days and
--- months are of the call's end, in UTC. What calls are grouped by is kept once, as their kind; `key` is a digest of it: an
--- index over so many texts would exceed what PostgreSQL allows for an entry, and sums are small and fast to add up.
--- Whoever asks finds both together in the views calls_by_hour, calls_by_day, calls_by_user_day and calls_by_user_month.
+-- Exact sums of calls, kept in the transaction that stores the calls, so that late ones are in them, too. Hours, days,
+-- weeks and months are of the call's end, in UTC. What calls are grouped by is kept once, as their kind; `key` is a digest
+-- of it: an index over so many texts would exceed what PostgreSQL allows for an entry, and sums are small and fast to add
+-- up. Whoever asks finds both together in the views calls_by_hour, calls_by_day, calls_by_user_day and calls_by_user_month.
 
 CREATE TABLE kinds (
     key uuid NOT NULL PRIMARY KEY,
@@ -245,7 +245,6 @@ ALTER TABLE sums_by_day RENAME COLUMN hour TO day;
 
 CREATE TABLE user_kinds (
     key uuid NOT NULL PRIMARY KEY,
-    user_hash text COLLATE "C" NOT NULL,
     service text COLLATE "C",
     environment text COLLATE "C",
     feature text COLLATE "C",
@@ -255,26 +254,26 @@ CREATE TABLE user_kinds (
     provider text COLLATE "C",
     request_model text COLLATE "C"
 );
-CREATE INDEX user_kinds_user ON user_kinds (user_hash);
+-- Users by a digest of their hash, which is a quarter as long: most of the time that sums of all users take is theirs.
+CREATE TABLE users (
+    user_key uuid NOT NULL PRIMARY KEY,
+    user_hash text COLLATE "C" NOT NULL
+);
+-- Users are many: of them only that is added up which is asked for by user.
 CREATE TABLE sums_by_user_day (
     day timestamptz NOT NULL,
     key uuid NOT NULL,
+    user_key uuid NOT NULL,
     calls bigint NOT NULL,
     -- Without an answer: outcome error, timeout or rate_limited.
     failed bigint NOT NULL,
-    priced bigint NOT NULL,
     cost numeric,
-    cache_saved numeric,
-    estimated_cost numeric,
     input_tokens bigint NOT NULL,
     output_tokens bigint NOT NULL,
-    cached_tokens bigint NOT NULL,
-    cache_write_tokens bigint NOT NULL,
-    reasoning_tokens bigint NOT NULL,
-    retries bigint NOT NULL,
-    duration double precision NOT NULL,
-    PRIMARY KEY (day, key)
+    PRIMARY KEY (day, key, user_key)
 );
+CREATE TABLE sums_by_user_week (LIKE sums_by_user_day INCLUDING ALL);
+ALTER TABLE sums_by_user_week RENAME COLUMN day TO week;
 CREATE TABLE sums_by_user_month (LIKE sums_by_user_day INCLUDING ALL);
 ALTER TABLE sums_by_user_month RENAME COLUMN day TO month;
 
@@ -325,18 +324,30 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
                   0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100])]
 $$;
 
+CREATE FUNCTION user_key(user_hash text) RETURNS uuid
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT md5(user_hash)::uuid $$;
+
+-- Weeks that make up months, as days make up both: they begin on the 1st, 8th, 15th, 22nd and 29th.
+CREATE FUNCTION week_of(moment timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT date_trunc('month', moment, 'UTC')
+           + (extract(day FROM moment AT TIME ZONE 'UTC')::int - 1) / 7 * interval '168 hours'
+$$;
+
 -- The sums with what they are of. A left join, as it costs nothing where only sums are asked for.
 CREATE VIEW calls_by_hour AS SELECT * FROM sums_by_hour LEFT JOIN kinds USING (key);
 CREATE VIEW calls_by_day AS SELECT * FROM sums_by_day LEFT JOIN kinds USING (key);
-CREATE VIEW calls_by_user_day AS SELECT * FROM sums_by_user_day LEFT JOIN user_kinds USING (key);
-CREATE VIEW calls_by_user_month AS SELECT * FROM sums_by_user_month LEFT JOIN user_kinds USING (key);
+CREATE VIEW calls_by_user_day AS
+SELECT * FROM sums_by_user_day LEFT JOIN user_kinds USING (key) LEFT JOIN users USING (user_key);
+CREATE VIEW calls_by_user_month AS
+SELECT * FROM sums_by_user_month LEFT JOIN user_kinds USING (key) LEFT JOIN users USING (user_key);
 
 -- Single calls in the columns and the types of the sums, so that both can be added up together, and quickly.
 CREATE VIEW calls_as_sums AS
 SELECT ended_at, NULL::uuid AS key, service, environment, feature, team, tenant, endpoint, user_tier, prompt_name,
        prompt_version, experiment, variant, operation, provider, request_model, response_model, service_tier, outcome,
        error_type, finish_reasons, refused, stream_end, retries > 0 AS retried, batch_id IS NOT NULL AS batch,
-       unpriced_reason, cost_from(cost) AS cost_from, user_hash, 1::bigint AS calls,
+       unpriced_reason, cost_from(cost) AS cost_from, user_hash, user_key(user_hash), 1::bigint AS calls,
        (outcome IN ('error', 'timeout', 'rate_limited'))::int::bigint AS failed,
        (cost IS NOT NULL)::int::bigint AS priced, cost,
        cache_saved, estimated_cost, coalesce(input_tokens, 0) AS input_tokens,
@@ -353,6 +364,11 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
            AT TIME ZONE 'UTC'
 $$;
 
+CREATE FUNCTION first_whole_week(moment timestamptz) RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT least(week_of(moment - interval '1 microsecond') + interval '168 hours', first_whole('month', moment))
+$$;
+
 -- Sums of all time, by kind.
 CREATE VIEW usage_ever AS
 SELECT * FROM kinds JOIN (
@@ -365,17 +381,13 @@ SELECT * FROM kinds JOIN (
 ) AS whole USING (key);
 
 CREATE VIEW users_ever AS
-SELECT * FROM user_kinds JOIN (
-    SELECT key, sum(calls)::bigint AS calls, sum(failed)::bigint AS failed, sum(priced)::bigint AS priced, sum(cost) AS cost,
-           sum(cache_saved) AS cache_saved, sum(estimated_cost) AS estimated_cost, sum(input_tokens)::bigint AS input_tokens,
-           sum(output_tokens)::bigint AS output_tokens, sum(cached_tokens)::bigint AS cached_tokens,
-           sum(cache_write_tokens)::bigint AS cache_write_tokens, sum(reasoning_tokens)::bigint AS reasoning_tokens,
-           sum(retries)::bigint AS retries, sum(duration) AS duration
-    FROM sums_by_user_month GROUP BY key
-) AS whole USING (key);
+SELECT key, user_key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model, calls,
+       failed, cost, input_tokens, output_tokens
+FROM calls_by_user_month;
 
--- Sums of any time range from `first` to before `last`, exact to the microsecond: whole days and hours (of users, months
--- and days) from the sums, what is left at both ends from the calls. To be grouped and added up by whoever asks.
+-- Sums of any time range from `first` to before `last`, exact to the microsecond: whole days and hours (of users, months,
+-- weeks and days) from the sums, what is left at both ends from the calls. To be grouped and added up by whoever asks; of
+-- many users it is faster by user_key than by user_hash.
 CREATE FUNCTION usage_between(first timestamptz, last timestamptz) RETURNS SETOF usage_ever
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT * FROM kinds JOIN (
@@ -415,24 +427,27 @@ $$;
 CREATE FUNCTION users_between(first timestamptz, last timestamptz) RETURNS SETOF users_ever
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
     -- Not added up by kind beforehand: there are few sums of each, and so several processes share all of the work.
-    SELECT key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model, calls, failed,
-           priced, cost, cache_saved, estimated_cost, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
-           reasoning_tokens, retries, duration
-    FROM user_kinds JOIN (
+    SELECT key, user_key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model,
+           calls, failed, cost, input_tokens, output_tokens
+    FROM (
         SELECT * FROM sums_by_user_month
         WHERE month >= first AND month < date_trunc('month', last, 'UTC')
         UNION ALL
-        SELECT * FROM sums_by_user_day
-        WHERE day >= first AND day < least(first_whole('month', first), date_trunc('day', last, 'UTC'))
+        SELECT * FROM sums_by_user_week
+        WHERE week >= first AND week < least(first_whole('month', first), week_of(last))
+        UNION ALL
+        SELECT * FROM sums_by_user_week
+        WHERE week >= greatest(first_whole('month', first), date_trunc('month', last, 'UTC')) AND week < week_of(last)
         UNION ALL
         SELECT * FROM sums_by_user_day
-        WHERE day >= greatest(first_whole('month', first), date_trunc('month', last, 'UTC'))
-          AND day < date_trunc('day', last, 'UTC')
-    ) AS periods USING (key)
+        WHERE day >= first AND day < least(first_whole_week(first), date_trunc('day', last, 'UTC'))
+        UNION ALL
+        SELECT * FROM sums_by_user_day
+        WHERE day >= greatest(first_whole_week(first), week_of(last)) AND day < date_trunc('day', last, 'UTC')
+    ) AS periods LEFT JOIN user_kinds USING (key) LEFT JOIN users USING (user_key)
     UNION ALL
-    SELECT key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model, calls, failed,
-           priced, cost, cache_saved, estimated_cost, input_tokens, output_tokens, cached_tokens, cache_write_tokens,
-           reasoning_tokens, retries, duration
+    SELECT key, user_key, user_hash, service, environment, feature, team, tenant, user_tier, provider, request_model,
+           calls, failed, cost, input_tokens, output_tokens
     FROM calls_as_sums
     WHERE user_hash IS NOT NULL AND (
           ended_at >= first AND ended_at < least(last, first_whole('day', first))

@@ -26,8 +26,8 @@ FROM, TO = "$__timeFrom()", "$__timeTo()"
 Sums = Literal["usage", "users"]
 """By hour, of all calls; by user and day, of those that have a user."""
 
-OF_SUMS: Final = frozenset({"kinds", "failed", "priced", "retried", "batch", "cost_from"})
-"""Names of the sums alone; of users, `failed` is there and the last three are not."""
+OF_SUMS: Final = frozenset({"kinds", "users", "user_key", "failed", "priced", "retried", "batch", "cost_from"})
+"""Names of the sums alone; `failed` is there of users, and the last four are not."""
 
 _SIGNALS: Final = {"environment": columns.ENVIRONMENT, "service": columns.SERVICE, **FILTERS}
 """What each choice of a page narrows down."""
@@ -118,17 +118,17 @@ def users(select: str, *where: str, rest: str = "") -> Sql:
     """Something of the users of the time range, each of which is a row with its sums."""
     counts = "sum(calls) AS calls, sum(failed) AS failed"
     amounts = "sum(cost) AS cost, sum(input_tokens + output_tokens) AS tokens"
-    each = usage(f"user_hash, {counts}, {amounts}", of="users", rest="GROUP BY user_hash")
+    each = usage(f"user_key, {counts}, {amounts}", of="users", rest="GROUP BY user_key")
     condition = f"WHERE {every(where)}\n" if where else ""
-    return Sql(f"SELECT {select}\nFROM (\n{each}\n) AS users\n{condition}{rest}".rstrip())
+    return Sql(
+        f"SELECT {select}\nFROM (\n{each}\n) AS used LEFT JOIN users USING (user_key)\n{condition}{rest}".rstrip()
+    )
 
 
 def users_by(attribute: Attribute) -> Sql:
     """How many different users there are by a signal."""
-    each = usage(f"{_named([attribute])} AS name, user_hash", of="users", rest="GROUP BY name, user_hash")
-    return Sql(
-        f"SELECT name, count(*) AS users\nFROM (\n{each}\n) AS users\nGROUP BY name ORDER BY users DESC LIMIT 10"
-    )
+    each = usage(f"{_named([attribute])} AS name, user_key", of="users", rest="GROUP BY name, user_key")
+    return Sql(f"SELECT name, count(*) AS users\nFROM (\n{each}\n) AS used\nGROUP BY name ORDER BY users DESC LIMIT 10")
 
 
 def _named(by: Sequence[Attribute]) -> str:

@@ -285,8 +285,8 @@ def _calls(scope: Scope, warehouse: Warehouse) -> Calls:
         FROM usage_between($1, $2) WHERE {{where}}
     """)
     (users,) = ask("""
-        SELECT count(DISTINCT user_hash)::int AS users, coalesce(sum(calls), 0)::int AS calls,
-               count(DISTINCT user_hash) FILTER (WHERE failed > 0)::int AS failed
+        SELECT count(DISTINCT user_key)::int AS users, coalesce(sum(calls), 0)::int AS calls,
+               count(DISTINCT user_key) FILTER (WHERE failed > 0)::int AS failed
         FROM users_between($1, $2) WHERE {where}
     """)
     window = _money(scope, ask)

@@ -96,14 +96,14 @@ class _OfADay(Kind):
         return f"""
             SELECT service, environment, user_hash, value
             FROM (
-                SELECT service, environment, user_hash FROM calls_by_user_day
+                SELECT service, environment, user_key FROM calls_by_user_day
                 WHERE day >= date_trunc('day', now() - interval '{self.window}', 'UTC')
-                GROUP BY service, environment, user_hash HAVING {self.value} > $1::numeric
-            ) AS users, LATERAL (
+                GROUP BY service, environment, user_key HAVING {self.value} > $1::numeric
+            ) AS dear JOIN users USING (user_key), LATERAL (
                 SELECT {self.value} AS value FROM calls
                 WHERE {self._when} AND {self.where} AND calls.user_hash = users.user_hash
-                  AND calls.service IS NOT DISTINCT FROM users.service
-                  AND calls.environment IS NOT DISTINCT FROM users.environment
+                  AND calls.service IS NOT DISTINCT FROM dear.service
+                  AND calls.environment IS NOT DISTINCT FROM dear.environment
             ) AS spent
             WHERE value > $1::numeric ORDER BY value DESC LIMIT {MOST}
         """

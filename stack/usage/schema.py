@@ -24,7 +24,10 @@ SCHEMA: Final = "genai"
 """All of it lies in a schema of its own, as the database may be the user's own."""
 AHEAD: Final = "2 months"
 """Partitions that are there before the first call of their month comes."""
-SUMS: Final = ("kinds", "sums_by_hour", "sums_by_day", "user_kinds", "sums_by_user_day", "sums_by_user_month")
+SUMS: Final = (
+    "kinds", "sums_by_hour", "sums_by_day",
+    "user_kinds", "users", "sums_by_user_day", "sums_by_user_week", "sums_by_user_month",
+)  # fmt: skip
 """Tables of sums, and of what they are grouped by."""
 OLDEST_SERVER: Final = 150_000
 _LOCK: Final = f"LOCK TABLE {SCHEMA}.schema_versions IN SHARE ROW EXCLUSIVE MODE"
@@ -202,6 +205,8 @@ _TABLE_COMMENTS: Final = {
     "TABLE user_kinds": "What the sums by user are grouped by",
     "TABLE sums_by_hour": "See the view calls_by_hour",
     "TABLE sums_by_day": "See the view calls_by_day",
+    "TABLE users": "Users by the digest of their hash that the sums have",
+    "TABLE sums_by_user_week": "Weeks that make up months: see the function week_of",
     "TABLE sums_by_user_day": "See the view calls_by_user_day",
     "TABLE sums_by_user_month": "See the view calls_by_user_month",
     "VIEW llm_usage": "Calls in plain columns",

@@ -22,9 +22,9 @@ _KIND: Final = (
 )  # fmt: skip
 """What the sums by hour and day are grouped by: all that is bounded."""
 _USER_KIND: Final = (
-    "user_hash", "service", "environment", "feature", "team", "tenant", "user_tier", "provider", "request_model",
+    "service", "environment", "feature", "team", "tenant", "user_tier", "provider", "request_model",
 )  # fmt: skip
-"""What the sums by user are grouped by: the user, and what a page of the dashboards can be narrowed down to."""
+"""What the sums by user are grouped by, beside the user: what a page of the dashboards can be narrowed down to."""
 _EXPRESSIONS: Final = {
     "retried": "retries > 0",
     "batch": "batch_id IS NOT NULL",
@@ -44,7 +44,9 @@ _SUMS: Final = {
     "retries": "coalesce(sum(retries), 0)",
     "duration": "coalesce(sum(duration), 0)",
 }
-_USER_SUMS: Final = _SUMS | {"failed": "count(*) FILTER (WHERE outcome IN ('error', 'timeout', 'rate_limited'))"}
+_USER_SUMS: Final = {name: _SUMS[name] for name in ("calls", "cost", "input_tokens", "output_tokens")} | {
+    "failed": "count(*) FILTER (WHERE outcome IN ('error', 'timeout', 'rate_limited'))"
+}
 _REFUSALS: Final = (
     asyncpg.DataError,
     asyncpg.IntegrityConstraintViolationError,
@@ -179,30 +181,38 @@ _COUNT: Final = "SELECT count(*) FROM stored"
 
 def sums(source: str) -> str:
     """Parts of a WITH clause that add the calls of a relation to all sums."""
-    users = f"{source} WHERE user_hash IS NOT NULL"
+    hours = _grouped(source, "hour", _KIND, _SUMS)
+    user_days = _grouped(f"{source} WHERE user_hash IS NOT NULL", "day", _USER_KIND, _USER_SUMS, "user_hash")
+    days, months = _trunc("day", "hour"), _trunc("month", "day")
+
+    def of_users(table: str, period: str, whole: str) -> str:
+        return _added_up("user_days", whole, table, period, _USER_SUMS, "user_key")
+
     return ", ".join(
         (
-            f"hours AS MATERIALIZED ({_grouped(source, 'hour', _KIND, _SUMS)})",
-            f"new_kinds AS ({_kinds('hours', 'kinds', _KIND)})",
+            f"hours AS MATERIALIZED ({hours})",
+            f"new_kinds AS ({_kept('hours', 'kinds', 'key', *_KIND)})",
             f"new_hours AS ({_added_up('hours', 'hour', 'sums_by_hour', 'hour', _SUMS)})",
-            f"new_days AS ({_added_up('hours', 'hour', 'sums_by_day', 'day', _SUMS)})",
-            f"user_days AS MATERIALIZED ({_grouped(users, 'day', _USER_KIND, _USER_SUMS)})",
-            f"new_user_kinds AS ({_kinds('user_days', 'user_kinds', _USER_KIND)})",
-            f"new_user_days AS ({_added_up('user_days', 'day', 'sums_by_user_day', 'day', _USER_SUMS)})",
-            f"new_user_months AS ({_added_up('user_days', 'day', 'sums_by_user_month', 'month', _USER_SUMS)})",
+            f"new_days AS ({_added_up('hours', days, 'sums_by_day', 'day', _SUMS)})",
+            f"user_days AS MATERIALIZED (SELECT *, user_key(user_hash) FROM ({user_days}) AS grouped)",
+            f"new_user_kinds AS ({_kept('user_days', 'user_kinds', 'key', *_USER_KIND)})",
+            f"new_users AS ({_kept('user_days', 'users', 'user_key', 'user_hash')})",
+            f"new_user_days AS ({of_users('sums_by_user_day', 'day', 'day')})",
+            f"new_user_weeks AS ({of_users('sums_by_user_week', 'week', 'week_of(day)')})",
+            f"new_user_months AS ({of_users('sums_by_user_month', 'month', months)})",
         )
     )
 
 
-def _grouped(source: str, period: str, kind: Sequence[str], sums: Mapping[str, str]) -> str:
-    """The sums of calls by period and kind."""
-    grouped = ", ".join(f"{_EXPRESSIONS.get(each, each)} AS {each}" for each in kind)
+def _grouped(source: str, period: str, kind: Sequence[str], sums: Mapping[str, str], *beside: str) -> str:
+    """The sums of calls by period, kind, and what else is no part of the kind."""
+    by = (*kind, *beside)
+    grouped = ", ".join(f"{_EXPRESSIONS.get(each, each)} AS {each}" for each in by)
     summed = ", ".join(f"{expression} AS {name}" for name, expression in sums.items())
-    places = ", ".join(str(number) for number in range(1, len(kind) + 2))
     return f"""
         SELECT *, md5(ROW({", ".join(kind)})::text)::uuid AS key FROM (
-            SELECT date_trunc('{period}', ended_at, 'UTC') AS {period}, {grouped}, {summed}
-            FROM {source} GROUP BY {places}
+            SELECT {_trunc(period, "ended_at")} AS {period}, {grouped}, {summed}
+            FROM {source} GROUP BY {_places(1 + len(by))}
         ) AS grouped
     """
 
@@ -210,24 +220,34 @@ def _grouped(source: str, period: str, kind: Sequence[str], sums: Mapping[str, s
 # Whatever is inserted is so in the order of keys: two services cannot deadlock.
 
 
-def _kinds(source: str, table: str, kind: Sequence[str]) -> str:
-    """Keeps kinds that are new."""
-    columns = ", ".join(("key", *kind))
+def _kept(source: str, table: str, key: str, *columns: str) -> str:
+    """Keeps kinds, or users, that are new."""
+    names = ", ".join((key, *columns))
     return f"""
-        INSERT INTO {table} ({columns}) SELECT DISTINCT ON (key) {columns} FROM {source} ORDER BY key
+        INSERT INTO {table} ({names}) SELECT DISTINCT ON ({key}) {names} FROM {source} ORDER BY {key}
         ON CONFLICT DO NOTHING
     """
 
 
-def _added_up(source: str, given: str, table: str, period: str, sums: Mapping[str, str]) -> str:
+def _added_up(source: str, whole: str, table: str, period: str, sums: Mapping[str, str], *beside: str) -> str:
     """Adds sums by a period, or by a part of it, to those of before."""
-    whole = f"date_trunc('{period}', {given}, 'UTC')"
-    columns = ", ".join(sums)
+    by, columns = ("key", *beside), ", ".join(sums)
+    place, places = ", ".join((period, *by)), _places(1 + len(by))
     return f"""
-        INSERT INTO {table} ({period}, key, {columns})
-        SELECT {whole}, key, {", ".join(f"sum({name})" for name in sums)} FROM {source} GROUP BY 1, 2 ORDER BY 1, 2
-        ON CONFLICT ({period}, key) DO UPDATE SET {", ".join(f"{name} = {_added(table, name)}" for name in sums)}
+        INSERT INTO {table} ({place}, {columns})
+        SELECT {whole}, {", ".join(by)}, {", ".join(f"sum({name})" for name in sums)} FROM {source}
+        GROUP BY {places} ORDER BY {places}
+        ON CONFLICT ({place}) DO UPDATE SET {", ".join(f"{name} = {_added(table, name)}" for name in sums)}
     """
+
+
+def _trunc(period: str, moment: str) -> str:
+    return f"date_trunc('{period}', {moment}, 'UTC')"
+
+
+def _places(count: int) -> str:
+    """1, 2, 3: columns by their places."""
+    return ", ".join(map(str, range(1, count + 1)))
 
 
 def _added(table: str, name: str) -> str:
