@@ -114,4 +114,6 @@ def password(settings: Settings, role: Role) -> str:
 def without_owner(url: str) -> str:
     """The address of a database without who owns it, for programs that only read."""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if url else ""
+    # libpq takes user and password there, too
+    options = "&".join(each for each in parts.query.split("&") if not each.startswith(("user=", "password=")))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=options))

@@ -18,7 +18,7 @@ from typing import Final
 
 from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS
 from stack.settings import Settings, SettingsError
-from stack.warehouse import OWNER, READER, Place, whereabouts
+from stack.warehouse import OWNER, READER, Place, whereabouts, without_owner
 
 OWNERS: Final = {
     "collector": (10001, 10001),
@@ -42,12 +42,14 @@ def main() -> int:
     """Prepares every volume; 1 where one cannot be prepared."""
     volumes, originals = Path("/volumes"), Path("/secrets")
     try:
-        warehouse = whereabouts(Settings.load())
+        settings = Settings.load()
+        warehouse = whereabouts(settings)
         chosen = os.environ.get("GRAFANA_PASSWORD") or _text(originals / GRAFANA_PASSWORD)
         keep_password(volumes / "grafana-password" / "password", chosen)
         copy_secrets(originals, volumes / "alertmanager-secrets")
         share_warehouse_passwords(originals, volumes)
         tell_where(warehouse, volumes / "grafana-password")
+        tell_address(settings.usage_database_url, volumes / "inbox-secrets")
         for name, (user, group) in OWNERS.items():
             give(volumes / name, user=user, group=group)
     except SettingsError as error:
@@ -98,6 +100,15 @@ def tell_where(warehouse: Place, folder: Path) -> None:
     """
     for name, text in asdict(warehouse).items():
         _write_secret(folder / f"warehouse-{name}", text.encode())
+
+
+def tell_address(url: str, folder: Path) -> None:
+    """Writes the address of the user's own database without its owner, for the inbox, which only reads.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _write_secret(folder / "usage-database-url", without_owner(url).encode())
 
 
 def copy_secrets(originals: Path, copies: Path) -> None:

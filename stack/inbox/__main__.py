@@ -1,7 +1,8 @@
 """Serves the inbox: ``python -m stack.inbox``.
 
 ``INBOX_HOST`` is the address to listen on: loopback, unless a container needs 0.0.0.0 inside its own network.
-``PROMETHEUS_URL`` and ``WAREHOUSE_HOST`` or ``USAGE_DATABASE_URL`` say where the stores are that reports ask;
+``PROMETHEUS_URL`` and ``WAREHOUSE_HOST`` or ``USAGE_DATABASE_URL`` say where the stores are that reports ask
+(``USAGE_DATABASE_URL_FILE`` a file with the latter's value, in containers);
 ``ALERTMANAGER_URL`` who is told that an incident is acknowledged; ``TRACE_URL`` where a browser can look at a trace,
 whose id stands in it as ``TRACE_ID``.
 ``INCIDENTS_FILE`` is read in the place of stack/incidents.yaml.
@@ -11,6 +12,7 @@ import contextlib
 import os
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import uvicorn
@@ -27,7 +29,7 @@ from stack.warehouse import READER, address
 def main() -> int:
     """Serve until interrupted; 1 where the inbox cannot start."""
     try:
-        settings = Settings.load()
+        settings = _settings()
         rules = IncidentRules.load(Path(os.environ.get("INCIDENTS_FILE") or FILE))
         database = Database(settings.state / "data" / "inbox" / "inbox.sqlite")
         runbooks = Runbooks(settings.root / "docs" / "runbooks")
@@ -40,6 +42,12 @@ def main() -> int:
     with contextlib.suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _settings() -> Settings:
+    settings = Settings.load()
+    file = os.environ.get("USAGE_DATABASE_URL_FILE")
+    return replace(settings, usage_database_url=Path(file).read_text(encoding="utf-8")) if file else settings
 
 
 def _links(settings: Settings) -> Links:

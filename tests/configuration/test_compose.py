@@ -14,26 +14,28 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from instrumentation.tests.otlp_capture import Capture
 from stack.alerting.configuration import SECRETS
-from stack.containers.volumes import OWNERS
+from stack.containers.volumes import OWNERS, tell_address
 from stack.native import down, postgres, toolchain, up
 from stack.secret_files import WAREHOUSE_PASSWORDS
 from stack.settings import Settings
-from stack.warehouse import OWNER, READER
+from stack.warehouse import OWNER, READER, address, password
 from tests import npm
 from tests.compose import compose_files
 from tests.stores import settings_at
+from tests.usage import CALL, NOW, recorded, send, warehouse
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = Settings.load()
@@ -152,8 +154,9 @@ def test_a_database_of_the_users_own_leaves_the_stacks_out_and_reaches_all_that_
     for name, service in users.items():
         assert not service.get("depends_on", {}).get("postgres", {}).get("required"), name
         given = service.get("environment", {}).get("USAGE_DATABASE_URL")
-        # Grafana's data source needs the parts of the address: the service `volumes` writes them for it.
-        assert given == (_USERS_DATABASE if name in {"volumes", "usage", "inbox"} else None), name
+        # Who only reads is not told the owner: the service `volumes` writes the address without, for Grafana in parts.
+        assert given == (_USERS_DATABASE if name in {"volumes", "usage"} else None), name
+        assert ("secret@" in str(service)) == (given is not None), name
         assert own[name].get("environment", {}).get("USAGE_DATABASE_URL", "") == "", name
 
 
@@ -750,20 +753,42 @@ def test_the_image_gets_nothing_but_what_dockerignore_names() -> None:
     assert ("USER", "10001:10001") in _instructions()
 
 
-@pytest.mark.parametrize(("name", "port"), [("inbox", 8093), ("demo-provider", 8010), ("demo-app", 8011)])
+@pytest.mark.parametrize(("name", "port"), [("demo-provider", 8010), ("demo-app", 8011)])
 def test_our_programs_run_in_the_image_and_their_health_checks_pass(
     services: dict[str, Any], name: str, port: int, image: Path, tmp_path: Path
 ) -> None:
     settings = settings_at(tmp_path / "data")
     with _running(services[name], image, settings) as (program, environment):
-        own = {8093: settings.inbox_port, 8010: settings.provider_port, 8011: settings.demo_port}[port]
+        own = {8010: settings.provider_port, 8011: settings.demo_port}[port]
         probe = [part.replace(f":{port}/", f":{own}/") for part in services[name]["healthcheck"]["test"][1:]]
         nobody = [part.replace(f":{own}/", ":1/") for part in probe]
         assert _check(*nobody, folder=image, **environment).returncode == 1
         assert _becomes_healthy(probe, program, folder=image, **environment)
-        if name == "inbox":
-            with urllib.request.urlopen(f"http://127.0.0.1:{own}/runbooks") as page:
-                assert b"GenAIErrorBurst" in page.read()
+
+
+def test_the_inbox_runs_in_the_image_and_reads_a_database_of_the_users_own_without_being_told_its_owner(
+    services: dict[str, Any], image: Path, tmp_path: Path
+) -> None:
+    settings, secrets = settings_at(tmp_path / "data"), image / "secrets"  # /app/secrets: its volume
+    secrets.mkdir()
+    try:
+        with warehouse(tmp_path / "theirs") as theirs:
+            assert send(theirs, recorded([CALL])).status_code == 200
+            tell_address(address(theirs, OWNER), secrets)
+            shutil.copy(theirs.secrets / WAREHOUSE_PASSWORDS[READER], secrets)
+            with _running(services["inbox"], image, settings) as (program, environment):
+                probe = services["inbox"]["healthcheck"]["test"][1:]
+                probe = [part.replace(":8093/", f":{settings.inbox_port}/") for part in probe]
+                assert _becomes_healthy(probe, program, folder=image, **environment)
+                assert "GenAIErrorBurst" in httpx.get(f"{settings.inbox_url}/runbooks", trust_env=False).text
+                began = {"from": (NOW - timedelta(hours=1)).isoformat()}
+                answer = httpx.get(f"{settings.inbox_url}/api/report", params=began, timeout=30, trust_env=False)
+                calls = answer.raise_for_status().json()["evidence"]["calls"]
+                assert (calls["problem"], calls["value"]["window"]["calls"]) == ("", 1)
+            told = [*environment.values(), *(file.read_text() for file in secrets.iterdir())]
+            assert not any(password(theirs, OWNER) in text for text in told)
+    finally:
+        shutil.rmtree(secrets)
 
 
 def test_the_usage_service_runs_in_the_image_with_its_secrets_and_is_healthy_once_the_schema_is_there(
@@ -825,7 +850,8 @@ def _running(
     hosts = {f"{name}_HOST": "127.0.0.1" for name in ("INBOX", "USAGE", "WAREHOUSE", "PROVIDER", "DEMO")}
     ports = {key: value for key, value in settings.variables().items() if key.endswith("_PORT")}
     given = {
-        key: value.replace("http://collector:4318", collector) for key, value in service.get("environment", {}).items()
+        key: value.replace("http://collector:4318", collector).replace("/app/", f"{image}/")
+        for key, value in service.get("environment", {}).items()
     }
     local = {**hosts, **ports, "GENAI_STACK_DIR": str(settings.state)}
     environment = _in_image(image, given | local)

@@ -418,6 +418,22 @@ def test_grafana_is_told_where_the_warehouse_is_without_its_owner(
     assert len(list(tmp_path.iterdir())) == 3
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("", ""),
+        ("postgresql://boss:s%40fe@db.example.org/usage", "postgresql://db.example.org/usage"),
+        ("postgres://boss@[fd00::1]:5433/us%61ge?sslmode=require", "postgres://[fd00::1]:5433/us%61ge?sslmode=require"),
+        ("postgresql://db/usage?user=boss&sslmode=require&password=safe", "postgresql://db/usage?sslmode=require"),
+        ("postgresql://boss@db/usage?password=safe", "postgresql://db/usage"),
+    ],
+)
+def test_the_inbox_is_told_where_the_warehouse_is_without_its_owner(tmp_path: Path, url: str, told: str) -> None:
+    volumes.tell_address(url, tmp_path)
+    (file,) = tmp_path.iterdir()
+    assert (file.read_text(), file.stat().st_mode & 0o777) == (told, 0o400)
+
+
 def test_an_address_that_is_none_of_a_database_ends_the_preparation_in_one_sentence(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
