@@ -14,6 +14,7 @@ import yaml
 from stack.native.configuration import prepare
 from stack.native.servers import Server, metrics_addresses, servers
 from stack.settings import Settings
+from tests.server_metrics import METRICS_OF_SERVERS
 
 SETTINGS = Settings.load()
 SERVERS = {server.name: server for server in servers(SETTINGS) if server.check}
@@ -95,6 +96,14 @@ def test_every_server_is_scraped_under_its_own_name() -> None:
     # PostgreSQL speaks for itself in SQL alone: the ingest service says how it is.
     assert set(metrics_addresses(SETTINGS)) == {server.name for server in servers(SETTINGS)} - {"postgres"}
     assert "loki" in metrics_addresses(replace(SETTINGS, logs="loki"))
+
+
+def test_prometheus_drops_no_metric_of_servers_that_rules_dashboards_or_runbooks_name() -> None:
+    [scrape] = _load("prometheus/prometheus.yml")["scrape_configs"]
+    [drop] = scrape["metric_relabel_configs"]
+    assert (drop["action"], drop["source_labels"]) == ("drop", ["__name__"])
+    named = {name for names in METRICS_OF_SERVERS.values() for name in names}
+    assert [name for name in sorted(named) if re.fullmatch(drop["regex"], name)] == []
 
 
 def test_victorialogs_keeps_lines_apart_by_what_loki_has_an_index_of_and_as_long() -> None:
