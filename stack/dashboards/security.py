@@ -26,7 +26,7 @@ from stack.dashboards.expressions import STEP, increase, recorded, ruled, top, t
 from stack.dashboards.page import Row, page
 from stack.dashboards.quality import TALK
 from stack.dashboards.sdk import Builder, Dashboard, Panel
-from stack.dashboards.sql import Sql, chosen, column, during, known, usage, users
+from stack.dashboards.sql import USER, Sql, chosen, column, during, known, usage, users
 from stack.dashboards.style import (
     BLUE,
     COUNT,
@@ -272,7 +272,7 @@ def _use(thresholds: Thresholds) -> list[Builder[Panel]]:
     unknown = total(increase(CALLS_UNPRICED, _UNKNOWN), REQUEST_MODEL, FEATURE, TEAM)
     return [
         rows(
-            users(f"{_USER.field}, cost, calls", "cost > 0", rest=f"ORDER BY cost DESC LIMIT {_MOST}"),
+            users(f"{USER}, cost, calls", "cost > 0", rest=f"ORDER BY cost DESC LIMIT {_MOST}"),
             title="Most expensive users",
             description="What single users cost in the time range. The alert fires at "
             f"${limits.usd_a_day:g} in 24 hours, {limits.requests_a_minute:g} calls a minute or "

@@ -23,6 +23,9 @@ from stack.usage.columns import CALLS, RESOURCE, Table
 FROM, TO = "$__timeFrom()", "$__timeTo()"
 """The time range, from and up to before; Grafana's server puts texts in quotes there."""
 
+USER: Final = "(SELECT user_hash FROM users WHERE users.user_key = used.user_key) AS user_hash"
+"""Of a user, in ``users()``; looked up for those alone that a limit leaves."""
+
 Sums = Literal["usage", "users"]
 """By hour, of all calls; by user and day, of those that have a user."""
 
@@ -120,9 +123,7 @@ def users(select: str, *where: str, rest: str = "") -> Sql:
     amounts = "sum(cost) AS cost, sum(input_tokens + output_tokens) AS tokens"
     each = usage(f"user_key, {counts}, {amounts}", of="users", rest="GROUP BY user_key")
     condition = f"WHERE {every(where)}\n" if where else ""
-    return Sql(
-        f"SELECT {select}\nFROM (\n{each}\n) AS used LEFT JOIN users USING (user_key)\n{condition}{rest}".rstrip()
-    )
+    return Sql(f"SELECT {select}\nFROM (\n{each}\n) AS used\n{condition}{rest}".rstrip())
 
 
 def users_by(attribute: Attribute) -> Sql:

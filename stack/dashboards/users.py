@@ -16,7 +16,7 @@ from genai_observability.signals import (
 from stack.dashboards.calls import ENDED, TRACE, WHO, active_users, of, single
 from stack.dashboards.page import Row, page
 from stack.dashboards.sdk import Builder, Dashboard, Panel
-from stack.dashboards.sql import column, typed, usage_by, users, users_by
+from stack.dashboards.sql import USER, column, typed, usage_by, users, users_by
 from stack.dashboards.style import (
     BLUE,
     COUNT,
@@ -104,7 +104,7 @@ def _top() -> list[Builder[Panel]]:
     return [
         rows(
             users(
-                f"{_OWN.field}, cost, cost / sum(cost) OVER () AS share, calls",
+                f"{USER}, cost, cost / sum(cost) OVER () AS share, calls",
                 "cost > 0",
                 rest="ORDER BY cost DESC LIMIT 10",
             ),
@@ -144,7 +144,7 @@ def _most(
     amount: str, *, title: str, description: str, empty: str, colour: str = BLUE, width: int = 6
 ) -> Builder[Panel]:
     return ranking(
-        users(f"{_OWN.field}, {amount}", f"{amount} > 0", rest=f"ORDER BY {amount} DESC LIMIT 7"),
+        users(f"{USER}, {amount}", f"{amount} > 0", rest=f"ORDER BY {amount} DESC LIMIT 7"),
         title=title,
         description=description,
         unit=COUNT,

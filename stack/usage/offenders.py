@@ -83,33 +83,16 @@ class Kind:
         return f"ended_at > now() - interval '{self.window}' AND ended_at <= now()"
 
 
-class _OfADay(Kind):
-    """Of a rolling day.
-
-    It lies within two days of the sums: whoever is not above the limit in those is not above it here, and the calls of
-    the few others are found by their user.
-    """
-
-    @property
-    def sql(self) -> str:
-        """As of others, but fast."""
-        return f"""
-            SELECT service, environment, user_hash, value
-            FROM (
-                SELECT service, environment, user_key FROM calls_by_user_day
-                WHERE day >= date_trunc('day', now() - interval '{self.window}', 'UTC')
-                GROUP BY service, environment, user_key HAVING {self.value} > $1::numeric
-            ) AS dear JOIN users USING (user_key), LATERAL (
-                SELECT {self.value} AS value FROM calls
-                WHERE {self._when} AND {self.where} AND calls.user_hash = users.user_hash
-                  AND calls.service IS NOT DISTINCT FROM dear.service
-                  AND calls.environment IS NOT DISTINCT FROM dear.environment
-            ) AS spent
-            WHERE value > $1::numeric ORDER BY value DESC LIMIT {MOST}
-        """
-
-
 _BY_A_USER: Final = "user_hash IS NOT NULL"
+_DEAR: Final = """
+    user_hash IN (
+        SELECT user_hash FROM users WHERE user_key IN (
+            SELECT user_key FROM sums_by_user_day WHERE day >= date_trunc('day', now() - interval '1 day', 'UTC')
+            GROUP BY user_key HAVING sum(cost) > $1::numeric
+        )
+    )
+"""
+"""A rolling day lies within two days of the sums: who is not above the limit in those is not above it here."""
 _ASKED: Final = f"{_BY_A_USER} AND operation IS DISTINCT FROM 'embeddings'"
 
 KINDS: Final = (
@@ -156,10 +139,10 @@ KINDS: Final = (
         limit=lambda thresholds: thresholds.user_limits.tokens_an_hour,
         every=60,
     ),
-    _OfADay(
+    Kind(
         gauge=USER_MONEY,
         window="1 day",
-        where=_BY_A_USER,
+        where=_DEAR,
         value="sum(cost)",
         limit=lambda thresholds: thresholds.user_limits.usd_a_day,
         every=120,
