@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import genai_observability
 from genai_observability import BudgetExceeded, signals
-from genai_observability._budgets.enforcement import Enforcement
+from genai_observability._budgets.enforcement import Enforcement, Reservation
 from genai_observability._calls.call import Call, Price, Tokens
 from genai_observability._context.identity import user_hash
 
@@ -23,16 +23,18 @@ def spend(
     tokens: int = 0,
     unpriced: bool = False,
     **attribution: str,
-) -> None:
+) -> Reservation:
     """A call that begins at a time and costs so much; ``BudgetExceeded`` where it is refused."""
     with genai_observability.attributed_to(**attribution):  # type: ignore[arg-type]
-        enforcement.check()
+        reservation = enforcement.admit()
     if ended:
-        end(enforcement, at=at, usd=usd, tokens=tokens, unpriced=unpriced, **attribution)
+        end(enforcement, reservation, at=at, usd=usd, tokens=tokens, unpriced=unpriced, **attribution)
+    return reservation
 
 
 def end(
     enforcement: Enforcement,
+    reservation: Reservation = (),
     *,
     at: float,
     usd: float = 0.0,
@@ -51,7 +53,7 @@ def end(
         tokens=Tokens(input=tokens),
         attribution=recorded,
     )
-    enforcement.book(call, Price(unpriced="unknown_model") if unpriced else Price(amount=Decimal(usd)))
+    enforcement.book(call, Price(unpriced="unknown_model") if unpriced else Price(amount=Decimal(usd)), reservation)
 
 
 def until_refused(call: Callable[[], object]) -> int:

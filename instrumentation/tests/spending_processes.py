@@ -48,10 +48,10 @@ def main(url: str, unit: str, limit: str, threads: str, seed: str) -> None:
 
     def call() -> None:
         began = time.time()
-        spend(enforcement, at=began, ended=False, team="growth")
+        reservation = spend(enforcement, at=began, ended=False, team="growth")
         time.sleep(UNDER_WAY)
         spent.append(1 if unit == "requests" else costs.expovariate(1 / MEAN))
-        end(enforcement, at=began, usd=spent[-1], team="growth")
+        end(enforcement, reservation, at=began, usd=spent[-1], team="growth")
 
     def work() -> None:
         refused = time.monotonic()

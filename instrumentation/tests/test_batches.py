@@ -19,10 +19,10 @@ import genai_observability
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._calls.batches import Batches, Results
+from genai_observability._calls.batches import Batches
 from genai_observability._calls.call import Call, Price
+from genai_observability._capture.batch_results import Batch, Results, calls
 from genai_observability._feedback.receipt import Answer
-from genai_observability._openai.batch_results import Batch, calls
 from genai_observability._pricing import Prices
 from genai_observability._process.worker import Worker
 

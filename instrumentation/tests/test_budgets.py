@@ -103,9 +103,9 @@ def test_a_call_that_ends_in_the_next_period_does_not_count_in_it(clock: Clock) 
     clock.set("2026-11-21T23:59:59Z")
     began = clock.now
     enforcement = Enforcement([Budget(by="team", per="day", usd=1, on_exceeded="raise")], clock=clock)
-    spend(enforcement, at=began, ended=False, team="growth")
+    reservation = spend(enforcement, at=began, ended=False, team="growth")
     clock.set("2026-11-22T00:00:01Z")
-    end(enforcement, at=began, usd=5, team="growth")
+    end(enforcement, reservation, at=began, usd=5, team="growth")
     spend(enforcement, at=clock.now, usd=0.5, team="growth")
     spend(enforcement, at=clock.now, usd=0.5, team="growth")
     with pytest.raises(BudgetExceeded):
@@ -190,11 +190,14 @@ def test_calls_under_way_reserve_the_mean_cost_of_recent_ones_until_they_end(clo
     for cost in (1, 3):
         spend(enforcement, at=clock.now, usd=cost, team="growth")
     for _ in range(3):  # 4 spent, three times 2 reserved
-        spend(enforcement, at=clock.now, ended=False, team="growth")
+        reservation = spend(enforcement, at=clock.now, ended=False, team="growth")
     with pytest.raises(BudgetExceeded) as refused:
         spend(enforcement, at=clock.now, team="growth")
     assert refused.value.spent == 10
-    end(enforcement, at=clock.now, usd=0, team="growth")
+    end(enforcement, at=clock.now, usd=0, team="growth")  # a result of a batch, or a call of another library
+    with pytest.raises(BudgetExceeded):
+        spend(enforcement, at=clock.now, team="growth")
+    end(enforcement, reservation, at=clock.now, usd=0, team="growth")
     spend(enforcement, at=clock.now, ended=False, team="growth")
 
 
@@ -225,10 +228,10 @@ def test_64_threads_overspend_by_a_few_per_cent_at_most() -> None:
 
     def call(spent: list[float]) -> None:
         began = time.time()
-        spend(enforcement, at=began, ended=False, team="growth")
+        reservation = spend(enforcement, at=began, ended=False, team="growth")
         time.sleep(0.02)
         spent.append(costs.expovariate(100))  # a cent; half cost less than 0.7 cents, one in twenty more than 3
-        end(enforcement, at=began, usd=spent[-1], team="growth")
+        end(enforcement, reservation, at=began, usd=spent[-1], team="growth")
 
     def call_on() -> float:
         spent: list[float] = []

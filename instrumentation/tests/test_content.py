@@ -1,6 +1,7 @@
 """Questions and answers leave the process only where that was asked for, and then redacted and cut."""
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -14,14 +15,11 @@ import openai
 import pydantic
 import pytest
 from genai_observability import Content, signals
+from genai_observability._capture.dialogue import Dialogue, Room
 from genai_observability._commands.doctor import doctor
-from genai_observability._content.openai_calls import Exchange, Exchanges
 from genai_observability._content.recorded import BYTES_A_SPAN, SPANS_AN_EXPORT
 from genai_observability._options import Options
 from genai_observability._recorder import Recorder
-from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanContext, TraceFlags
 
 from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.recording import QUESTION, Recording
@@ -354,7 +352,9 @@ def test_streams_raw_answers_and_asynchronous_clients_are_recorded_alike(start: 
         attributes = exported(recorder, capture)
         assert said(attributes[IN]) == ["What is a trace?"]
         assert attributes[OUT][0]["parts"] == parts
-        assert not recorder._content._exchanges._held, "nothing is kept"
+        gc.collect()
+        assert recorder._content.room
+        assert recorder._content.room._calls == 2_000, "nothing is kept"
 
     client.chat.completions.create(**question)
     expect([text])
@@ -569,29 +569,27 @@ def test_an_odd_answer_reaches_the_application_as_it_is(start: Start, capture: C
     assert said(exported(recorder, capture)[IN]) == ["What is a trace?"]
 
 
-def test_what_waits_is_bounded_and_the_oldest_is_forgotten_and_counted() -> None:
-    forgotten: list[None] = []
-    exchanges = Exchanges(on_forgotten=lambda: forgotten.append(None), calls=3, characters=100)
-    for number in range(5):
-        exchanges.hold(number, Exchange("chat", {"messages": [{"role": "user", "content": "x" * 10}]}))
-    assert len(forgotten) == 2
-    exchanges.hold(7, Exchange("chat", {"messages": [{"role": "user", "content": "x" * 90}]}))
-    assert len(forgotten) == 4
-    assert exchanges.take(_span(1)) is None
-    assert exchanges.take(_span(7)) is not None
-    assert exchanges.take(_span(7)) is None
-    assert exchanges.take(_span(4)) is not None
-    assert exchanges._characters == 0
+def test_what_is_kept_is_bounded_and_what_does_not_fit_is_counted() -> None:
+    full: list[None] = []
+    room = Room(on_full=lambda: full.append(None), calls=3, characters=100)
+    kept = [room.hold("chat", {"messages": [{"role": "user", "content": "x" * 10}]}) for _ in range(4)]
+    assert kept[2] is not None
+    assert kept[3] is None
+    assert len(full) == 1
+    kept.clear()
+    assert room.hold("chat", {"input": "x" * 101}) is None
+    assert room.hold("chat", {"input": "x" * 100}) is not None
+    assert len(full) == 2
 
 
 def test_a_streamed_answer_without_end_is_kept_up_to_a_bound() -> None:
-    exchange = Exchange("completions", {})
+    dialogue = Dialogue("completions", {})
     chunk = openai.types.Completion.model_construct(
         choices=[openai.types.CompletionChoice.model_construct(text="x" * 1000)]
     )
     for _ in range(1_000):
-        exchange.note(chunk)
-    assert sum(map(len, exchange.pieces)) < 200_000
+        dialogue.note(chunk)
+    assert sum(map(len, dialogue.pieces)) < 200_000
 
 
 def test_after_shutdown_the_client_is_as_it_was(start: Start) -> None:
@@ -601,18 +599,6 @@ def test_after_shutdown_the_client_is_as_it_was(start: Start) -> None:
     recorder.shutdown(10)
     assert (openai.OpenAI.request, openai.AsyncOpenAI.request) == before
     assert "request" not in vars(openai.OpenAI)
-
-
-def _span(span_id: int) -> ReadableSpan:
-    return ReadableSpan("chat", context=SpanContext(1, span_id, is_remote=False, trace_flags=TraceFlags(1)))
-
-
-def test_a_call_outside_of_any_span_of_ours_is_not_kept(start: Start) -> None:
-    recorder = start(content="full")
-    recorder._unwrap()
-    with trace.get_tracer("shop").start_as_current_span("request"):
-        Provider().client().chat.completions.create(model="gpt-4o-mini", messages=QUESTION)
-    assert not recorder._content._exchanges._held
 
 
 def test_the_doctor_says_what_would_be_recorded(
@@ -632,13 +618,14 @@ def test_a_forked_worker_records_content_though_its_parent_was_at_it(start: Star
     recorder = start(content="full")
     client = Provider().client()
     client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "of the parent"}])
-    recorder._content._exchanges._lock.acquire()  # as another thread may have, at that moment
+    assert recorder._content.room
+    recorder._content.room._lock.acquire()  # as another thread may have, at that moment
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # that other threads run is the point
         child = os.fork()
     if child == 0:
         client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "of the child"}])
         os._exit(0 if recorder.force_flush(20) else 1)
-    recorder._content._exchanges._lock.release()
+    recorder._content.room._lock.release()
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert b"of the child" in capture.everything

@@ -9,7 +9,7 @@ import pytest
 from genai_observability import signals
 from genai_observability._calls.call import Call, Exchange, Quota, utc
 from genai_observability._calls.exchange import read_exchange
-from genai_observability._calls.open_calls import OpenCall
+from genai_observability._capture.open_calls import OpenCall
 from genai_observability._metrics.quotas import Quotas
 from opentelemetry.metrics import CallbackOptions
 from opentelemetry.sdk.trace import ReadableSpan

@@ -13,7 +13,7 @@ import pytest
 from genai_observability import signals
 from genai_observability._calls.call import Call, Tokens, utc
 from genai_observability._calls.duplicates import Duplicates
-from genai_observability._calls.open_calls import OpenCalls
+from genai_observability._capture.open_calls import OpenCalls
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext

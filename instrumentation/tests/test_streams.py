@@ -215,7 +215,6 @@ def test_after_shutdown_the_client_is_as_it_was(provider: str) -> None:
         return [
             BaseClient.__dict__["_build_request"],
             BaseClient.__dict__["_should_retry"],
-            BaseClient.__dict__["_make_status_error_from_response"],
             SyncAPIClient.__dict__["_process_response"],
             AsyncAPIClient.__dict__["_process_response"],
             Stream.__dict__["__stream__"],

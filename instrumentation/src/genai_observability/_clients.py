@@ -1,17 +1,18 @@
-"""The client libraries whose calls are recorded, each through a wrapper that OpenTelemetry maintains for it."""
+"""The client libraries whose calls are recorded, and the wrappers of OpenTelemetry that may be in use for them."""
 
 import importlib
 import logging
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Final
 
 from opentelemetry.trace import TracerProvider
 
+from genai_observability._capture.patching import missing
+from genai_observability._capture.seam import Seam
 from genai_observability._content.settings import UPSTREAM_VARIABLE
 from genai_observability._export.providers import no_logs, no_metrics
 
@@ -20,91 +21,69 @@ _logger = logging.getLogger("genai_observability")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapper:
-    """An instrumentor class that wraps a client library, and the extra of this package that brings it."""
+    """An instrumentor that wraps a client library.
 
-    extra: str
+    Attributes:
+        module: Where it is; the scope of its spans has the same name.
+        instrumentor: Its class.
+        extra: The extra of this package that brings it, and has it begin the calls of its methods; none for one that
+            the application may use besides.
+    """
+
     module: str
-    instrumentor: str
+    instrumentor: str = "OpenAIInstrumentor"
+    extra: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client library, its wrappers in the order of preference, and what this package watches of it besides."""
+    """A client library, the module that has its seam, and wrappers of it."""
 
     library: str
+    seam: str
     wrappers: tuple[Wrapper, ...]
-    watch: str
-    """Module of this package whose ``watch()`` sees to what they leave out."""
-
-    @property
-    def wrapper(self) -> Wrapper | None:
-        """The wrapper that is installed."""
-        return next((wrapper for wrapper in self.wrappers if is_installed(wrapper.module)), None)
-
-    @property
-    def missing(self) -> str:
-        """What to do where none is."""
-        default, *others = (f"'genai-observability[{wrapper.extra}]'" for wrapper in self.wrappers)
-        return f"pip install {default}" + "".join(f" (or {other})" for other in others)
 
 
 CLIENTS: Final = (
     Client(
         library="openai",
+        seam="genai_observability._capture.openai_client",
         wrappers=(
-            Wrapper(
-                extra="openai",
-                module="opentelemetry.instrumentation.genai.openai",
-                instrumentor="OpenAIInstrumentor",
-            ),
-            Wrapper(
-                extra="openai-v2",
-                module="opentelemetry.instrumentation.openai_v2",
-                instrumentor="OpenAIInstrumentor",
-            ),
+            Wrapper(module="opentelemetry.instrumentation.openai_v2", extra="openai-v2"),
+            Wrapper(module="opentelemetry.instrumentation.genai.openai"),
         ),
-        watch="genai_observability._openai",
     ),
 )
 
 OWN_SCOPE: Final = "genai_observability.clients"
-"""The instrumentation scope of the APIs that this package wraps itself."""
+"""The instrumentation scope of the calls that are begun here."""
 SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {OWN_SCOPE}
-"""The instrumentation scopes of all wrappers."""
-
-Watch = Callable[[ModuleType], Callable[[], None]]
-"""Has a module of this package watch its client; returns what ends that."""
+"""The instrumentation scopes of calls that contain no other."""
 
 
-def wrap_clients(tracers: TracerProvider, watch: Watch) -> Callable[[], None]:
-    """Wrap every client library that is installed, and watch it; returns what unwraps them."""
+def watch_clients(tracers: TracerProvider, seam: Seam, undo: ExitStack) -> None:
+    """See the calls of every client library that is installed, until ``undo`` is closed."""
     present = [client for client in CLIENTS if is_installed(client.library)]
     if not present:
         known = ", ".join(client.library for client in CLIENTS)
         _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
-    undo = [each for client in present for each in _wrap(client, tracers, watch)]
+    for client in present:
+        importlib.import_module(client.seam).watch(seam, undo)
+        for wrapper in client.wrappers:
+            if wrapper.extra is not None and is_installed(wrapper.module):
+                _wrap(wrapper, tracers, undo)
+    lost = dict.fromkeys(name.lost for name in missing())
+    if present and lost:
+        _logger.warning("With this version of openai some is not recorded: %s.", "; ".join(lost))
 
-    def unwrap() -> None:
-        for each in undo:
-            each()
 
-    return unwrap
-
-
-def _wrap(client: Client, tracers: TracerProvider, watch: Watch) -> Iterator[Callable[[], None]]:
-    wrapper = client.wrapper
-    if wrapper is None:
-        _logger.warning(
-            "Calls of %s are not seen: its wrapper is missing. Install it with: %s.", client.library, client.missing
-        )
-        return
-    yield watch(importlib.import_module(client.watch))
+def _wrap(wrapper: Wrapper, tracers: TracerProvider, undo: ExitStack) -> None:
     instrumentor = getattr(importlib.import_module(wrapper.module), wrapper.instrumentor)()
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider
     with _without_content():
         instrumentor.instrument(tracer_provider=tracers, meter_provider=no_metrics(), logger_provider=no_logs())
-    yield instrumentor.uninstrument
+    undo.callback(instrumentor.uninstrument)
 
 
 @contextmanager

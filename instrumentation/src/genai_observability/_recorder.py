@@ -1,38 +1,39 @@
-"""The parts of one recording, put together: client wrappers, span processor, worker, metrics and request log."""
+"""The parts of one recording, put together: the client's seam, span processor, worker, metrics and request log."""
 
 import logging
 import os
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.trace import Tracer
 
 from genai_observability import signals
 from genai_observability._budgets.budget import Budget
-from genai_observability._budgets.checked_methods import check_first
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._calls.batches import Batches
 from genai_observability._calls.call import Value
-from genai_observability._calls.open_calls import OpenCalls
-from genai_observability._calls.pipeline import Pipeline
+from genai_observability._calls.pipeline import Finished, Pipeline
 from genai_observability._calls.processor import GenAISpanProcessor
 from genai_observability._calls.sampling import AllCallsProvider
 from genai_observability._calls.spans import (
     RECORDED_OPERATIONS,
     context_of,
-    is_model_call,
     read_step,
     scrubbed_status,
     with_attributes,
 )
+from genai_observability._capture.batches import BatchFiles
+from genai_observability._capture.open_calls import OpenCall, OpenCalls, current
+from genai_observability._capture.seam import Seam
 from genai_observability._chains import steps as _steps
 from genai_observability._chains.steps import OpenStep, OpenSteps
-from genai_observability._clients import SCOPES, wrap_clients
+from genai_observability._clients import OWN_SCOPE, SCOPES, watch_clients
 from genai_observability._content.recorded import SPANS_AN_EXPORT
 from genai_observability._content.settings import chosen
 from genai_observability._content.watch import ContentWatch
@@ -41,7 +42,7 @@ from genai_observability._context import baggage as _baggage
 from genai_observability._context import threads as _threads
 from genai_observability._export import application_logs as _application_logs
 from genai_observability._export.losses import Losses
-from genai_observability._export.providers import Providers, no_logs, no_metrics, providers
+from genai_observability._export.providers import Providers, providers
 from genai_observability._export.request_log import RequestLog
 from genai_observability._feedback.evaluation import RecentCalls, evaluation_attributes
 from genai_observability._feedback.feedback import FEEDBACK, Sign
@@ -54,9 +55,6 @@ from genai_observability._pricing import Prices
 from genai_observability._process.children import deliver_at_end
 from genai_observability._process.worker import Worker
 
-if TYPE_CHECKING:
-    from opentelemetry.util.genai.handler import TelemetryHandler
-
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 60 MB at the most
 _SCOPE: Final = "genai_observability"
 END: Final = 2.0  # seconds that the end of a process may wait for a Collector that is slow or gone
@@ -68,16 +66,23 @@ class Recorder:
     """Follows each call from its finished span to its metrics, its log record and the exported span."""
 
     def __init__(self, options: Options, enforcement: Enforcement | None = None) -> None:
-        """Start recording."""
+        """Start recording; where that fails, all is as before."""
         self._enforcement = enforcement
         self._prices = Prices()
         self._recent = RecentCalls()
         self._open_calls = OpenCalls(SCOPES)
         self._losses: Losses = Counter()
         self.open_steps = OpenSteps()
+        with ExitStack() as undo:
+            self._start(options, undo)
+            self._undo = undo.pop_all()
+
+    def _start(self, options: Options, undo: ExitStack) -> None:
+        """What is begun here ends when ``undo`` is closed: at the shutdown, or where something of it fails."""
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
-        self._processor: GenAISpanProcessor
+        undo.callback(self._worker.stop)
         asked = chosen(options.content, security=options.security)
+        self._processor: GenAISpanProcessor
         self._providers: Providers = providers(
             service_name=options.service_name,
             tracer_provider=options.tracer_provider,
@@ -88,6 +93,8 @@ class Recorder:
             losses=self._losses,
             spans_an_export=SPANS_AN_EXPORT if asked.form else None,
         )
+        undo.callback(self._providers.shutdown)
+        undo.callback(self._processor.let_go)
         if asked.form and not self._processor.exports:
             _logger.warning(
                 "Content is not recorded: the application's own tracer provider exports its spans before they could "
@@ -107,48 +114,52 @@ class Recorder:
             on_dropped=lambda: self._losses.update(("batch",)),
         )
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
-        self._log_handler: logging.Handler | None = None
         if _application_logs.wanted(asked=options.logs):
-            self._log_handler = _application_logs.send(self._providers.logger)
-        self._content = ContentWatch(
-            asked, is_call=is_model_call, on_forgotten=lambda: self._losses.update(("content",))
-        )
+            handler = _application_logs.send(self._providers.logger)
+            undo.callback(logging.getLogger().removeHandler, handler)
+        self._content = ContentWatch(asked, on_full=lambda: self._losses.update(("content",)))
         self._pipeline = Pipeline(
             content=self._content,
             prices=self._prices,
             metrics=self._metrics,
             request_log=self._request_log,
-            enforcement=enforcement,
+            enforcement=self._enforcement,
             exports=self._processor.exports,
         )
-        self._tracers = AllCallsProvider(
-            self._providers.tracer, RECORDED_OPERATIONS, alone=self._providers.spans_are_unseen
-        )
-        self._unwrap = wrap_clients(
-            self._tracers,
-            lambda module: module.watch(
-                self._open_calls,
-                self._tracers,
-                fetched=self._batches.fetched,
-                alone=self._providers.spans_are_unseen,
-                attribution_to_provider=options.attribution_to_provider,
-            ),
-        )
-        self._end_checks: Callable[[], None] | None = None
-        if enforcement is not None:
-            enforcement.observe_with(self._providers.meter.get_meter(_SCOPE))
-            self._end_checks = check_first(enforcement.check)  # outside the wrapper: a refused call leaves no span
-        self._stop_threads = _threads.follow() if options.threads else lambda: None
-        self._stop_baggage = _baggage.travel(
-            propagate=options.propagate,
-            accept=options.accept,
-            is_call=self._open_calls.contain,
-            traces_are_ours=self._providers.tracer in self._providers.owned,
-        )
+        self._tracers = AllCallsProvider(self._providers.tracer, RECORDED_OPERATIONS)
+        if self._enforcement is not None:
+            self._enforcement.observe_with(meter)
+        self._watching = undo.enter_context(ExitStack())
+        self._watch(options, self._watching)
         if hasattr(os, "register_at_fork"):  # not on Windows
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
         deliver_at_end(self, forked=False)
+
+    def _watch(self, options: Options, undo: ExitStack) -> None:
+        """See calls, and whom they are for, until ``undo`` is closed."""
+        seam = Seam(
+            tracer=self._tracers.get_tracer(OWN_SCOPE),
+            open_calls=self._open_calls,
+            batches=BatchFiles(self._batches.fetched),
+            admit=self._enforcement.admit if self._enforcement is not None else None,
+            content=self._content,
+            unseen=self._providers.spans_are_unseen,
+            disclose=options.attribution_to_provider,
+        )
+        undo.callback(_baggage.travel(
+            propagate=options.propagate,
+            accept=options.accept,
+            to_provider=self._to_provider,
+            traces_are_ours=self._providers.tracer in self._providers.owned,
+        ))  # fmt: skip
+        if options.threads:
+            undo.callback(_threads.follow())
+        watch_clients(self._tracers, seam, undo)
+
+    def _to_provider(self, context: Context) -> bool:
+        """Whether what happens in a context is a request to a provider, or part of a call."""
+        return current.get() is not None or self._open_calls.contain(context)
 
     def force_flush(self, timeout: float) -> bool:
         """Export everything recorded so far; ``False`` where that took longer than ``timeout`` seconds."""
@@ -161,16 +172,17 @@ class Recorder:
 
     def shutdown(self, timeout: float) -> bool:
         """Stop recording and export the rest; ``False`` where that took longer than ``timeout`` seconds."""
-        if self._end_checks is not None:
-            self._end_checks()
-        self._unwrap()
-        self._content.close()
-        self._stop_threads()
-        self._stop_baggage()
-        if self._log_handler is not None:
-            logging.getLogger().removeHandler(self._log_handler)
+        self._watching.close()
         self._batches.wait()
         return self._worker.run(self._finish, timeout=timeout)
+
+    def _finish(self) -> None:
+        self._processor.abandon_streams()
+        self._settle()
+        self._providers.force_flush()
+        if self._enforcement is not None:
+            self._enforcement.stop(END)
+        self._undo.close()
 
     def enforces(self, budgets: tuple[Budget, ...]) -> bool:
         """Whether these are the budgets in force."""
@@ -227,37 +239,41 @@ class Recorder:
         attributes, context = {**_attribution.current(), **attributes}, get_current()
         self._submit(lambda: self._request_log.write_event(name, body, attributes, context))
 
-    @cached_property
-    def steps(self) -> "TelemetryHandler":
-        """What makes the spans of steps; raises ImportError where no client's extra is installed."""
-        from opentelemetry.util.genai.handler import TelemetryHandler  # comes with the clients' extras
-
-        return TelemetryHandler(
-            tracer_provider=self._tracers,
-            meter_provider=no_metrics(),
-            logger_provider=no_logs(),
-            instrumentation_scope_name=_SCOPE,
-        )
+    @property
+    def tracer(self) -> Tracer:
+        """What makes the spans of steps."""
+        return self._tracers.get_tracer(_SCOPE)
 
     def _submit(self, task: Callable[[], object]) -> None:
         if not self._worker.submit(task):
-            self._count_dropped()
+            self.count_dropped()
 
     def _make_processor(self, exporter: SpanProcessor | None) -> SpanProcessor:
         self._processor = GenAISpanProcessor(
-            open_calls=self._open_calls,
-            open_steps=self.open_steps,
-            submit=self._worker.submit,
-            on_end=self._recent.remember,
-            on_calls=lambda batch: self._pipeline.record(batch),
-            on_content=lambda span: self._content.attributes(span),
-            on_step=self._record_step,
-            on_dropped=self._count_dropped,
-            exporter=exporter,
+            self, open_calls=self._open_calls, open_steps=self.open_steps, exporter=exporter
         )
         return self._processor
 
-    def _record_step(self, span: ReadableSpan, open_step: OpenStep) -> ReadableSpan:
+    # --- What the span processor asks for -----------------------------------------------------------------------------
+
+    def submit(self, task: Callable[[], object]) -> bool:
+        """Queue a task; ``False`` where there is no room."""
+        return self._worker.submit(task)
+
+    def call_ended(self, span: ReadableSpan, noted: OpenCall | None) -> None:
+        """Remember a call, so that its answer can be scored."""
+        self._recent.remember(span, noted)
+
+    def record_calls(self, batch: Sequence[Finished]) -> None:
+        """Record finished calls."""
+        self._pipeline.record(batch)
+
+    def content_of(self, span: ReadableSpan) -> Mapping[str, Any]:
+        """The attributes to export of a span that is no model call but carries content, such as a tool's."""
+        return self._content.attributes(span)
+
+    def record_step(self, span: ReadableSpan, open_step: OpenStep) -> ReadableSpan:
+        """Record a finished step of a chain; returns the span to export."""
         step, context = read_step(span, open_step), context_of(span.context)
         self._measures.record_step(step, context)
         labels = step_labels(step)
@@ -265,13 +281,14 @@ class Recorder:
         attributes = {**self._content.attributes(span), **_steps.derived_attributes(step)}
         return with_attributes(span, attributes, scrubbed_status(span))
 
+    def count_dropped(self) -> None:
+        """There was no room for a call: it is exported as it is, and not recorded."""
+        self._losses["call"] += 1
+
     def _settle(self) -> None:
         while self._processor.record_calls():  # those that the queue had no room to announce
             pass
         self._metrics.settle()
-
-    def _count_dropped(self) -> None:
-        self._losses["call"] += 1
 
     def _after_fork(self) -> None:
         if not self._processor.active:
@@ -287,10 +304,3 @@ class Recorder:
             deliver_at_end(self, forked=True)
         except Exception as error:
             _logger.warning("What this forked process records may not be its own: %s: %s.", type(error).__name__, error)
-
-    def _finish(self) -> None:
-        self._processor.abandon_streams()
-        self._providers.force_flush()
-        if self._enforcement is not None:
-            self._enforcement.stop(END)
-        self._providers.shutdown()

@@ -107,9 +107,12 @@ class Account:
         else:
             self._in_flight.append(now + _LONGEST)
 
-    def book(self, cost: float) -> None:
-        """A call has ended, at this cost; 0 where it is not known or there is none."""
-        if self._in_flight:
+    def book(self, cost: float, *, admitted: bool) -> None:
+        """A call has ended, at this cost; 0 where it is not known or there is none.
+
+        One that was admitted here gives its reservation back. Results of batches and other libraries' calls have none.
+        """
+        if admitted and self._in_flight:
             del self._in_flight[0]
         if cost > 0:
             self.spent += cost

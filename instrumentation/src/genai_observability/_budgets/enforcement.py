@@ -21,6 +21,9 @@ from genai_observability._context import attribution as _attribution
 
 _logger = logging.getLogger("genai_observability")
 
+Reservation = tuple[Account, ...]
+"""The accounts that have admitted a call."""
+
 _MOST_ACCOUNTS: Final = 100_000  # of each budget: some 70 MB
 _MOST_SERIES: Final = 100  # of each budget in the gauge: those that have used the most of it
 _MOST_QUESTIONS: Final = 10  # to the store for one call, where others take what it gives
@@ -66,28 +69,31 @@ class Enforcement:
         if self._leases is not None:
             self._leases.stop(timeout)
 
-    def check(self) -> None:
-        """Before a call, in the context that makes it.
+    def admit(self) -> Reservation:
+        """Before a call, in the context that makes it: where it is admitted, to be given back when it is booked.
 
         Raises:
             BudgetExceeded: a budget refuses the call, or a function of the application's does.
         """
         attribution = _attribution.current()
         if not attribution or not self._active:
-            return
+            return ()
         try:
-            if exceeded := self._admit(attribution):
-                for account in exceeded:
+            admitted, full = self._admit(attribution)
+            if full:
+                for account in full:
                     self._react(account)
                 with self._lock:
                     now = self._clock()
-                    self._admit_to(self._accounts_of(attribution, now), now)
+                    admitted = self._admit_to(self._accounts_of(attribution, now), now)
         except BudgetExceeded:
             raise
         except Exception:
             self._fault("A call could not be checked against its budgets, and is made")
+            return ()
+        return admitted
 
-    def book(self, call: Call, price: Price) -> None:
+    def book(self, call: Call, price: Price, reservation: Reservation = ()) -> None:
         """Once a call has ended, off the caller's thread. It counts in the period in which it began, if that lasts."""
         try:
             began = call.started.timestamp()
@@ -98,7 +104,7 @@ class Enforcement:
                     if account.period.begins <= began < account.period.ends
                 ]
                 for account in accounts:
-                    account.book(_cost(account.rule, call, price))
+                    account.book(_cost(account.rule, call, price), admitted=account in reservation)
                     if self._leases is not None:
                         self._leases.touch(account)
             if price.unpriced and any(account.rule.budget.unit == "usd" for account in accounts):
@@ -109,8 +115,8 @@ class Enforcement:
         except Exception:
             self._fault("The cost of a call could not be counted against its budgets")
 
-    def _admit(self, attribution: Mapping[str, Any]) -> Sequence[Account]:
-        """Admit a call where all its budgets have room for it; returns those that have not."""
+    def _admit(self, attribution: Mapping[str, Any]) -> tuple[Reservation, Sequence[Account]]:
+        """Admit a call where all its budgets have room for it; else the second are those that have not."""
         full: list[Account] = []
         for _ in range(_MOST_QUESTIONS):
             with self._lock:
@@ -118,11 +124,10 @@ class Enforcement:
                 accounts = self._accounts_of(attribution, now)
                 full = [a for a in accounts if not a.has_room(now) and not self._has_room_anyway(a, now)]
                 if not full:
-                    self._admit_to(accounts, now)
-                    return ()
+                    return self._admit_to(accounts, now), ()
             if self._leases is None or not self._leases.ask(full):
                 break
-        return full
+        return (), full
 
     def _has_room_anyway(self, account: Account, now: float) -> bool:
         """Whether an account has room by what this process knows, where the store does not answer."""
@@ -131,11 +136,12 @@ class Enforcement:
         self._unchecked[account.rule.label] += 1
         return self._leases.store.when_unreachable == "open" and account.used(now) < account.rule.limit
 
-    def _admit_to(self, accounts: Iterable[Account], now: float) -> None:
+    def _admit_to(self, accounts: Iterable[Account], now: float) -> Reservation:
         for account in accounts:
             account.admit(now)
             if self._leases is not None:
                 self._leases.touch(account)
+        return tuple(accounts)
 
     def _accounts_of(self, attribution: Mapping[str, Any], now: float) -> list[Account]:
         """The accounts that a call with this attribution is under now."""

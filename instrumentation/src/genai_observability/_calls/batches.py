@@ -8,13 +8,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from opentelemetry.context import Context
 
 from genai_observability._calls.call import Call
 from genai_observability._calls.spans import context_of
+from genai_observability._capture.batch_results import Results
 from genai_observability._context import attribution as _attribution
 from genai_observability._feedback.receipt import Answer
 from genai_observability._process.worker import Worker
@@ -26,15 +27,6 @@ _END: Final = 10.0  # seconds that the end of the process may wait for results: 
 
 _sleep: Final = time.sleep  # an application may put something else in its place
 _logger = logging.getLogger("genai_observability")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Results:
-    """The results of a batch that were fetched: its id, their size in bytes, and the calls in them."""
-
-    batch: str
-    size: int
-    calls: Callable[[], Iterable[Call]]
 
 
 class Batches:

@@ -52,7 +52,7 @@ class Exchange:
     ``phases`` are where the time went, in seconds: ``preparing``, ``retrying`` (all attempts but the last, and the
     waits between), then ``network`` and ``provider``, or ``waiting`` where the provider does not tell them apart, and
     ``reading`` the answer. ``refusals`` are the HTTP statuses of attempts that were tried again. ``cost`` is what a
-    proxy says in a header of the answer that the call cost, in US dollars.
+    proxy says in a header of the answer that the call cost, in US dollars, ``served_model`` the model that answered.
     """
 
     request_id: str | None = None
@@ -61,6 +61,7 @@ class Exchange:
     phases: Mapping[str, float] = field(default_factory=dict)
     quotas: tuple[Quota, ...] = ()
     cost: Decimal | None = None
+    served_model: str | None = None
 
 
 StreamEnd = Literal["complete", "abandoned", "unread", "broken", "cancelled"]

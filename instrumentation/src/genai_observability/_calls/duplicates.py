@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 
 from genai_observability import signals
 from genai_observability._calls.call import Call, Outcome
-from genai_observability._calls.open_calls import OpenCall, scope_of
+from genai_observability._capture.open_calls import OpenCall, scope_of
 
 _MOST_PLACES: Final = 5_000
 _MOST_IN_PLACE: Final = 50  # calls; a call and its duplicate end one soon after the other

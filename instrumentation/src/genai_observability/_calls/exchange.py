@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Final
 
 from genai_observability._calls.call import Exchange, Quota
-from genai_observability._calls.open_calls import OpenCall
+from genai_observability._capture.open_calls import OpenCall
 
 _SECOND: Final = 1e9
 _LONGEST_ID: Final = 200
@@ -33,18 +33,22 @@ def read_exchange(call: OpenCall, *, started: int, ended: int) -> Exchange:
         phases=phases,
         quotas=_quotas(headers),
         cost=_cost(headers),
+        served_model=headers.get(_SERVED_MODEL),
     )
 
 
 _REQUEST_ID: Final = ("x-request-id", "request-id", "apim-request-id")
 _PROCESSING: Final = "openai-processing-ms"
 _COST: Final = "x-litellm-response-cost"
+_SERVED_MODEL: Final = "x-ms-served-model"
+"""Which model Azure has answered with: the body has the name of the deployment."""
 _QUOTA_KINDS: Final = ("requests", "tokens")
 _WANTED: Final = frozenset(
     (
         *_REQUEST_ID,
         _PROCESSING,
         _COST,
+        _SERVED_MODEL,
         *(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in _QUOTA_KINDS),
     )
 )

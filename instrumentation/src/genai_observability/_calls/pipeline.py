@@ -16,8 +16,8 @@ from genai_observability import signals
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._calls.call import Call, Price, Tokens
 from genai_observability._calls.duplicates import Duplicates
-from genai_observability._calls.open_calls import OpenCall
 from genai_observability._calls.spans import attributes_of, context_of, enriched, read_call
+from genai_observability._capture.open_calls import OpenCall
 from genai_observability._chains.steps import OpenStep
 from genai_observability._content.threats import Finding
 from genai_observability._content.watch import ContentWatch
@@ -96,21 +96,22 @@ class Pipeline:
         """Record a call without a span of its own: the result of a batch."""
         price = self._price_of(call)
         self._metrics.record_call(call, price, context)
-        self._book(call, price)
+        if self._enforcement is not None:
+            self._enforcement.book(call, price)
         self._request_log.write_call(call, price, derived_attributes(call, price), context)
 
     def _read(self, finished: Finished) -> None:
         span = finished.span
-        attributes = attributes_of(span)
         noted = finished.noted
-        if noted is not None and noted.late is not None:
-            attributes.update(noted.late(noted.told))
+        attributes = attributes_of(span) | (noted.read if noted is not None else {})
         finished.attributes = attributes
         finished.call = read_call(span, noted, attributes)
         finished.context = context_of(span.context)
 
     def _look(self, finished: Finished) -> None:
-        content, finished.threats = self._content.look(finished.span)
+        content, finished.threats = self._content.look(finished.span, finished.noted)
+        if finished.noted is not None:
+            finished.noted.dialogue = None
         finished.derived = {**content}
 
     def _compare(self, finished: Finished) -> None:
@@ -124,7 +125,9 @@ class Pipeline:
         finished.price = price = self._price_of(call)
         if finished.step is not None:
             finished.step.charge(price)
-        self._book(call, price)
+        if self._enforcement is not None:
+            reservation = finished.noted.reservation if finished.noted is not None else None
+            self._enforcement.book(call, price, reservation or ())
 
     def _count(self, finished: Finished) -> None:
         self._metrics.record_call(finished.call, finished.price, finished.context)
@@ -145,10 +148,6 @@ class Pipeline:
             return price
         tokens = Tokens(input=call.estimate.input, output=call.estimate.output)
         return replace(price, estimated=self._prices.price(replace(call, tokens=tokens)).amount)
-
-    def _book(self, call: Call, price: Price) -> None:
-        if self._enforcement is not None:
-            self._enforcement.book(call, price)
 
 
 def _finish(finished: Finished) -> None:

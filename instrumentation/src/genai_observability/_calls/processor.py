@@ -1,20 +1,18 @@
 """Where the OpenTelemetry SDK tells of every span that starts and ends."""
 
+import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from time import time_ns
-from typing import Final
+from typing import Final, Protocol
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
-from genai_observability import signals
-from genai_observability._calls.open_calls import OpenCall, OpenCalls
-from genai_observability._calls.outcome import ABANDONED
 from genai_observability._calls.pipeline import Finished
-from genai_observability._calls.spans import attributes_of, carries_content, is_model_call, with_attributes
+from genai_observability._calls.spans import carries_content, is_model_call, with_attributes
+from genai_observability._capture import streams
+from genai_observability._capture.open_calls import OpenCall, OpenCalls
 from genai_observability._chains.steps import OpenStep, OpenSteps, is_step
 from genai_observability._content.watch import without_content
 from genai_observability._context import attribution as _attribution
@@ -25,46 +23,45 @@ _AT_ONCE: Final = 16
 """Calls recorded together: a third cheaper than one by one. About 1 ms of work, for which another call may wait."""
 
 
+class Sink(Protocol):
+    """What is done with finished spans, off the caller's thread but for ``call_ended``."""
+
+    def submit(self, task: Callable[[], object]) -> bool: ...
+    def call_ended(self, span: ReadableSpan, noted: OpenCall | None) -> None: ...
+    def record_calls(self, batch: Sequence[Finished]) -> None: ...
+    def record_step(self, span: ReadableSpan, open_step: OpenStep) -> ReadableSpan: ...
+    def content_of(self, span: ReadableSpan) -> Mapping[str, AttributeValue]: ...
+    def count_dropped(self) -> None: ...
+
+
 class GenAISpanProcessor(SpanProcessor):
-    """Gives every span its attribution, and finished model calls to ``on_calls``, off the caller's thread.
+    """Gives every span its attribution, and finished model calls to the sink.
 
     Args:
+        sink: Gets them.
         open_calls: Where the calls are kept that have begun and not ended.
         open_steps: Likewise the steps of chains.
-        submit: Queues a task for later and says whether there was room.
-        on_end: Told of a call's span that has ended, and of what was noted of the call, on the caller's thread.
-        on_calls: Records finished calls.
-        on_step: Records a finished step of a chain, and returns the span to export.
-        on_content: The attributes to export of a span that is no model call but carries content, such as a tool's.
-        on_dropped: Called where there was no room: the call is exported as it is, but not recorded.
         exporter: The processor that finished spans go to next. ``None`` where the application's own provider has its
             own processors: it keeps its spans as they are.
     """
 
     def __init__(
-        self,
-        *,
-        open_calls: OpenCalls,
-        open_steps: OpenSteps,
-        submit: Callable[[Callable[[], object]], bool],
-        on_end: Callable[[ReadableSpan, OpenCall | None], None],
-        on_calls: Callable[[Sequence[Finished]], None],
-        on_step: Callable[[ReadableSpan, OpenStep], ReadableSpan],
-        on_content: Callable[[ReadableSpan], Mapping[str, AttributeValue]],
-        on_dropped: Callable[[], None],
-        exporter: SpanProcessor | None,
+        self, sink: Sink, *, open_calls: OpenCalls, open_steps: OpenSteps, exporter: SpanProcessor | None
     ) -> None:
+        self._sink: Sink | None = sink
         self._open_calls = open_calls
         self._open_steps = open_steps
-        self._submit = submit
-        self._on_end = on_end
-        self._on_calls = on_calls
-        self._on_step = on_step
-        self._on_content = on_content
-        self._on_dropped = on_dropped
         self._exporter = exporter
         self._finished: deque[Finished] = deque()
-        self.active = True
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is recorded."""
+        return self._sink is not None
+
+    def let_go(self) -> None:
+        """Record nothing more. An application's tracer provider keeps its processors for ever, and so this one."""
+        self._sink = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set the attribution in force where the span starts.
@@ -85,25 +82,27 @@ class GenAISpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a finished model call, step of a chain, or span with content; hand on every other span at once."""
-        step = self._open_steps.end(span)
-        if is_model_call(span):
-            call = self._open_calls.end(span)
-            if not self.active and call is None:
-                return  # recorded by abandon_streams()
-            if self.active:
-                self._on_end(span, call)
-                if len(self._finished) < _MOST_FINISHED:
-                    self._finished.append(Finished(span, call, step))
-                    self._submit(self.record_calls)  # refused, another one of the tasks that wait will record it
-                    return
-                self._on_dropped()
-        elif self.active and step is not None and is_step(span):
-            if self._submit(lambda: self._record_step(span, step)):
-                return
-            self._on_dropped()
-        if self._exporter is None or not carries_content(span):
+        sink, step = self._sink, self._open_steps.end(span)
+        call = self._open_calls.end(span) if is_model_call(span) else None
+        if call is not None and not call.counted:
+            return
+        if sink is None:
+            self._export(_bare(span) if carries_content(span) else span)
+        elif is_model_call(span):
+            sink.call_ended(span, call)
+            if len(self._finished) >= _MOST_FINISHED:
+                sink.count_dropped()
+                self._export(_bare(span))
+            else:
+                self._finished.append(Finished(span, call, step))
+                sink.submit(self.record_calls)  # refused, another one of the tasks that wait will record it
+        elif step is not None and is_step(span):
+            if not sink.submit(functools.partial(self._record_step, sink, span, step)):
+                sink.count_dropped()
+                self._export(_bare(span))
+        elif self._exporter is None or not carries_content(span):
             self._export(span)
-        elif not self._submit(lambda: self._export(with_attributes(span, self._on_content(span)))):
+        elif not sink.submit(lambda: self._export(with_attributes(span, sink.content_of(span)))):
             self._export(_bare(span))
 
     def record_calls(self) -> bool:
@@ -116,10 +115,11 @@ class GenAISpanProcessor(SpanProcessor):
         return bool(batch)
 
     def abandon_streams(self) -> None:
-        """Stop recording; the streams that are still open are recorded as they are, whatever will be read of them."""
-        self.active = False
-        ended = [call for call in self._open_calls.streams() if self._open_calls.end(call.span) is not None]
-        self._record([Finished(_abandoned(call.span), call, self._open_steps.end(call.span)) for call in ended])
+        """The streams that are still open are recorded as they are, whatever will be read of them."""
+        for call in self._open_calls.streams():
+            streams.end(call)
+        while self.record_calls():
+            pass
 
     def forget(self) -> None:
         """In a child made by fork: the calls that wait are the parent's."""
@@ -127,15 +127,16 @@ class GenAISpanProcessor(SpanProcessor):
 
     def _record(self, batch: Sequence[Finished]) -> None:
         try:
-            self._on_calls(batch)
+            if self._sink is not None:
+                self._sink.record_calls(batch)
         finally:
             for each in batch:
                 self._export(each.exported or _bare(each.span))
 
-    def _record_step(self, span: ReadableSpan, step: OpenStep) -> None:
+    def _record_step(self, sink: Sink, span: ReadableSpan, step: OpenStep) -> None:
         finished = _bare(span)
         try:
-            finished = self._on_step(span, step)
+            finished = sink.record_step(span, step)
         finally:
             self._export(finished)
 
@@ -145,7 +146,7 @@ class GenAISpanProcessor(SpanProcessor):
 
     def shutdown(self) -> None:
         """Record nothing more; end the exporter."""
-        self.active = False
+        self.let_go()
         if self._exporter is not None:
             self._exporter.shutdown()
 
@@ -162,9 +163,3 @@ class GenAISpanProcessor(SpanProcessor):
 def _bare(span: ReadableSpan) -> ReadableSpan:
     """A span without what it may carry of content, where nothing else could be done with it."""
     return with_attributes(span, without_content(span.attributes or {}))
-
-
-def _abandoned(span: ReadableSpan) -> ReadableSpan:
-    """An open stream's span as its wrapper would end it now, had its reader walked away."""
-    attributes = {**attributes_of(span), signals.STREAM.name: True, signals.ERROR_TYPE.name: "_OTHER"}
-    return with_attributes(span, attributes, Status(StatusCode.ERROR, ABANDONED), time_ns())

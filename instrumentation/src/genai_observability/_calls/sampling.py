@@ -1,7 +1,7 @@
 """Whatever share of the traces is kept, every model call is counted, priced and logged."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from opentelemetry.context import Context
@@ -11,7 +11,6 @@ from opentelemetry.trace import Link, SpanKind, Tracer, TracerProvider, TraceSta
 from opentelemetry.util.types import Attributes
 
 from genai_observability import signals
-from genai_observability._calls.call_spans import CallTracer
 
 
 class CallsRecorded(Sampler):
@@ -57,21 +56,17 @@ class AllCallsProvider(TracerProvider):
     Args:
         provider: The application's, or ours.
         operations: ``gen_ai.operation.name`` of the spans that are model calls.
-        alone: Whether nobody else sees the spans, so that those of calls may be light.
     """
 
-    def __init__(self, provider: TracerProvider, operations: frozenset[str], alone: Callable[[], bool]) -> None:
+    def __init__(self, provider: TracerProvider, operations: frozenset[str]) -> None:
         self._provider = provider
         self._operations = operations
-        self._alone = alone
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> Tracer:
         """A tracer of the provider."""
         tracer = self._provider.get_tracer(*args, **kwargs)
-        if not isinstance(tracer, SDKTracer):
+        if not isinstance(tracer, SDKTracer) or isinstance(tracer.sampler, CallsRecorded):
             return tracer
-        if isinstance(tracer.sampler, CallsRecorded):
-            return CallTracer(tracer, self._alone)
         tracer = copy.copy(tracer)  # the application may use this one too
         tracer.sampler = CallsRecorded(tracer.sampler, self._operations)
         return tracer

@@ -5,9 +5,7 @@ added by handing the next processor a copy of the span.
 """
 
 import functools
-import math
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -17,11 +15,14 @@ from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from genai_observability import signals
-from genai_observability._calls.call import Call, Estimate, Exchange, StreamEnd, Tokens, Value, finite, utc
+from genai_observability._calls.attributes import Attributes
+from genai_observability._calls.call import Call, Estimate, Exchange, StreamEnd, Value, utc
 from genai_observability._calls.exchange import read_exchange
-from genai_observability._calls.open_calls import OpenCall
 from genai_observability._calls.outcome import outcome, scrubbed, stream_end
 from genai_observability._calls.provider_names import provider_name
+from genai_observability._capture.apis import FETCH
+from genai_observability._capture.dialogue import length
+from genai_observability._capture.open_calls import OpenCall
 from genai_observability._chains.steps import NAMED_BY, OpenStep, Step
 from genai_observability._content.recorded import is_content
 
@@ -31,24 +32,17 @@ MODEL_OPERATIONS: Final = frozenset(
     | {"batch"}  # the submission of one
 )
 """``gen_ai.operation.name`` of the spans that are calls of a model; agents and tools are not."""
-_FETCH: Final = "fetch_response"
-RECORDED_OPERATIONS: Final = MODEL_OPERATIONS | {_FETCH} | frozenset(NAMED_BY)
+RECORDED_OPERATIONS: Final = MODEL_OPERATIONS | {FETCH} | frozenset(NAMED_BY)
 """Those of the spans that may turn out to be, and of steps: they are recorded whatever share of the traces is kept."""
 
-_OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
 _OLDER_SERVICE_TIER: Final = "gen_ai.openai.response.service_tier"
-_USAGE: Final = {
-    attribute.name: (int,) if attribute.type == "int" else (int, float) for attribute in signals.USAGE
-}  # fmt: skip
 _PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
 _CONTENT_EVENTS: Final = (  # until semantic conventions 1.36
     "gen_ai.content.", "gen_ai.system.", "gen_ai.user.", "gen_ai.assistant.", "gen_ai.tool.", "gen_ai.choice",
 )  # fmt: skip
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
 _FILTERED: Final = frozenset({"content_filter", "refusal"})
-_MOST: Final = 10**15
-"""A count beyond this is nonsense, and would spoil every sum that it is added to."""
-_BYTES_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
+_CHARACTERS_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
 
 
 def is_model_call(span: ReadableSpan) -> bool:
@@ -58,7 +52,7 @@ def is_model_call(span: ReadableSpan) -> bool:
         return False
     operation = attributes.get(signals.OPERATION.name)
     # A fetched response is only told of with its usage where that has not been recorded before.
-    return operation in MODEL_OPERATIONS or (operation == _FETCH and signals.INPUT_TOKENS.name in attributes)
+    return operation in MODEL_OPERATIONS or (operation == FETCH and signals.INPUT_TOKENS.name in attributes)
 
 
 def carries_content(span: ReadableSpan) -> bool:
@@ -72,16 +66,10 @@ def read_call(span: ReadableSpan, noted: OpenCall | None, values: Mapping[str, A
 
     Values of a wrong type are left out, never an error.
     """
-    attributes = _Attributes(values)
+    attributes = Attributes(values)
     started, ended = span.start_time or 0, span.end_time or 0
     error_type, message = _error_type(span, attributes), span.status.description
-    tokens = Tokens(
-        input=attributes.count(signals.INPUT_TOKENS.name),
-        output=attributes.count(signals.OUTPUT_TOKENS.name),
-        cached=attributes.count(signals.CACHED_TOKENS.name) or 0,
-        cache_write=attributes.count(signals.CACHE_WRITE_TOKENS.name) or attributes.count(_OLDER_CACHE_WRITE) or 0,
-        reasoning=attributes.count(signals.REASONING_TOKENS.name) or 0,
-    )
+    tokens = attributes.tokens()
     streamed = values.get(signals.STREAM.name) is True or bool(noted and noted.chunks)
     finish_reasons = attributes.texts(signals.FINISH_REASONS.name)
     complete = tokens.reported or bool(noted and noted.complete)
@@ -100,7 +88,7 @@ def read_call(span: ReadableSpan, noted: OpenCall | None, values: Mapping[str, A
         duration=max(ended - started, 0) / 1e9,
         outcome=ending,
         request_model=attributes.text(signals.REQUEST_MODEL.name),
-        response_model=attributes.text(signals.RESPONSE_MODEL.name),
+        response_model=exchange.served_model or attributes.text(signals.RESPONSE_MODEL.name),
         response_id=attributes.text(signals.RESPONSE_ID.name),
         finish_reasons=finish_reasons,
         background=values.get(signals.BACKGROUND.name) is True,
@@ -108,7 +96,7 @@ def read_call(span: ReadableSpan, noted: OpenCall | None, values: Mapping[str, A
             values.get(signals.REFUSED.name) is True or (noted and noted.refused) or _FILTERED & {*finish_reasons}
         ),
         streamed=streamed,
-        time_to_first_token=_first_token(noted, started) or first_chunk,
+        time_to_first_token=_seconds_until(noted.first_token if noted else None, started) or first_chunk,
         server_address=attributes.text(signals.SERVER_ADDRESS.name),
         parameters={name: values[name] for name in _PARAMETERS if isinstance(values.get(name), (int, float))},
         tokens=tokens,
@@ -127,21 +115,21 @@ def read_call(span: ReadableSpan, noted: OpenCall | None, values: Mapping[str, A
 _NO_EXCHANGE: Final = Exchange()
 
 
-def _error_type(span: ReadableSpan, attributes: "_Attributes") -> str | None:
+def _error_type(span: ReadableSpan, attributes: Attributes) -> str | None:
     """The class of the error; for one of unknown type the conventions' word for that."""
     failed = span.status.status_code is StatusCode.ERROR
     return attributes.text(signals.ERROR_TYPE.name) or ("_OTHER" if failed else None)
 
 
-def _first_token(noted: OpenCall | None, started: int) -> float | None:
-    return max(noted.first_token - started, 0) / 1e9 if noted and noted.first_token else None
+def _seconds_until(moment: int | None, started: int) -> float | None:
+    return max(moment - started, 0) / 1e9 if moment else None
 
 
 def _estimate(noted: OpenCall | None) -> Estimate | None:
     """What a stream without usage came to: a token a chunk, as providers send them, and the prompt by its size."""
     if noted is None or noted.answered is None:
         return None
-    return Estimate(input=noted.prompt_bytes // _BYTES_PER_TOKEN, output=noted.chunks)
+    return Estimate(input=length(noted.prompt) // _CHARACTERS_PER_TOKEN, output=noted.chunks)
 
 
 def _attribution_of(values: Mapping[str, Any], noted: OpenCall | None) -> dict[str, Value]:
@@ -161,7 +149,7 @@ _VALUES: Final = (str, int, float, bool)
 def read_step(span: ReadableSpan, open_step: OpenStep) -> Step:
     """The finished step that a span describes, with what was spent inside it."""
     values = attributes_of(span)
-    attributes = _Attributes(values)
+    attributes = Attributes(values)
     kind = attributes.text(signals.OPERATION.name) or ""
     error_type = _error_type(span, attributes)
     return Step(
@@ -235,46 +223,3 @@ def attributes_of(span: ReadableSpan) -> dict[str, Any]:
     attributes: Any = span.attributes
     copy = getattr(attributes, "copy", None)
     return copy() if copy else dict(attributes or {})
-
-
-class _Attributes:
-    """Typed access to a span's attributes, which any instrumentation may have filled with anything."""
-
-    __slots__ = ("_get", "_values")
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-        self._get = values.get
-
-    def text(self, name: str) -> str | None:
-        value = self._get(name)
-        return value if isinstance(value, str) and value else None
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        value = self._get(name)
-        return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (tuple, list)) else ()
-
-    def count(self, name: str) -> int | None:
-        value = self._get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
-
-    def seconds(self, name: str) -> float | None:
-        value = finite(self._get(name))
-        return value if value is not None and value >= 0 else None
-
-    def usage(self) -> dict[str, int | float]:
-        return {
-            name: value
-            for name, value in self._values.items()
-            if name in _USAGE and type(value) in _USAGE[name] and 0 < value <= _MOST
-        }
-
-    def reported_cost(self) -> Decimal | None:
-        """What the provider charged; ``None`` for what another instrumentation calculated, or for another currency."""
-        value = self._values.get(signals.COST.name)
-        if value is None or self._values.get(signals.COST_SOURCE.name, "provider") != "provider":
-            return None
-        if self._values.get(signals.COST_CURRENCY.name, "USD") != "USD":
-            return None
-        valid = type(value) in (int, float) and 0 <= value < math.inf
-        return Decimal(repr(value)) if valid else None

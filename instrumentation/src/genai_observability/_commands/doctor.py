@@ -10,6 +10,7 @@ from typing import Final
 
 from opentelemetry.util.re import parse_env_headers
 
+from genai_observability._capture.patching import missing
 from genai_observability._clients import CLIENTS, is_installed
 from genai_observability._commands.check import Stores, check
 from genai_observability._commands.findings import Finding
@@ -50,8 +51,8 @@ def _clients() -> list[Finding]:
     for client in CLIENTS:
         if not is_installed(client.library):
             found, right = "not installed in this Python: no call of it can be recorded", False
-        elif client.wrapper is None:
-            found, right = f"its wrapper is missing: {client.missing}", False
+        elif lost := dict.fromkeys(name.lost for name in missing()):
+            found, right = f"{_version(client.library)}: not recorded: {'; '.join(lost)}", False
         else:
             found, right = f"{_version(client.library)}, its calls are recorded", True
         findings.append(Finding(client.library, found, right))

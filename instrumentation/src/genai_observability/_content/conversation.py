@@ -12,7 +12,7 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from genai_observability import signals
-from genai_observability._content.openai_calls import Exchange
+from genai_observability._capture.dialogue import Dialogue
 
 Part = dict[str, Any]
 Message = dict[str, Any]
@@ -48,10 +48,10 @@ class Conversation:
         return "\n".join(text for parts in (self.system, *given) for part in parts for text in texts(part))
 
 
-def of_exchange(exchange: Exchange) -> Conversation:
+def of_dialogue(dialogue: Dialogue) -> Conversation:
     """What an OpenAI client was asked and answered. Parts of unknown shape are left out, never an error."""
     read = {"chat": _chat, "responses": _responses, "completions": _completions}
-    return read[exchange.api](exchange)
+    return read[dialogue.api](dialogue)
 
 
 def of_attributes(attributes: Mapping[str, AttributeValue]) -> Conversation | None:
@@ -92,14 +92,14 @@ _LARGEST: Final = 10**30
 # --- Chat and legacy completions -------------------------------------------------------------------------------------
 
 
-def _chat(exchange: Exchange) -> Conversation:
-    messages = _list(exchange.body.get("messages"))
+def _chat(dialogue: Dialogue) -> Conversation:
+    messages = _list(dialogue.body.get("messages"))
     system = [message for message in messages[:-_MOST_MESSAGES][:5] if _get(message, "role") in _SYSTEM]
     inputs = [_chat_message(message) for message in (*system, *messages[-_MOST_MESSAGES:])]
-    outputs = [_chat_message(_get(choice, "message"), choice) for choice in _list(_get(exchange.answer, "choices"))]
-    if exchange.answer is None and (exchange.pieces or exchange.choices):
-        outputs = _streamed(exchange)
-    return Conversation([], inputs, outputs, [_tool(tool) for tool in _list(exchange.body.get("tools"))])
+    outputs = [_chat_message(_get(choice, "message"), choice) for choice in _list(_get(dialogue.answer, "choices"))]
+    if dialogue.answer is None and (dialogue.pieces or dialogue.choices):
+        outputs = _streamed(dialogue)
+    return Conversation([], inputs, outputs, [_tool(tool) for tool in _list(dialogue.body.get("tools"))])
 
 
 def _chat_message(message: Any, choice: Any = None) -> Message:
@@ -118,10 +118,10 @@ def _chat_message(message: Any, choice: Any = None) -> Message:
     return made
 
 
-def _streamed(exchange: Exchange) -> list[Message]:
+def _streamed(dialogue: Dialogue) -> list[Message]:
     """The choices of a stream, from the text of the first and the other chunks of all."""
-    outputs: dict[int, tuple[list[str], dict[int, Any], list[str | None]]] = {0: ([*exchange.pieces], {}, [])}
-    for choice in exchange.choices:
+    outputs: dict[int, tuple[list[str], dict[int, Any], list[str | None]]] = {0: ([*dialogue.pieces], {}, [])}
+    for choice in dialogue.choices:
         said, calls, ends = outputs.setdefault(choice.index, ([], {}, []))
         said += [text for text in (choice.delta.content if choice.index else None, choice.delta.refusal) if text]
         ends += [choice.finish_reason] if choice.finish_reason else []
@@ -144,12 +144,12 @@ def _streamed(exchange: Exchange) -> list[Message]:
     ]
 
 
-def _completions(exchange: Exchange) -> Conversation:
-    prompt = exchange.body.get("prompt")
+def _completions(dialogue: Dialogue) -> Conversation:
+    prompt = dialogue.body.get("prompt")
     given = [prompt] if isinstance(prompt, str) else [text for text in _list(prompt) if isinstance(text, str)]
-    answers = [_get(choice, "text") for choice in _list(_get(exchange.answer, "choices"))]
-    if exchange.pieces:
-        answers = ["".join(exchange.pieces)]
+    answers = [_get(choice, "text") for choice in _list(_get(dialogue.answer, "choices"))]
+    if dialogue.pieces:
+        answers = ["".join(dialogue.pieces)]
     return Conversation(
         inputs=[{"role": "user", "parts": [_text(text)]} for text in given[-_MOST_MESSAGES:]],
         outputs=[{"role": "assistant", "parts": [_text(text)]} for text in answers if isinstance(text, str)],
@@ -159,18 +159,18 @@ def _completions(exchange: Exchange) -> Conversation:
 # --- Responses -------------------------------------------------------------------------------------------------------
 
 
-def _responses(exchange: Exchange) -> Conversation:
-    given = exchange.body.get("input")
+def _responses(dialogue: Dialogue) -> Conversation:
+    given = dialogue.body.get("input")
     items = [{"role": "user", "content": given}] if isinstance(given, str) else _list(given)
-    instructions = exchange.body.get("instructions")
-    outputs = [_item(item) for item in _list(_get(exchange.answer, "output"))]
-    if not outputs and exchange.pieces:  # of a stream that was not read to its end
-        outputs = [{"role": "assistant", "parts": [_text("".join(exchange.pieces))]}]
+    instructions = dialogue.body.get("instructions")
+    outputs = [_item(item) for item in _list(_get(dialogue.answer, "output"))]
+    if not outputs and dialogue.pieces:  # of a stream that was not read to its end
+        outputs = [{"role": "assistant", "parts": [_text("".join(dialogue.pieces))]}]
     return Conversation(
         [_text(instructions)] if isinstance(instructions, str) else [],
         [_item(item) for item in items[-_MOST_MESSAGES:]],
         outputs,
-        [_tool(tool) for tool in _list(exchange.body.get("tools"))],
+        [_tool(tool) for tool in _list(dialogue.body.get("tools"))],
     )
 
 

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
-from genai_observability._content.conversation import Conversation, of_attributes, of_exchange
-from genai_observability._content.openai_calls import Exchanges, watch
+from genai_observability._capture.dialogue import Room
+from genai_observability._capture.open_calls import OpenCall
+from genai_observability._content.conversation import of_attributes, of_dialogue
 from genai_observability._content.recorded import content_attributes, is_content, other_attributes
 from genai_observability._content.settings import Chosen
 from genai_observability._content.threats import Finding, findings
@@ -19,20 +19,26 @@ _logger = logging.getLogger("genai_observability")
 class ContentWatch:
     """Takes content off every span, and puts on what the application chose to record."""
 
-    def __init__(self, chosen: Chosen, *, is_call: Callable[[Any], bool], on_forgotten: Callable[[], None]) -> None:
-        """Watch the calls of OpenAI clients, where anything is to be done with them; ``close`` ends that."""
+    def __init__(self, chosen: Chosen, *, on_full: Callable[[], None]) -> None:
+        """``on_full`` is told of each call for whose content there is no room."""
         self._chosen = chosen
-        self._exchanges = Exchanges(on_forgotten=on_forgotten)
+        self._on_full = on_full
         self._failure_level = logging.WARNING
-        self.close = watch(self._exchanges, is_call=is_call) if chosen.form or chosen.security else lambda: None
-        self.after_fork = self._exchanges.clear
+        self.after_fork()
 
-    def look(self, span: ReadableSpan) -> tuple[dict[str, str], list[Finding]]:
+    def after_fork(self) -> None:
+        """In a child: the room that the parent's calls take is the parent's."""
+        looked_at = self._chosen.form or self._chosen.security
+        self.room = Room(on_full=self._on_full) if looked_at else None
+        """Keeps what is asked and answered, where anything is to be done with it."""
+
+    def look(self, span: ReadableSpan, noted: OpenCall | None) -> tuple[dict[str, str], list[Finding]]:
         """The content attributes that a finished call's span is to have, and the threats found in it."""
-        if not (self._chosen.form or self._chosen.security):
+        if self.room is None:
             return {}, []
         try:
-            said = self._said(span)
+            dialogue = noted.dialogue if noted is not None else None
+            said = of_dialogue(dialogue) if dialogue else of_attributes(span.attributes or {})
             if said is None:
                 return {}, []
             threats = findings(said, self._chosen.patterns) if self._chosen.security else []
@@ -50,10 +56,6 @@ class ContentWatch:
             self._complain(error)
             made = {}
         return {**without_content(attributes), **made}
-
-    def _said(self, span: ReadableSpan) -> Conversation | None:
-        exchange = self._exchanges.take(span)
-        return of_exchange(exchange) if exchange else of_attributes(span.attributes or {})
 
     def _complain(self, error: Exception) -> None:
         _logger.log(self._failure_level, "The content of a call is left out: %s.", type(error).__name__)

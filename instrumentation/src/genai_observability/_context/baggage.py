@@ -7,11 +7,10 @@ fills them. A request to a model's provider carries nothing of ours.
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
-from contextvars import ContextVar
 from typing import Any, Final
 
 from opentelemetry import baggage, trace
-from opentelemetry.context import Context, get_current
+from opentelemetry.context import Context, create_key, get_current, get_value, set_value
 from opentelemetry.propagate import get_global_textmap, set_global_textmap
 from opentelemetry.propagators import textmap
 
@@ -37,30 +36,28 @@ NAMES: Final = {
     "experiment": signals.EXPERIMENT.name,
 }
 """What may travel, by its name as an argument of ``attributed_to()``. Of the user it is the keyed hash."""
-
-to_provider: Final[ContextVar[bool]] = ContextVar("genai_observability_to_provider", default=False)
-"""Whether a client library is asking the provider of a model for something."""
+_RECEIVED: Final = create_key("genai_observability.received")
+"""Under this key a context has the names of the baggage that another service has sent."""
 
 
 def travel(
-    *, propagate: Iterable[str], accept: Iterable[str], is_call: Callable[[Context], bool], traces_are_ours: bool
+    *, propagate: Iterable[str], accept: Iterable[str], to_provider: Callable[[Context], bool], traces_are_ours: bool
 ) -> Callable[[], None]:
     """Let attribution travel from now on; returns what ends that.
 
     Args:
         propagate: Names of ``NAMES`` that leave with requests to other services.
         accept: Names of ``NAMES`` that are taken from incoming requests.
-        is_call: Whether a context is inside the call of a model.
+        to_provider: Whether what happens in a context is a request to the provider of a model.
         traces_are_ours: Whether the process's traces are there through this package alone.
     """
     _attribution.received = _received(_known("accept", accept))
     leaving = _known("propagate", propagate)
-    remove = _install(leaving, is_call, traces_are_ours=traces_are_ours) if leaving or traces_are_ours else None
+    remove = _install(leaving, to_provider, traces_are_ours=traces_are_ours)
 
     def end() -> None:
         _attribution.received = None
-        if remove is not None:
-            remove()
+        remove()
 
     return end
 
@@ -87,10 +84,10 @@ def _received(accepted: Collection[str]) -> Callable[[], Mapping[str, Value]] | 
 
 
 def _install(
-    propagated: Collection[str], is_call: Callable[[Context], bool], *, traces_are_ours: bool
+    propagated: Collection[str], to_provider: Callable[[Context], bool], *, traces_are_ours: bool
 ) -> Callable[[], None]:
     original = get_global_textmap()
-    ours = _Attribution(original, propagated, is_call, traces_are_ours=traces_are_ours)
+    ours = _Attribution(original, propagated, to_provider, traces_are_ours=traces_are_ours)
     set_global_textmap(ours)
 
     def end() -> None:
@@ -109,25 +106,28 @@ class _Attribution(textmap.TextMapPropagator):
         self,
         propagator: textmap.TextMapPropagator,
         names: Collection[str],
-        is_call: Callable[[Context], bool],
+        to_provider: Callable[[Context], bool],
         *,
         traces_are_ours: bool,
     ) -> None:
         self._propagator = propagator
         self._names = names
-        self._is_call = is_call
+        self._to_provider = to_provider
         self._traces_are_ours = traces_are_ours
 
     def end(self) -> None:
         """Carry nothing any more."""
-        self._names, self._traces_are_ours = (), False
+        self._names, self._to_provider = (), lambda _: False
 
     def inject(
         self, carrier: Any, context: Context | None = None, setter: textmap.Setter[Any] = textmap.default_setter
     ) -> None:
         """Write the headers of a request."""
         context = get_current() if context is None else context
-        if to_provider.get() or self._is_call(context):
+        if self._to_provider(context):
+            received: Any = get_value(_RECEIVED, context) or ()
+            for name in (*NAMES.values(), *received):
+                context = baggage.remove_baggage(name, context)
             if self._traces_are_ours:
                 context = trace.set_span_in_context(trace.INVALID_SPAN, context)
         else:
@@ -141,7 +141,8 @@ class _Attribution(textmap.TextMapPropagator):
         self, carrier: Any, context: Context | None = None, getter: textmap.Getter[Any] = textmap.default_getter
     ) -> Context:
         """Read the headers of a request."""
-        return self._propagator.extract(carrier, context, getter)
+        extracted = self._propagator.extract(carrier, context, getter)
+        return set_value(_RECEIVED, tuple(baggage.get_all(extracted)), extracted)
 
     @property
     def fields(self) -> set[str]:

@@ -36,8 +36,8 @@ def instance_id(service: str, *, host: str = "") -> str:
     return f"{host}:{uuid4().hex[:12]}"
 
 
-def forget_parent() -> None:
-    """In a child made by fork: let go of the parent's names, which are free again once the parent has ended."""
+def let_go() -> None:
+    """Let go of the names that are held: at the end, or in a child made by fork, whose parent has them."""
     while _held:
         descriptor, file = _held.pop()
         try:

@@ -15,6 +15,7 @@ from opentelemetry import metrics, trace
 from opentelemetry._logs import LoggerProvider, NoOpLoggerProvider, get_logger_provider, set_logger_provider
 from opentelemetry.metrics import MeterProvider, NoOpMeterProvider
 from opentelemetry.sdk._logs import LoggerProvider as SDKLoggerProvider
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider as SDKMeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
@@ -26,9 +27,8 @@ from opentelemetry.trace import TracerProvider
 from genai_observability._calls.sampling import CallsRecorded
 from genai_observability._calls.spans import RECORDED_OPERATIONS
 from genai_observability._export import exporters as _exporters
-from genai_observability._export.instance import forget_parent, instance_id
+from genai_observability._export.instance import instance_id, let_go
 from genai_observability._export.losses import CountedExporter, Losses, count_overflow
-from genai_observability._export.request_log import RecordBatches
 from genai_observability._export.start_times import RecentStartTimes
 
 _logger = logging.getLogger("genai_observability")
@@ -65,12 +65,14 @@ class Providers:
         """Export what the owned ones hold and end them; the application's go on."""
         _call_all(self.owned, "shutdown")
         _ended.update(self.owned)
+        if self.owned:
+            let_go()
 
     def after_fork(self) -> None:
         """In a child made by fork: count from zero, under a name of its own. The parent goes on with its series."""
         if not self.owned:
             return
-        forget_parent()
+        let_go()
         name = instance_id(self.service, host=_configured_instance())
         for provider in self.owned:
             provider._update_resource(Resource({"service.instance.id": name}))  # noqa: SLF001 - as the SDK does at a fork
@@ -238,7 +240,7 @@ def _meter_provider(resource: Resource) -> SDKMeterProvider:
 def _logger_provider(resource: Resource, losses: Losses) -> SDKLoggerProvider:
     provider = SDKLoggerProvider(resource=resource, shutdown_on_exit=False)
     if exporter := _exporters.log_exporter():
-        batches = RecordBatches(CountedExporter(exporter, "log", losses))  # type: ignore[arg-type]
+        batches = BatchLogRecordProcessor(CountedExporter(exporter, "log", losses))  # type: ignore[arg-type]
         count_overflow(batches, "log", losses)
         provider.add_log_record_processor(batches)
     return provider

@@ -9,7 +9,7 @@ from opentelemetry.trace import SpanContext, TraceFlags
 
 from genai_observability import signals
 from genai_observability._calls.call import Value, finite
-from genai_observability._calls.open_calls import OpenCall
+from genai_observability._capture.open_calls import OpenCall
 from genai_observability._context.attribution import text
 from genai_observability._feedback.receipt import Answer
 
@@ -27,7 +27,7 @@ class RecentCalls:
     def remember(self, span: ReadableSpan, noted: OpenCall | None) -> None:
         """Remember a call that has just ended, where the provider gave its answer an id."""
         attributes = span.attributes or {}
-        response_id = noted.response_id if noted and noted.late else attributes.get(signals.RESPONSE_ID.name)
+        response_id = (noted and noted.read.get(signals.RESPONSE_ID.name)) or attributes.get(signals.RESPONSE_ID.name)
         if not isinstance(response_id, str):
             return
         attribution = noted.attribution if noted else {}

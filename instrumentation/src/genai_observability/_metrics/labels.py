@@ -1,20 +1,23 @@
 """A bound on the number of metric series that one process can make."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 
 OTHER: Final = "_other"
 """What a value is counted as once its label, or the process, holds as many as it may."""
 
 
-class Labels:
-    """One combination of labels. The same object each time, so that what was found out for it can be kept with it."""
+More = tuple[tuple[str, str], ...]
+"""Labels besides, of one of a few values each."""
 
-    __slots__ = ("kept", "values")
+
+class Labels:
+    """One combination of labels: the same object each time, which other things can be kept by."""
+
+    __slots__ = ("values",)
 
     def __init__(self, values: dict[str, str]) -> None:
         self.values = values
-        self.kept: dict[Any, Any] = {}
 
 
 class LabelBudget:

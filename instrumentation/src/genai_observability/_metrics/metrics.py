@@ -5,16 +5,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 from opentelemetry.metrics import Counter as CounterInstrument
 
 from genai_observability import signals
 from genai_observability._calls.call import Call, Price, Value
-from genai_observability._calls.open_calls import OpenCalls
+from genai_observability._capture.open_calls import OpenCalls
 from genai_observability._export.losses import Losses
 from genai_observability._feedback.feedback import Sign
-from genai_observability._metrics.histograms import More, QuickHistogram
-from genai_observability._metrics.labels import LabelBudget, Labels
+from genai_observability._metrics.labels import LabelBudget, Labels, More
 from genai_observability._metrics.quotas import Quotas
 
 _KINDS: Final = {
@@ -24,8 +23,10 @@ _KINDS: Final = {
     signals.IMAGE_OUTPUT_TOKENS.name: "image_output",
 }
 _DROPPED_KIND: Final = signals.DROPPED.labels[0].name
-_INPUT: Final = ((signals.TOKEN_TYPE.name, "input"),)
-_OUTPUT: Final = ((signals.TOKEN_TYPE.name, "output"),)
+_INPUT: Final = {signals.TOKEN_TYPE.name: "input"}
+_OUTPUT: Final = {signals.TOKEN_TYPE.name: "output"}
+_NO_TRACE: Final = Context()
+"""Of metrics on which no panel shows exemplars."""
 _MOST_SUMS: Final = 500
 
 
@@ -43,8 +44,8 @@ class Metrics:
         self._sums: dict[tuple[CounterInstrument, Labels, More], _Sum] = {}
         self._duration = _histogram(meter, signals.CALL_DURATION)
         self._time_to_first_token = _histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
-        self._output_rate = _histogram(meter, signals.CALL_OUTPUT_RATE, exemplars=False)
-        self._tokens = _histogram(meter, signals.CALL_TOKENS, exemplars=False)
+        self._output_rate = _histogram(meter, signals.CALL_OUTPUT_RATE)
+        self._tokens = _histogram(meter, signals.CALL_TOKENS)
         self._tokens_detail = _counter(meter, signals.CALL_TOKENS_DETAIL)
         self._cost = _counter(meter, signals.CALL_COST)
         self._estimated_cost = _counter(meter, signals.CALL_ESTIMATED_COST)
@@ -81,7 +82,7 @@ class Metrics:
 
     def record_score(self, score: float, attributes: Mapping[str, Value], context: Context) -> None:
         """Record a score between 0 and 1."""
-        self._scores.record(score, self._labels.bound(signals.EVALUATIONS.labels_of(attributes)), context)
+        self._scores.record(score, self._labels.bound(signals.EVALUATIONS.labels_of(attributes)).values, context)
 
     def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
         """Count a call with a sign of an attack or a leak."""
@@ -115,18 +116,18 @@ class Metrics:
         if call.batch:
             self._add(self._batch_calls, 1, labels, context, ended)
             return
-        self._duration.record(call.duration, labels, context, ended)
+        self._duration.record(call.duration, {**labels.values, **dict(ended)}, context)
         if call.time_to_first_token is not None:
-            self._time_to_first_token.record(call.time_to_first_token, labels, context)
+            self._time_to_first_token.record(call.time_to_first_token, labels.values, context)
         if (rate := call.output_tokens_per_second) is not None:
-            self._output_rate.record(rate, labels, context)
+            self._output_rate.record(rate, labels.values, _NO_TRACE)
 
     def _record_tokens(self, call: Call, labels: Labels, context: Context) -> None:
         tokens = call.tokens
         if tokens.input:
-            self._tokens.record(tokens.input, labels, context, _INPUT)
+            self._tokens.record(tokens.input, {**labels.values, **_INPUT}, _NO_TRACE)
         if tokens.output:
-            self._tokens.record(tokens.output, labels, context, _OUTPUT)
+            self._tokens.record(tokens.output, {**labels.values, **_OUTPUT}, _NO_TRACE)
         parts: tuple[tuple[str, float], ...] = (
             ("cached", tokens.cached),
             ("cache_write", tokens.cache_write),
@@ -206,12 +207,9 @@ _ATTRIBUTION_LABELS: Final = tuple(
 )
 
 
-def _histogram(meter: Meter, metric: signals.Metric, *, exemplars: bool = True) -> QuickHistogram:
-    return QuickHistogram(
-        meter.create_histogram(
-            metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
-        ),
-        exemplars=exemplars,
+def _histogram(meter: Meter, metric: signals.Metric) -> Histogram:
+    return meter.create_histogram(
+        metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
     )
 
 

@@ -54,20 +54,28 @@ class Worker:
         self._wake.put(None)
         return done.wait(timeout)
 
+    def stop(self) -> None:
+        """End the thread, once it has run what is queued."""
+        self._stopped = True
+        self._wake.put(None)
+
     def _start(self) -> None:
+        self._stopped = False
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._loop, name="genai-observability", daemon=True)
         self._thread.start()
 
     def _restart(self) -> None:
         self._tasks.clear()  # the parent process delivers its own
-        self._start()
+        if not self._stopped:
+            self._start()
 
     def _loop(self) -> None:
-        while True:
+        while not self._stopped:
             self._drain()
             with contextlib.suppress(queue.Empty):
                 self._wake.get(timeout=_PAUSE)
+        self._drain()
 
     def _drain(self) -> None:
         if not self._tasks:

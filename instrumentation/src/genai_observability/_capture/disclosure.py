@@ -12,7 +12,7 @@ from typing import Any, Final
 from opentelemetry.sdk.resources import OTELResourceDetector
 
 from genai_observability import signals
-from genai_observability._calls.open_calls import OpenCall
+from genai_observability._calls.call import Value
 
 _HOST: Final = "api.openai.com"
 _PATHS: Final = ("/chat/completions", "/responses")
@@ -32,7 +32,7 @@ _MOST_PAIRS: Final = 16  # that OpenAI takes
 _LONGEST_IDENTIFIER: Final = 64
 
 
-def attributed(client: Any, options: Any, call: OpenCall) -> Any:
+def attributed(client: Any, options: Any, attribution: Mapping[str, Value]) -> Any:
     """The options of a request to OpenAI, with the attribution of its call."""
     try:
         host, body = client.base_url.host, options.json_data
@@ -40,11 +40,11 @@ def attributed(client: Any, options: Any, call: OpenCall) -> Any:
         if not known or not isinstance(body, dict) or not options.url.endswith(_PATHS):
             return options
         told = options.model_copy()
-        told.json_data = {**body, **_identifier(body, call.attribution)}
+        told.json_data = {**body, **_identifier(body, attribution)}
         if (
             options.url.endswith("/responses") or body.get("store") is True
         ):  # chat takes metadata of stored answers only
-            told.json_data.update(_metadata(body, call.attribution))
+            told.json_data.update(_metadata(body, attribution))
     except Exception:  # whatever shape the options of this client's version have: the call goes on without
         return options
     return told

@@ -1,21 +1,28 @@
-"""What is learned of a call while it runs, kept beside its span until the span has ended.
+"""What is learned of a call while it runs, from its beginning to its end.
 
-The caller's thread only notes times and references here; what follows from them is worked out later, on the worker.
+The caller's thread only notes times, references and what the span needs; what follows from them is worked out later, on
+the worker.
 """
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from time import time_ns
 from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_value
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import Span
+from opentelemetry.trace.status import Status, StatusCode
 
 from genai_observability import signals
 from genai_observability._calls.call import Value
 from genai_observability._calls.provider_names import provider_name
+from genai_observability._capture.apis import Api
+from genai_observability._capture.dialogue import Dialogue
 
 _MOST: Final = 20_000  # calls at a time; more can only be spans that nobody ends, and the oldest are forgotten
+_MOST_PIECES: Final = 1_000  # chunks of a stream that are more than text: the first, the last, an end for each choice
 
 _CALLS: Final = tuple(
     f"opentelemetry.genai.client.{kind}.context" for kind in ("inference", "embedding", "fetch_response")
@@ -27,29 +34,41 @@ class OpenCall:
     """One call that has begun. Times are in nanoseconds since the epoch, as in spans."""
 
     __slots__ = (
+        "_end_span",
         "answered",
+        "api",
         "attribution",
         "chunks",
         "complete",
+        "counted",
+        "dialogue",
+        "first_chunk",
         "first_token",
         "headers",
-        "late",
-        "prompt_bytes",
+        "parsed",
+        "pieces",
+        "prompt",
+        "read",
         "refusals",
         "refused",
-        "response_id",
+        "reservation",
         "scope",
         "sent",
         "span",
         "streams",
-        "told",
         "usage_is_ours",
     )
 
-    def __init__(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
+    def __init__(self, span: Any, attribution: Mapping[str, Value]) -> None:
         self.span = span
         self.scope = scope_of(span)
         self.attribution = attribution
+        self.api: Api | None = None
+        """Which kind of request it is, where it went through the client's seam."""
+        self.reservation: Any = None
+        """What the budgets have set aside for the call."""
+        self.counted = True
+        """Whether it is recorded: not where a budget refuses a call that another instrumentation has begun."""
         self.sent: tuple[int, ...] = ()
         """When each attempt left: the first one, and each retry of the client library."""
         self.refusals: tuple[int, ...] = ()
@@ -60,37 +79,81 @@ class OpenCall:
         """Headers of the answer, or of the last refusal."""
         self.streams = False
         """Whether the request asks for a stream."""
-        self.prompt_bytes = 0
-        """Size of a streaming request's body."""
+        self.prompt: Any = None
+        """The body of a request for a stream, until its answer reports its tokens."""
+        self.first_chunk: int | None = None
         self.first_token: int | None = None
         """When the first chunk came that carried something of the answer."""
         self.chunks = 0
         """Chunks that carried something of the answer."""
+        self.pieces: list[Any] = []
+        """Chunks that are more than text."""
+        self.parsed = False
+        """Whether the stream's chunks are made, and not read as bytes."""
         self.complete = False
         """Whether the stream was read to its end."""
         self.refused = False
-        """Whether that first chunk brought a refusal."""
-        self.response_id: str | None = None
-        """Id of the answer, where ``late`` is set."""
-        self.late: Callable[[Any], Mapping[str, Any]] | None = None
-        """Reads, on the worker and from ``told``, attributes that the call's span has not been given."""
-        self.told: Any = None
+        """Whether the first chunk of the answer brought a refusal."""
         self.usage_is_ours = False
         """Whether the stream's usage was asked for here, and not by the application."""
+        self.dialogue: Dialogue | None = None
+        """What was asked and answered, where content is looked at."""
+        self.read: dict[str, Any] = {}
+        """What the answer says, as attributes."""
+        self._end_span: Callable[[Mapping[str, Any]], object] | None = None
+
+    def owns(self, end_span: Callable[[Mapping[str, Any]], object]) -> None:
+        """The span of the call was begun here, and ends by this function, which gets what the answer says."""
+        self._end_span = end_span
+
+    def keep(self, piece: Any) -> None:
+        """Keep a chunk of a stream that is more than text."""
+        if len(self.pieces) < _MOST_PIECES:
+            self.pieces.append(piece)
+        else:
+            self.pieces[-1] = piece
+
+    def end(self, read: Callable[[], Mapping[str, Any]], error: BaseException | None = None) -> None:
+        """The answer is there, or will never be: read it, and end the span where it is ours. Only the first time."""
+        end_span, self._end_span = self._end_span, None
+        if self.read or (end_span is None and self.api is None):
+            return
+        try:
+            self.read = dict(read())
+        except Exception:  # an answer of an unforeseen shape
+            self.read = {}
+        if error is not None:
+            self.read[signals.ERROR_TYPE.name] = _name_of(error)
+        if end_span is not None:
+            end_span(self.read)
+
+    def fail(self, error: BaseException, read: Callable[[], Mapping[str, Any]] = dict) -> None:
+        """There is no answer, or only its beginning, which can be read."""
+        if self._end_span is not None:
+            self.span.set_status(Status(StatusCode.ERROR, str(error)))
+        if self.answered is None and (response := getattr(error, "response", None)) is not None:
+            self.answered, self.headers = time_ns(), getattr(response, "headers", None)
+        self.end(read, error)
+
+
+OTHER_REQUEST: Final = object()
+"""In place of a call: a request to a provider that is none, such as for a list of its models."""
+current: Final[ContextVar[Any]] = ContextVar("genai_observability_call", default=None)
+"""The call whose request is under way, or ``OTHER_REQUEST``: nothing of ours may leave with it."""
 
 
 class OpenCalls:
     """The calls that have begun and not ended.
 
     ``wrappers`` are the scopes of the instrumentations whose calls contain no other: a call that begins within one of
-    theirs is the same one, seen by another instrumentation.
+    theirs is the same one.
     """
 
     def __init__(self, wrappers: frozenset[str] = frozenset()) -> None:
         self._wrappers = wrappers
         self._calls: dict[int, OpenCall] = {}
 
-    def begin(self, span: ReadableSpan, attribution: Mapping[str, Value]) -> None:
+    def begin(self, span: Any, attribution: Mapping[str, Value]) -> None:
         """A span has started that is the call of a model."""
         if len(self._calls) >= _MOST:
             self._calls.pop(next(iter(self._calls)), None)
@@ -101,15 +164,15 @@ class OpenCalls:
             outer = OpenCall(span, attribution)
         self._calls[span.context.span_id] = outer
 
-    def of(self, span: object) -> OpenCall | None:
+    def of(self, span: Span) -> OpenCall | None:
         """The call that this very span is of."""
-        context = getattr(span, "context", None)
-        call = self._calls.get(context.span_id) if context is not None else None
+        call = self._calls.get(span.get_span_context().span_id)
         return call if call is not None and call.span is span else None
 
-    def current(self) -> OpenCall | None:
-        """The call whose span is the current one."""
-        return self._calls.get(trace.get_current_span().get_span_context().span_id)
+    def begun_by_wrapper(self) -> OpenCall | None:
+        """The call in which the running code is, where the wrapper of a client has begun it."""
+        call = self._calls.get(trace.get_current_span().get_span_context().span_id)
+        return call if call is not None and call.scope in self._wrappers and call.api is None else None
 
     def contain(self, context: Context) -> bool:
         """Whether what happens in this context is part of a call, such as its HTTP request."""
@@ -120,10 +183,10 @@ class OpenCalls:
         ids = (span.get_span_context().span_id, parent.span_id if parent else None)
         return any(each in self._calls for each in ids)
 
-    def end(self, span: ReadableSpan) -> OpenCall | None:
+    def end(self, span: Any) -> OpenCall | None:
         """What was learned of the call of a span that has ended; ``span`` of it may be another one of the same call."""
         call = self._calls.pop(span.context.span_id, None) if span.context is not None else None
-        if call is not None and call.span.context is span.context:
+        if call is not None and call.span.get_span_context() is span.context:
             call.span = span  # lets go of the one that could still be written to
         return call
 
@@ -148,6 +211,13 @@ class OpenCalls:
         self._calls.clear()
 
 
-def scope_of(span: ReadableSpan) -> str:
+def scope_of(span: Any) -> str:
     """The name of the instrumentation that made a span."""
-    return span.instrumentation_scope.name if span.instrumentation_scope else ""
+    scope = getattr(span, "instrumentation_scope", None)
+    return scope.name if scope else ""
+
+
+def _name_of(error: BaseException) -> str:
+    """The class of an error, with its module but for Python's own, as the conventions have ``error.type``."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

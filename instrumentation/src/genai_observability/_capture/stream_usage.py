@@ -11,9 +11,7 @@ variable ``GENAI_OBSERVABILITY_STREAM_USAGE`` says ``always`` for all of them, o
 import os
 from typing import Any, Final
 
-from genai_observability import signals
-from genai_observability._calls.open_calls import OpenCall
-from genai_observability._openai.reported_cost import cost_attributes
+from genai_observability._capture.open_calls import OpenCall
 
 _VARIABLE: Final = "GENAI_OBSERVABILITY_STREAM_USAGE"
 """Whether streams that do not ask for their usage are made to: ``always``, ``never``, or by default at OpenAI and Azure
@@ -24,10 +22,9 @@ _AZURE_SINCE: Final = "2024-09-01"  # the first api-version of Azure that knows 
 
 
 def asking_for_usage(client: Any, options: Any, call: OpenCall) -> Any:
-    """The options of a request: with the question for usage where it has to be added, else as they are."""
+    """The options of a request for a stream: with the question for usage where it has to be added, else as they are."""
     try:
-        call.streams = isinstance(options.json_data, dict) and options.json_data.get("stream") is True
-        if not call.streams or not _is_silent_chat(options) or not _may_ask(client):
+        if not _is_silent_chat(options) or not _may_ask(client):
             return options
         asking = options.model_copy()
         asking.json_data = {**options.json_data, "stream_options": {"include_usage": True}}
@@ -59,17 +56,3 @@ def _may_ask(client: Any) -> bool:
         version = getattr(client, "_api_version", None)
         return version >= _AZURE_SINCE if isinstance(version, str) else "/openai/v1" in client.base_url.path
     return False
-
-
-def usage_attributes(usage: Any) -> dict[str, int | float | str]:
-    """Span attributes of the usage that a chat answer reports."""
-    asked, answered = getattr(usage, "prompt_tokens_details", None), getattr(usage, "completion_tokens_details", None)
-    counts = {
-        signals.INPUT_TOKENS: usage.prompt_tokens,
-        signals.OUTPUT_TOKENS: usage.completion_tokens,
-        signals.CACHED_TOKENS: getattr(asked, "cached_tokens", None),
-        signals.CACHE_WRITE_TOKENS: getattr(asked, "cache_write_tokens", None),
-        signals.REASONING_TOKENS: getattr(answered, "reasoning_tokens", None),
-    }
-    reported = {attribute.name: count for attribute, count in counts.items() if isinstance(count, int)}
-    return {**reported, **cost_attributes(usage)}

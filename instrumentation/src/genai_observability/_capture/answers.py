@@ -1,0 +1,291 @@
+"""What an answer tells of its call, as attributes of the semantic conventions: live, streamed, or of a batch.
+
+An answer is an object of the client or, where a raw answer was asked for and of a batch, the plain data of its JSON.
+Compatible servers leave out what they like: what is not there, or of another type, is left out.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from genai_observability import signals
+
+Attributes = dict[str, Any]
+
+_MOST_DOLLARS: Final = 1e6  # what claims to cost more is nonsense
+_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
+_DIMENSIONS: Final = "gen_ai.embeddings.dimension.count"
+_INCOMPLETE: Final = {"max_output_tokens": "length"}
+_ENDED: Final = {"completed": "stop", "failed": "error", "cancelled": "error"}
+
+
+def get(value: Any, name: str) -> Any:
+    """A field of an answer, or of one that is plain data."""
+    return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+
+
+def plain(answer: Any) -> Any:
+    """The answer in a raw one. ``None`` where its body has not been read: reading is left to the application."""
+    response = getattr(answer, "http_response", None)
+    if response is None:
+        return answer
+    try:
+        return json.loads(response.content)
+    except Exception:  # not read yet, or no JSON: the application, which asked for the raw answer, will see
+        return None
+
+
+# --- Chat, and legacy completions ------------------------------------------------------------------------------------
+
+
+def chat(answer: Any) -> Attributes:
+    """https://platform.openai.com/docs/api-reference/chat/object."""
+    return {
+        **_of_completion([answer]),
+        **_present({signals.REFUSED.name: any(get(get(choice, "message"), "refusal") for choice in _choices(answer))}),
+    }
+
+
+def completion(answer: Any) -> Attributes:
+    """https://platform.openai.com/docs/api-reference/completions."""
+    return _of_completion([answer])
+
+
+def completion_stream(chunks: Sequence[Any]) -> Attributes:
+    """The chunks of a streamed answer of either kind, without those that bring text alone."""
+    return _of_completion(chunks)
+
+
+def _of_completion(pieces: Sequence[Any]) -> Attributes:
+    reasons = {
+        (get(choice, "index") or place): reason
+        for piece in pieces
+        for place, choice in enumerate(_choices(piece))
+        if (reason := get(choice, "finish_reason") or ("error" if get(choice, "message") else None))
+    }
+    usage = next((found for piece in reversed(pieces) if (found := get(piece, "usage"))), None)
+    return {
+        **_identity(pieces),
+        **_finished(reasons.values()),
+        **_usage(usage, "prompt_tokens", "completion_tokens", "prompt_tokens_details", "completion_tokens_details"),
+    }
+
+
+def _choices(piece: Any) -> Sequence[Any]:
+    choices = get(piece, "choices")
+    return [choice for choice in choices if choice is not None] if isinstance(choices, list) else ()
+
+
+def embeddings(answer: Any) -> Attributes:
+    """https://platform.openai.com/docs/api-reference/embeddings."""
+    data = get(answer, "data")
+    vector = get(data[0], "embedding") if isinstance(data, list) and data else None
+    return {
+        **_present({signals.RESPONSE_MODEL.name: _text(get(answer, "model"))}),
+        **_present({_DIMENSIONS: len(vector) if isinstance(vector, list) else None}),
+        **_usage(get(answer, "usage"), "prompt_tokens", "", "", ""),
+    }
+
+
+def moderation(answer: Any) -> Attributes:
+    """https://platform.openai.com/docs/api-reference/moderations."""
+    return _identity([answer])
+
+
+def batch(answer: Any) -> Attributes:
+    """https://platform.openai.com/docs/api-reference/batch/create: the submission, whose results come later."""
+    return _identity([answer])
+
+
+# --- Responses -------------------------------------------------------------------------------------------------------
+
+
+def response(answer: Any) -> Attributes:
+    """https://platform.openai.com/docs/api-reference/responses/object.
+
+    Tools that run at the provider are billed by the call; of those on the web, only the searches are:
+    https://platform.openai.com/docs/pricing#built-in-tools.
+    """
+    output = get(answer, "output")
+    items = [item for item in output if item is not None] if isinstance(output, list) else []
+    parts = [part for item in items for part in _list(get(item, "content"))]
+    error = get(answer, "error")
+    return {
+        **_identity([answer]),
+        **_finished(_ends_of_response(answer, items)),
+        **_usage(
+            get(answer, "usage"), "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"
+        ),
+        **_present({
+            signals.WEB_SEARCHES.name: sum(map(_is_search, items)),
+            signals.FILE_SEARCHES.name: sum(get(item, "type") == "file_search_call" for item in items),
+            signals.REFUSED.name: any(get(part, "type") == "refusal" for part in parts),
+            signals.ERROR_TYPE.name: _text(get(error, "code")) if error else None,
+        }),
+    }  # fmt: skip
+
+
+def response_stream(events: Sequence[Any]) -> Attributes:
+    """The events of a streamed response that are more than text: the last whole response, or an error."""
+    for event in reversed(events):
+        kind, answer = get(event, "type"), get(event, "response")
+        if kind in ("response.completed", "response.incomplete", "response.failed"):
+            failed = {signals.ERROR_TYPE.name: kind} if kind == "response.failed" else {}
+            return {**failed, **response(answer)}
+        if kind == "error":
+            return {signals.ERROR_TYPE.name: _text(get(event, "code")) or "error"}
+        if answer is not None:  # that it has begun, or waits
+            return _identity([answer])
+    return {}
+
+
+def error_message(answer: Any) -> str | None:
+    """What a response, or the last event of its stream, says of its failure."""
+    error = get(get(answer, "response") or answer, "error")
+    return _text(get(error, "message")) if error else _text(get(answer, "message"))
+
+
+def _is_search(item: Any) -> bool:
+    return get(item, "type") == "web_search_call" and get(get(item, "action"), "type") in (None, "search")
+
+
+def _ends_of_response(answer: Any, items: Iterable[Any]) -> Iterable[str]:
+    status = get(answer, "status")
+    if status == "incomplete":
+        reason = _text(get(get(answer, "incomplete_details"), "reason")) or status
+        return [_INCOMPLETE.get(reason, reason)]
+    if status in ("failed", "cancelled"):
+        return [_ENDED[status]]
+    if status in ("queued", "in_progress"):
+        return ()
+    ends = [
+        "tool_calls" if get(item, "type") in _TOOL_CALLS else _ENDED.get(str(get(item, "status")))
+        for item in items
+        if get(item, "type") in ("message", *_TOOL_CALLS)
+    ]
+    return [*dict.fromkeys(end for end in ends if end)] or ([_ENDED[status]] if status in _ENDED else ())
+
+
+_TOOL_CALLS: Final = ("function_call", "custom_tool_call", "computer_call")
+
+
+# --- Images and sound ------------------------------------------------------------------------------------------------
+
+
+def images(answer: Any) -> Attributes:
+    """https://platform.openai.com/docs/api-reference/images; of a stream, its last event."""
+    data, usage = get(answer, "data"), get(answer, "usage")
+    found = _usage(usage, "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+    if usage is not None and get(usage, "output_tokens_details") is None:
+        # Models that do not tell them apart write images alone.
+        found |= _present({signals.IMAGE_OUTPUT_TOKENS.name: count(get(usage, "output_tokens"))})
+    completed = str(get(answer, "type")).endswith(".completed")
+    made = len(data) if isinstance(data, list) else int(completed)
+    return {**found, **_present({signals.IMAGES.name: made}), **(_finished(["stop"]) if completed else {})}
+
+
+def transcription(answer: Any) -> Attributes:
+    """https://platform.openai.com/docs/api-reference/audio/createTranscription, and of translations."""
+    usage = get(answer, "usage")
+    seconds = get(usage, "seconds") or get(answer, "duration")
+    done = get(answer, "type") == "transcript.text.done"
+    return {
+        **_usage(usage, "input_tokens", "output_tokens", "input_token_details", ""),
+        **({signals.AUDIO_SECONDS.name: float(seconds)} if isinstance(seconds, (int, float)) and seconds > 0 else {}),
+        **(_finished(["stop"]) if done else {}),
+    }
+
+
+def last(read: Any) -> Any:
+    """A reader of a stream whose last event tells all."""
+    return lambda events: read(events[-1]) if events else {}
+
+
+def nothing(_: Any) -> Attributes:
+    """Of an answer that is sound."""
+    return {}
+
+
+# --- What they have in common ----------------------------------------------------------------------------------------
+
+
+def _identity(pieces: Sequence[Any]) -> Attributes:
+    """Id, model and tier: of a stream, each from the first chunk that has it."""
+    names = {
+        "id": signals.RESPONSE_ID.name,
+        "model": signals.RESPONSE_MODEL.name,
+        "service_tier": signals.SERVICE_TIER.name,
+        "system_fingerprint": _SYSTEM_FINGERPRINT,
+    }
+    return {
+        attribute: found
+        for field, attribute in names.items()
+        if (found := next((value for piece in pieces if (value := _text(get(piece, field)))), None))
+    }
+
+
+def _finished(reasons: Iterable[Any]) -> Attributes:
+    found = tuple(reason for reason in reasons if isinstance(reason, str))
+    return {signals.FINISH_REASONS.name: found} if found else {}
+
+
+def _usage(usage: Any, read: str, written: str, details_read: str, details_written: str) -> Attributes:
+    """Tokens by kind, by the names that an API has for them, and what the provider says that they cost."""
+    if usage is None:
+        return {}
+    asked = get(usage, details_read) if details_read else None
+    answered = get(usage, details_written) if details_written else None
+    cache_write = get(asked, "cache_write_tokens")
+    counts = {
+        signals.INPUT_TOKENS.name: count(get(usage, read)),
+        signals.OUTPUT_TOKENS.name: count(get(usage, written)) if written else None,
+        signals.CACHED_TOKENS.name: count(get(asked, "cached_tokens")),
+        signals.CACHE_WRITE_TOKENS.name: count(
+            get(asked, "cache_creation_input_tokens") if cache_write is None else cache_write
+        ),
+        signals.REASONING_TOKENS.name: count(get(answered, "reasoning_tokens")),
+    }
+    kinds = {
+        signals.AUDIO_INPUT_TOKENS.name: count(get(asked, "audio_tokens")),
+        signals.IMAGE_INPUT_TOKENS.name: count(get(asked, "image_tokens")),
+        signals.AUDIO_OUTPUT_TOKENS.name: count(get(answered, "audio_tokens")),
+        signals.IMAGE_OUTPUT_TOKENS.name: count(get(answered, "image_tokens")),
+    }
+    known = {name: number for name, number in counts.items() if number is not None}
+    return {**known, **_present(kinds), **_cost(usage)}
+
+
+def _cost(usage: Any) -> Attributes:
+    """What a router says that it charged, in US dollars: https://openrouter.ai/docs/use-cases/usage-accounting.
+
+    Where the user pays the provider directly, its charge is in a field of its own.
+    """
+    # Not by getattr: a field that is not there costs 3 µs.
+    fields = usage if isinstance(usage, dict) else getattr(usage, "model_extra", None) or {}
+    cost: Any = fields.get("cost")
+    if not _is_amount(cost):
+        return {}
+    if fields.get("is_byok") is True and _is_amount(paid := get(fields.get("cost_details"), "upstream_inference_cost")):
+        cost += paid
+    return {signals.COST.name: float(cost), signals.COST_SOURCE.name: "provider"}
+
+
+def _is_amount(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value < _MOST_DOLLARS
+
+
+def _present(values: Attributes) -> Attributes:
+    return {name: value for name, value in values.items() if value}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def count(value: Any) -> int | None:
+    """A number of things; ``None`` for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

@@ -1,0 +1,157 @@
+"""The APIs whose requests are calls of a model, known by method and path: what is asked, and who reads the answer."""
+
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from genai_observability import signals
+from genai_observability._capture import answers
+from genai_observability._capture.answers import Attributes, get
+
+FETCH: Final = "fetch_response"
+
+_Body = Mapping[str, Any]
+_OUTPUT_TYPE: Final = "gen_ai.output.type"
+_NUMBERS: Final = {
+    "temperature": signals.TEMPERATURE.name,
+    "top_p": signals.TOP_P.name,
+    "max_tokens": signals.MAX_TOKENS.name,  # the older name: of two the later one counts
+    "max_output_tokens": signals.MAX_TOKENS.name,
+    "max_completion_tokens": signals.MAX_TOKENS.name,
+    "frequency_penalty": "gen_ai.request.frequency_penalty",
+    "presence_penalty": "gen_ai.request.presence_penalty",
+    "seed": "gen_ai.request.seed",
+    "dimensions": "gen_ai.embeddings.dimension.count",
+}
+"""Numbers of a request's body: https://opentelemetry.io/docs/specs/semconv/gen-ai/openai/."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Api:
+    """One kind of request.
+
+    Attributes:
+        operation: ``gen_ai.operation.name`` of its calls.
+        read: Reads an answer.
+        read_stream: Reads the chunks of a streamed one that are more than text.
+        asked: Reads what is particular about a request.
+        content: By which shape questions and answers are read, where they are text.
+    """
+
+    operation: str
+    read: Callable[[Any], Attributes]
+    read_stream: Callable[[Sequence[Any]], Attributes] = answers.nothing
+    asked: Callable[[_Body], Attributes] = lambda _: {}
+    content: Literal["chat", "responses", "completions"] | None = None
+
+
+def _chat(body: _Body) -> Attributes:
+    stop, choices, format_ = body.get("stop"), body.get("n"), body.get("response_format")
+    return _present({
+        "gen_ai.request.stop_sequences": (stop,) if isinstance(stop, str) else _texts(stop),
+        "gen_ai.request.choice.count": choices if isinstance(choices, int) and choices != 1 else None,
+        _OUTPUT_TYPE: _output_type(get(format_, "type") if format_ else None),
+    })  # fmt: skip
+
+
+def _responses(body: _Body) -> Attributes:
+    conversation = body.get("conversation")
+    named = conversation if isinstance(conversation, str) else get(conversation, "id") if conversation else None
+    return _present({
+        "openai.api.type": "responses",
+        signals.CONVERSATION.name: named if isinstance(named, str) else None,
+        _OUTPUT_TYPE: _output_type(get(get(body.get("text"), "format"), "type")),
+    })  # fmt: skip
+
+
+def _images(body: _Body) -> Attributes:
+    choices = body.get("n")
+    return _present({_OUTPUT_TYPE: "image", "gen_ai.request.choice.count": choices if answers.count(choices) else None})
+
+
+def _speech(body: _Body) -> Attributes:
+    """Priced by characters, or by tokens untold: https://platform.openai.com/docs/api-reference/audio/createSpeech."""
+    text = body.get("input")
+    return _present({_OUTPUT_TYPE: "speech", signals.CHARACTERS.name: len(text) if isinstance(text, str) else 0})
+
+
+_IMAGES: Final = Api(
+    operation="image_generation", asked=_images, read=answers.images, read_stream=answers.last(answers.images)
+)
+_POSTED: Final = {
+    "/chat/completions": Api(
+        operation="chat",
+        asked=_chat,
+        read=answers.chat,
+        read_stream=answers.completion_stream,
+        content="chat",
+    ),
+    "/responses": Api(
+        operation="chat",
+        asked=_responses,
+        read=answers.response,
+        read_stream=answers.response_stream,
+        content="responses",
+    ),
+    "/embeddings": Api(operation="embeddings", read=answers.embeddings),
+    "/completions": Api(
+        operation="text_completion",
+        read=answers.completion,
+        read_stream=answers.completion_stream,
+        content="completions",
+    ),
+    "/images/generations": _IMAGES,
+    "/images/edits": _IMAGES,
+    "/images/variations": _IMAGES,
+    "/audio/speech": Api(operation="speech", asked=_speech, read=answers.nothing),
+    "/audio/transcriptions": Api(
+        operation="transcription",
+        asked=lambda _: {_OUTPUT_TYPE: "text"},
+        read=answers.transcription,
+        read_stream=answers.last(answers.transcription),
+    ),
+    "/audio/translations": Api(
+        operation="translation", asked=lambda _: {_OUTPUT_TYPE: "text"}, read=answers.transcription
+    ),
+    "/moderations": Api(operation="moderation", asked=lambda _: {_OUTPUT_TYPE: "json"}, read=answers.moderation),
+    "/batches": Api(operation="batch", read=answers.batch),
+}
+_FETCHED: Final = Api(operation=FETCH, read=answers.nothing)
+OPERATIONS: Final = frozenset(api.operation for api in (*_POSTED.values(), _FETCHED))
+"""What the calls are called."""
+_RESPONSE: Final = re.compile(r"/responses/[^/]+")
+
+
+@functools.lru_cache(maxsize=512)
+def api_of(method: str, url: str) -> Api | None:
+    """The API of a request; ``None`` for one that is no call of a model. The path may have anything before it."""
+    path = url.partition("?")[0].rstrip("/")
+    if method.lower() == "get":
+        return _FETCHED if _RESPONSE.search(path) and "/" not in path.rpartition("/responses/")[2] else None
+    return next((api for ending, api in _POSTED.items() if path.endswith(ending)), None)
+
+
+def request_attributes(api: Api, body: _Body) -> Attributes:
+    """What a call's span says of its request."""
+    tier = body.get("service_tier")
+    numbers = {
+        name: value
+        for field, name in _NUMBERS.items()
+        if field in body and isinstance(value := body[field], (int, float)) and not isinstance(value, bool)
+    }
+    named = {"openai.request.service_tier": tier} if isinstance(tier, str) and tier != "auto" else {}
+    return {**numbers, **named, **api.asked(body)}
+
+
+def _output_type(kind: Any) -> str | None:
+    return "json" if kind in ("json_object", "json_schema") else kind if isinstance(kind, str) else None
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _present(values: Attributes) -> Attributes:
+    return {name: value for name, value in values.items() if value}

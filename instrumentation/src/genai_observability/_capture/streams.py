@@ -1,0 +1,214 @@
+"""The chunks of a streamed answer: one loop, in which each is looked at once, whichever way the stream is read.
+
+The client makes the iterator of a stream in ``__stream__``: of what its methods return, of its helpers, and of raw
+answers that the application parses. The loop stands around that iterator. A chunk that brings more text, which nearly
+every one does, is counted and passed on; any other is kept, to be read at the end.
+"""
+
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from time import time_ns
+from typing import Any, Final
+
+from genai_observability import signals
+from genai_observability._capture import background
+from genai_observability._capture.answers import get
+from genai_observability._capture.open_calls import OpenCall
+
+_TELLING: Final = ("error", ".completed", ".done")
+"""Ends of the names of events that tell more than that there is more text."""
+KEY: Final = "genai_observability"
+"""Under this name a response carries its open call, for the stream that is made from it."""
+
+
+def observed(make: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
+    """In the place of a stream's ``__stream__``."""
+
+    def stream(self: Any) -> Iterator[Any]:
+        call = _call_of(self)
+        return make(self) if call is None else _watched(_chunks(make(self), call), call)
+
+    return stream
+
+
+def observed_async(make: Callable[[Any], AsyncIterator[Any]]) -> Callable[[Any], AsyncIterator[Any]]:
+    """The same for an asynchronous client."""
+
+    def stream(self: Any) -> AsyncIterator[Any]:
+        call = _call_of(self)
+        return make(self) if call is None else _watched(_chunks_async(make(self), call), call)
+
+    return stream
+
+
+def closed(close: Callable[[Any], None]) -> Callable[[Any], None]:
+    """In the place of a stream's ``close``: what has not been read by then never will be."""
+
+    def close_stream(self: Any) -> None:
+        close(self)
+        if (call := _call_of(self)) is not None:
+            end(call)
+
+    return close_stream
+
+
+def closed_async(close: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """The same for an asynchronous client."""
+
+    async def close_stream(self: Any) -> None:
+        await close(self)
+        if (call := _call_of(self)) is not None:
+            end(call)
+
+    return close_stream
+
+
+def end(call: OpenCall, error: BaseException | None = None) -> None:
+    """The stream of a call has ended, however that came."""
+    if error is not None:
+        call.fail(error, lambda: _read(call))
+    else:
+        call.end(lambda: _read(call))
+
+
+def end_when_closed(response: Any, call: OpenCall) -> None:
+    """A raw answer whose stream is read as bytes, and not by the loop: the call ends when the response is closed."""
+    this = weakref.ref(response)
+
+    def note() -> None:
+        if not call.parsed and (closed := this()) is not None:
+            call.complete = closed.is_stream_consumed
+            end(call)
+
+    def close() -> None:
+        if (found := this()) is not None:
+            type(found).close(found)
+        note()
+
+    async def aclose() -> None:
+        if (found := this()) is not None:
+            await type(found).aclose(found)
+        note()
+
+    response.close, response.aclose = close, aclose
+    weakref.finalize(response, end, call).atexit = False
+
+
+def _read(call: OpenCall) -> dict[str, Any]:
+    pieces, api, started = call.pieces, call.api, call.span.start_time
+    said = api.read_stream(pieces) if api is not None else {}
+    if call.first_chunk is not None and started is not None:
+        said[signals.TIME_TO_FIRST_CHUNK.name] = (call.first_chunk - started) / 1e9
+    last = get(pieces[-1], "response") if pieces else None
+    return said | background.submitted(last, call.attribution)
+
+
+def _call_of(stream: Any) -> OpenCall | None:
+    call = getattr(stream.response, "extensions", {}).get(KEY)
+    return call if isinstance(call, OpenCall) else None
+
+
+def _watched(chunks: Any, call: OpenCall) -> Any:
+    """The chunks; where they are let go of before their end, or before their beginning, the call ends then."""
+    call.parsed = True
+    weakref.finalize(chunks, end, call).atexit = False
+    return chunks
+
+
+def _chunks(source: Iterator[Any], call: OpenCall) -> Iterator[Any]:
+    try:
+        for chunk in source:
+            if _is_for_application(chunk, call):
+                yield chunk
+        call.complete = True
+        end(call)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        end(call, error)
+        raise
+
+
+async def _chunks_async(source: Any, call: OpenCall) -> AsyncIterator[Any]:
+    try:
+        async for chunk in source:
+            if _is_for_application(chunk, call):
+                yield chunk
+        call.complete = True
+        end(call)
+    except GeneratorExit:
+        raise
+    except BaseException as error:
+        end(call, error)
+        raise
+
+
+def _is_for_application(chunk: Any, call: OpenCall) -> bool:
+    """Note a chunk; ``False`` for the one that carries the usage which only this package asked for."""
+    try:
+        if call.dialogue is not None:
+            call.dialogue.note(chunk)
+        if call.first_token is not None and _is_more_text(chunk):
+            call.chunks += 1
+            if call.usage_is_ours:
+                chunk.__pydantic_fields_set__.discard("usage")  # without the question there is no such field
+            return True
+        return _note_in_full(chunk, call)
+    except Exception:  # a chunk of another shape, such as the application's own type, is the application's
+        return True
+
+
+def _is_more_text(chunk: Any) -> bool:
+    kind = getattr(chunk, "type", None)
+    if isinstance(kind, str):
+        return kind.endswith(".delta")
+    if chunk.usage is not None:
+        return False
+    for choice in chunk.choices:  # noqa: SIM110 - of one choice, nearly always: a generator takes longer
+        if choice.finish_reason:
+            return False
+    return True
+
+
+def _note_in_full(chunk: Any, call: OpenCall) -> bool:
+    call.first_chunk = call.first_chunk or time_ns()
+    if call.first_token is not None:
+        call.chunks += 1
+    elif carries_token(chunk):
+        call.first_token = time_ns()
+        call.chunks = 1
+        call.refused = _refuses(chunk)
+    kind = getattr(chunk, "type", None)
+    if not isinstance(kind, str) or kind.endswith(_TELLING) or hasattr(chunk, "response"):
+        call.keep(chunk)
+    if not call.usage_is_ours:
+        return True
+    if chunk.usage is None:
+        chunk.__pydantic_fields_set__.discard("usage")
+        return True
+    return bool(chunk.choices)  # a server that reports usage with the last words does so unasked
+
+
+def carries_token(chunk: Any) -> bool:
+    """Whether a chunk brings something of the answer: text, a refusal, reasoning or part of a tool call.
+
+    The first chunk of a chat answer only names the role, those of the responses API that come first only announce.
+    """
+    kind = getattr(chunk, "type", None)
+    if isinstance(kind, str):
+        return kind.endswith((".delta", "partial_image"))
+    for choice in chunk.choices or ():
+        delta = getattr(choice, "delta", None)
+        if delta is None:
+            return bool(getattr(choice, "text", None))
+        if delta.content or delta.tool_calls or delta.function_call or getattr(delta, "refusal", None):
+            return True
+        if any(getattr(delta, name, None) for name in ("reasoning_content", "reasoning", "audio")):
+            return True
+    return False
+
+
+def _refuses(chunk: Any) -> bool:
+    if isinstance(kind := getattr(chunk, "type", None), str):
+        return kind == "response.refusal.delta"
+    return any(getattr(getattr(choice, "delta", None), "refusal", None) for choice in chunk.choices)
