@@ -1,8 +1,6 @@
 """Whatever the application does, what we hold in memory and what we send stays bounded, and its calls go on."""
 
-import math
 import threading
-import time
 
 import genai_observability
 import openai
@@ -10,17 +8,9 @@ import pytest
 from genai_observability import signals
 from genai_observability._calls.call import utc
 from genai_observability._calls.spans import read_call
-from genai_observability._export.start_times import RecentStartTimes
 from genai_observability._feedback.evaluation import RecentCalls
 from genai_observability._metrics.labels import OTHER, LabelBudget
 from genai_observability._process.worker import Worker
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import (
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
-    PeriodicExportingMetricReader,
-)
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
@@ -106,45 +96,3 @@ def test_a_span_with_values_of_wrong_types_is_still_a_call(attributes: dict[str,
 
 def test_the_older_name_of_the_provider_is_understood() -> None:
     assert read_call(ReadableSpan("chat"), None, {"gen_ai.system": "anthropic"}).provider == "anthropic"
-
-
-def test_a_series_that_begins_late_starts_just_before_its_first_event_and_stays_there() -> None:
-    exported: list[dict[str, int]] = []
-
-    class Keep(MetricExporter):
-        def export(self, metrics_data: MetricsData, timeout_millis: float = 0, **kwargs: object) -> MetricExportResult:
-            points = [
-                point
-                for resource in metrics_data.resource_metrics
-                for scope in resource.scope_metrics
-                for metric in scope.metrics
-                for point in metric.data.data_points
-            ]
-            exported.append(
-                {
-                    str((point.attributes or {})["feature"]): point.time_unix_nano - (point.start_time_unix_nano or 0)
-                    for point in points
-                }
-            )
-            return MetricExportResult.SUCCESS
-
-        def force_flush(self, timeout_millis: float = 0) -> bool:
-            return True
-
-        def shutdown(self, timeout_millis: float = 0, **kwargs: object) -> None: ...
-
-    reader = PeriodicExportingMetricReader(RecentStartTimes(Keep(), interval=50), export_interval_millis=math.inf)
-    provider = MeterProvider([reader], shutdown_on_exit=False)
-    for instrument in (
-        provider.get_meter("test").create_counter("counter").add,
-        provider.get_meter("test").create_histogram("histogram").record,
-    ):
-        exported.clear()
-        instrument(1, {"feature": "early"})
-        provider.force_flush()
-        time.sleep(0.2)
-        instrument(1, {"feature": "late"})
-        provider.force_flush()
-        assert exported[-1]["late"] <= 50e6
-        assert exported[-1]["early"] >= 200e6
-    provider.shutdown()

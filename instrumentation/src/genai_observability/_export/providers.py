@@ -29,7 +29,7 @@ from genai_observability._calls.spans import RECORDED_OPERATIONS
 from genai_observability._export import exporters as _exporters
 from genai_observability._export.instance import instance_id, let_go
 from genai_observability._export.losses import CountedExporter, Losses, count_overflow
-from genai_observability._export.start_times import RecentStartTimes
+from genai_observability._export.metrics import Apart
 
 _logger = logging.getLogger("genai_observability")
 
@@ -232,8 +232,7 @@ def _meter_provider(resource: Resource) -> SDKMeterProvider:
     readers = []
     if exporter := _exporters.metric_exporter():
         interval = _exporters.metric_interval()
-        recent = RecentStartTimes(exporter, interval=interval)
-        readers.append(PeriodicExportingMetricReader(recent, export_interval_millis=interval))
+        readers.append(PeriodicExportingMetricReader(Apart(exporter), export_interval_millis=interval))
     return SDKMeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
 
 
