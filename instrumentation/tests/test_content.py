@@ -164,11 +164,9 @@ def test_with_the_applications_own_tracer_provider_content_is_not_recorded_and_t
     ("content", "complaint"),
     [
         (Content(redact={"order": "ORD-("}), "the pattern 'order', 'ORD-(', cannot be used: missing )"),
-        (Content(redact={"order": "(a+)+$"}), "cannot be used: it repeats without a limit what itself repeats"),
-        (Content(redact={"order": "(?:ab|a.)*c"}), "cannot be used: it repeats without a limit what itself repeats"),
         (Content(redact={"order": "x*"}), "cannot be used: it matches where there is nothing"),
         (Content(redact={"": "x"}), "the name '' of a pattern"),
-        (Content(redact={"order": b"x"}), "it is of bytes"),  # type: ignore[dict-item]
+        (Content(redact={"order": b"x"}), "it is no text"),  # type: ignore[dict-item]
         (Content(redact=["x"]), "Content is not recorded: "),  # type: ignore[arg-type]
         (Content("full", longest=0), "longest is 0, but must be a number from 1 to 30,000"),
         ("everything", "'everything' is not one of: full, preview, hash, off"),

@@ -82,6 +82,20 @@ def test_a_name_that_the_client_no_longer_has_is_told_with_what_is_not_recorded(
     assert "not recorded: which attempts were refused" in capsys.readouterr().out
 
 
+def test_content_that_is_not_recorded_as_asked_is_wrong_with_what_to_install(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", capture.url)
+    monkeypatch.setenv("GENAI_OBSERVABILITY_CONTENT", "preview")
+    monkeypatch.setenv("GENAI_OBSERVABILITY_REDACT", "ORD-[0-9]+")
+    assert doctor() == 0
+    monkeypatch.setitem(sys.modules, "re2", None)
+    assert doctor() == 1
+    (wrong,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("WRONG")]
+    assert "content" in wrong
+    assert "pip install 'genai-observability[redaction]'" in wrong
+
+
 def test_a_collector_that_asks_for_a_header_is_given_the_configured_one(
     guarded_collector: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,10 +1,18 @@
 """What is taken for personal data or a key, what is not, and how long that takes."""
 
+import os
+import random
 import re
+import signal
+import sys
+import threading
 import time
+import warnings
+from collections.abc import Callable
 
 import pytest
 from genai_observability._content.detection import find, replace
+from genai_observability._content.own_patterns import OwnPattern
 
 REDACTED = {
     # e-mail addresses
@@ -132,15 +140,82 @@ def test_what_only_looks_like_it_is_kept(text: str) -> None:
 
 
 def test_a_pattern_of_the_users_replaces_what_it_finds_by_its_name() -> None:
-    patterns = {"order": re.compile(r"ORD-\d{6}"), "patient": re.compile(r"\bP\d{8}\b")}
+    patterns = {"order": OwnPattern(r"ORD-\d{6}"), "patient": OwnPattern(r"\bP\d{8}\b")}
     text = "ORD-123456 of P12345678 <a@b.com>"
     assert replace(text, find(text, patterns)) == "[order] of [patient] <[e-mail]>"
 
 
 def test_what_overlaps_is_replaced_as_a_whole() -> None:
     text = "id alice@example.com-4711 x"
-    found = find(text, {"account": re.compile(r"\w+\.com-\d+")})
+    found = find(text, {"account": OwnPattern(r"\w+\.com-\d+")})
     assert replace(text, found) == "id [e-mail] x"
+
+
+SLOW_ELSEWHERE = (r"(\w+\s?){0,20}!", r"(a+)+!", r"(?:ab|a.)*!", r"(?i)(.*?,){11}!", r"a.*x|a", r"((a?){30}){30}b")
+
+
+@pytest.mark.parametrize("pattern", SLOW_ELSEWHERE)
+def test_no_pattern_of_the_users_can_hold_the_process_up(pattern: str) -> None:
+    search = threading.Thread(target=lambda: list(OwnPattern(pattern).find("aB a," * 6_000)))
+    started = last = time.monotonic()
+    longest = 0.0
+    search.start()
+    while search.is_alive():
+        time.sleep(0.001)
+        longest, last = max(longest, time.monotonic() - last), time.monotonic()
+    assert longest < 1, "other threads run meanwhile"
+    assert last - started < 20
+
+
+def test_a_pattern_works_in_a_child_that_was_made_by_fork_in_the_midst_of_a_search() -> None:
+    pattern = OwnPattern("a[ab]{200}c")  # with new states all the time, which are made under a lock
+    text = "".join(random.choices("ab", k=30_000))
+    ended = threading.Event()
+
+    def search() -> None:
+        while not ended.is_set():
+            list(pattern.find(text))
+
+    searching = threading.Thread(target=search)
+    searching.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 and later dislike a fork beside threads
+            for _ in range(20):
+                time.sleep(0.01)
+                assert _child_ends(lambda: list(pattern.find(text)))
+    finally:
+        ended.set()
+        searching.join()
+
+
+def _child_ends(work: Callable[[], object]) -> bool:
+    child = os.fork()
+    if not child:
+        signal.alarm(10)
+        work()
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+def test_half_a_character_in_a_text_does_not_stop_a_pattern() -> None:
+    assert list(OwnPattern("ORD-[0-9]+").find("\ud83d é ORD-7")) == [(4, 9)]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "complaint"),
+    [("ORD-(", "missing )"), ("(?<!x)y", "invalid perl operator"), ("x*", "it matches where there is nothing"),
+     ("x{1001}", "invalid repetition size"), ("\ud800", "surrogates not allowed"), (b"x", "it is no text")],
+)  # fmt: skip
+def test_a_pattern_that_cannot_be_used_says_why(pattern: object, complaint: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(complaint)):
+        OwnPattern(pattern)
+
+
+def test_without_its_engine_a_pattern_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "re2", None)
+    with pytest.raises(ValueError, match=re.escape("pip install 'genai-observability[redaction]'")):
+        OwnPattern("x")
 
 
 HOSTILE = (

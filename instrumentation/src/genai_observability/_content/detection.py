@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
+from genai_observability._content.own_patterns import OwnPattern
+
 E_MAIL: Final = "e-mail"
 KEY: Final = "key"
 DATA: Final = "data"
@@ -24,14 +26,14 @@ class Match(NamedTuple):
     kind: str
 
 
-def find(text: str, patterns: Mapping[str, re.Pattern[str]] | None = None) -> list[Match]:
+def find(text: str, patterns: Mapping[str, OwnPattern] | None = None) -> list[Match]:
     """What was found, in order, without overlaps; of two that overlap, the whole is of the earlier one's kind.
 
     ``patterns`` are a user's own, by the names that become their markers.
     """
     found = [*_data(text), *_keys(text), *_e_mails(text), *_numbers(text), *_named_numbers(text), *_ipv6(text)]
     for kind, pattern in (patterns or {}).items():
-        found += [Match(*match.span(), kind) for match in pattern.finditer(text)]
+        found += [Match(*span, kind) for span in pattern.find(text)]
     found.sort(key=lambda match: (match.start, -match.end))
     merged: list[Match] = []
     for match in found:

@@ -3,9 +3,11 @@
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
+
+from genai_observability._content.own_patterns import OwnPattern
 
 _logger = logging.getLogger("genai_observability")
 
@@ -13,7 +15,7 @@ VARIABLE: Final = "GENAI_OBSERVABILITY_CONTENT"
 """What to record of questions and answers: ``off`` (default), ``preview``, ``full`` or ``hash``. ``off`` always holds,
 else ``instrument(content=...)`` goes before it: ``docs/content.md``."""
 PATTERN_VARIABLE: Final = "GENAI_OBSERVABILITY_REDACT"
-"""A regular expression of what else to replace in content, by ``[redacted]``."""
+"""A regular expression of what else to replace in content, by ``[redacted]``: like those of ``Content.redact``."""
 SECURITY_VARIABLE: Final = "GENAI_OBSERVABILITY_SECURITY"
 """``true`` counts signs of attacks and leaks. ``instrument(security=...)`` goes before it."""
 UPSTREAM_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -40,7 +42,10 @@ class Content:
             With another number no content is recorded, and a warning says so.
         redact: Regular expressions of what else must not leave the process, by the name that takes its place:
             ``{"order": r"ORD-\d{6}"}`` makes ``[order]`` of an order's number. A name has 1 to 40 letters, digits,
-            spaces, dots or hyphens. Where a pattern cannot be used, no content is recorded, and a warning says why.
+            spaces, dots or hyphens. The patterns need ``pip install 'genai-observability[redaction]'`` and are of RE2's
+            syntax (https://github.com/google/re2/wiki/Syntax): nothing looks ahead or back, and ``\w``, ``\d`` and
+            ``\b`` know ASCII alone, where ``\p{L}`` is a letter of any script. Where a pattern cannot be used, no
+            content is recorded, and a warning says why.
 
     Example:
         from genai_observability import Content
@@ -59,8 +64,10 @@ class Chosen:
 
     form: Form | None = None
     longest: int = 0
-    patterns: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    patterns: Mapping[str, OwnPattern] = field(default_factory=dict)
     security: bool = False
+    problem: str | None = None
+    """Why content is not recorded although it was asked for."""
 
 
 def chosen(content: Content | str | None, *, security: bool | None) -> Chosen:
@@ -83,7 +90,7 @@ def chosen(content: Content | str | None, *, security: bool | None) -> Chosen:
         return Chosen(wanted.form, _length(wanted), checked, watching)
     except (ValueError, TypeError, AttributeError) as error:
         _logger.warning("Content is not recorded: %s", error)
-        return Chosen(security=watching)
+        return Chosen(security=watching, problem=str(error))
 
 
 def _wanted(content: Content | str | None) -> Content | None:
@@ -125,45 +132,8 @@ def _name(name: object) -> str:
     raise ValueError(f"the name {name!r:.50} of a pattern is not 1 to 40 letters, digits, spaces, dots or hyphens.")
 
 
-def _pattern(name: str, pattern: object) -> re.Pattern[str]:
+def _pattern(name: str, pattern: object) -> OwnPattern:
     try:
-        compiled: re.Pattern[str] = re.compile(pattern)  # type: ignore[call-overload]
-        problem = _danger(compiled)
-    except (re.error, TypeError, OverflowError, RecursionError, ImportError) as error:
-        problem = str(error)
-    if problem:
-        raise ValueError(f"the pattern {name!r}, {pattern!r:.80}, cannot be used: {problem}.")
-    return compiled
-
-
-def _danger(pattern: re.Pattern[Any]) -> str | None:
-    """What is wrong with a valid pattern.
-
-    One that repeats without a limit what itself repeats or has alternatives can take time exponential in the length of
-    the text, during which no thread of the process would run.
-    """
-    if not isinstance(pattern.pattern, str):
-        return "it is of bytes, not of text"
-    if pattern.match(""):
-        return "it matches where there is nothing"
-    from re import _parser  # type: ignore[attr-defined]  # private to Python
-
-    repeats = (item for item in _items(_parser.parse(pattern.pattern, pattern.flags)) if _unlimited(item))
-    if any(_unlimited(inner) or str(inner[0]) == "BRANCH" for repeat in repeats for inner in _items(repeat[1])):
-        return "it repeats without a limit what itself repeats or has alternatives; write {0,20} for the outer * or +"
-    return None
-
-
-def _unlimited(item: tuple[Any, Any]) -> bool:
-    return str(item[0]) in ("MAX_REPEAT", "MIN_REPEAT") and str(item[1][1]) == "MAXREPEAT"
-
-
-def _items(parsed: Any) -> Iterator[tuple[Any, Any]]:
-    """Every operation of a parsed pattern, inner ones too."""
-    if hasattr(parsed, "data"):
-        for item in parsed.data:
-            yield item
-            yield from _items(item[1])
-    elif isinstance(parsed, (tuple, list)):
-        for part in parsed:
-            yield from _items(part)
+        return OwnPattern(pattern)
+    except ValueError as error:
+        raise ValueError(f"the pattern {name!r}, {pattern!r:.80}, cannot be used: {error}.") from None

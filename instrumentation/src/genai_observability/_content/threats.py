@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 from genai_observability._content.conversation import Conversation, Message, texts
 from genai_observability._content.detection import DATA, find
+from genai_observability._content.own_patterns import OwnPattern
 
 Kind = Literal["prompt_injection", "pii", "system_prompt_leak"]
 Source = Literal["input", "tool", "output"]
@@ -35,7 +36,7 @@ class Finding(NamedTuple):
     times: int
 
 
-def findings(said: Conversation, patterns: Mapping[str, re.Pattern[str]]) -> list[Finding]:
+def findings(said: Conversation, patterns: Mapping[str, OwnPattern]) -> list[Finding]:
     """The findings of one call. Of a conversation, only what is new since the last answer is looked at."""
     new = said.new_inputs()
     sources: dict[Source, list[str]] = {
