@@ -3,6 +3,8 @@
 import base64
 import json
 import os
+import pickle
+import string
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -171,12 +173,47 @@ def test_the_same_feedback_of_a_page_counts_once(
     assert total(recording, signals.FEEDBACK) == 1
 
 
+def test_feedback_that_was_refused_may_be_sent_again_corrected(
+    page: httpx.Client, client: openai.OpenAI, recording: Recording
+) -> None:
+    said = {"receipt": genai_observability.receipt(ask(client)), "kind": "stars"}
+    assert [page.post("/", json=said | {"stars": stars}).status_code for stars in (6, 5, 5)] == [400, 204, 204]
+    assert total(recording, signals.FEEDBACK) == 1
+
+
+def test_another_spelling_of_a_receipt_is_not_ours(
+    page: httpx.Client, client: openai.OpenAI, recording: Recording
+) -> None:
+    receipt = genai_observability.receipt(ask(client))
+    spellings = [f"{receipt}{'=' * (-len(receipt) % 4)}", receipt.replace("-", "+").replace("_", "/")]
+    spellings += [receipt[:-1] + last for last in string.ascii_letters + string.digits]
+    others = [each for each in spellings if each != receipt]
+    assert len(others) >= 62
+    assert {page.post("/", json={"receipt": each, "kind": "up"}).status_code for each in others} == {400}
+    assert page.post("/", json={"receipt": receipt, "kind": "up"}).status_code == 204
+    assert total(recording, signals.FEEDBACK) == 1
+
+
+def test_what_a_page_is_refused_is_not_kept_and_what_is_taken_is_kept_small(
+    client: openai.OpenAI, recording: Recording
+) -> None:
+    receipt = genai_observability.receipt(ask(client))
+    endpoint = FeedbackEndpoint()
+    with served(endpoint) as url, httpx.Client(base_url=url) as page:
+        for number in range(20):
+            assert page.post("/", json={"receipt": f"{number}", "kind": "x" * 15_000}).status_code == 400
+            assert page.post("/", json={"receipt": receipt, "kind": f"{number}"}).status_code == 400
+        assert page.post("/", json={"receipt": receipt, "kind": "up", "comment": "x" * 15_000}).status_code == 204
+    assert len(pickle.dumps(endpoint)) < 500
+
+
 @pytest.mark.parametrize(
     ("content", "status"),
     [
         (b"", 400),
         (b"[]", 400),
         (b"{", 400),
+        (b"[" * 16_000, 400),
         (b"\xff\xfe", 400),
         (json.dumps({"kind": "up"}).encode(), 400),
         (json.dumps({"kind": "up", "response_id": "chatcmpl-1"}).encode(), 400),

@@ -10,6 +10,7 @@ from genai_observability._instrument import feedback
 _Message = MutableMapping[str, Any]
 _LONGEST: Final = 16_384  # bytes of a request
 _REMEMBERED: Final = 10_000  # pieces of feedback
+_SIGNATURE: Final = 22  # characters that a receipt begins with, and by which it is known
 _TEXTS: Final = ("receipt", "kind", "category", "comment")
 
 
@@ -68,18 +69,15 @@ class FeedbackEndpoint:
         said = _read(body)
         if said is None:
             return 400, 'Feedback is a JSON object with "receipt" and "kind".', []
-        if not self._is_new(said) or feedback(**said):
-            return 204, "", []
-        return 400, "The kind of feedback or the receipt is not known.", []
-
-    def _is_new(self, said: dict[str, Any]) -> bool:
-        key = (said["receipt"], said["kind"])
+        key = (said["receipt"][:_SIGNATURE], said["kind"])
         if key in self._seen:
-            return False
-        self._seen[key] = None
+            return 204, "", []
+        if not feedback(**said):
+            return 400, "The kind of feedback or the receipt is not known.", []
+        self._seen[key] = None  # not before: what was refused may be sent again, corrected, and takes no room
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        return True
+        return 204, "", []
 
     def _cors(self, origin: str | None) -> list[tuple[bytes, bytes]]:
         if origin is None or origin not in self._origins:
@@ -108,7 +106,7 @@ def _read(body: bytes) -> dict[str, Any] | None:
     """The arguments for ``feedback()``; ``None`` where the request is not of the right shape."""
     try:
         said = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for thousands of brackets
         return None
     if not isinstance(said, dict):
         return None
