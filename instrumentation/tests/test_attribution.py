@@ -2,8 +2,11 @@
 
 import asyncio
 import contextvars
+import hmac
 import inspect
 import logging
+import os
+import pwd
 import stat
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -335,3 +338,23 @@ def test_a_configuration_directory_that_cannot_be_written_costs_only_a_warning(
     fresh_key.parent.write_text("a file where the directory should be")
     assert len(user_hash("alice")) == 64
     assert "lasts only for this process" in caplog.text
+
+
+def test_an_application_without_a_home_goes_on_with_a_key_for_this_process(
+    fresh_key: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def nobody(uid: int) -> None:
+        raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    with genai_observability.attributed_to(user="alice"), genai_observability.attributed_to(user="bob"):
+        assert len(user_hash("alice")) == 64
+    (warning,) = caplog.messages
+    assert "lasts only for this process: there is no home directory" in warning
+
+
+def test_a_key_that_is_no_text_is_used_as_it_is(fresh_key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environb, _identity.KEY_VARIABLE.encode(), b"\xff\xfe")
+    assert user_hash("alice") == hmac.new(b"\xff\xfe", b"alice", "sha256").hexdigest()

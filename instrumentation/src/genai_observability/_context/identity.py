@@ -43,28 +43,25 @@ def signature(message: bytes) -> bytes:
 @functools.cache
 def _key() -> bytes:
     if key := os.environ.get(KEY_VARIABLE):
-        return key.encode()
+        return os.fsencode(key)  # the bytes that were given, also where they are no text
     if path := os.environ.get(KEY_FILE_VARIABLE):
         return _configured_key(Path(path))
-    return _own_key(_configuration_directory() / "user.key")
+    return _own_key()
 
 
 def _configured_key(path: Path) -> bytes:
     try:
-        if key := path.read_bytes().strip():
-            return key
-        problem = "it is empty"
+        return path.read_bytes().strip() or _passing_key(f"{KEY_FILE_VARIABLE} names {path}, but it is empty")
     except OSError as error:
-        problem = error.strerror or str(error)
-    _logger.warning(
-        "Users are hashed with a key that lasts only for this process: %s names %s, but %s.",
-        KEY_FILE_VARIABLE, path, problem,
-    )  # fmt: skip
-    return secrets.token_bytes(32)
+        return _passing_key(f"{KEY_FILE_VARIABLE} names {path}, but {error.strerror or error}")
 
 
-def _own_key(path: Path) -> bytes:
+def _own_key() -> bytes:
     """The key kept for this account, made on first use; written whole or not at all, whoever else starts now."""
+    try:
+        path = _configuration_directory() / "user.key"
+    except RuntimeError:  # no HOME, and no entry in the list of users: as containers under a number of their own
+        return _passing_key(f"there is no home directory to keep one in; set {KEY_FILE_VARIABLE}")
     try:
         if key := _read(path):
             return key
@@ -83,13 +80,17 @@ def _own_key(path: Path) -> bytes:
             "Users are hashed with a new key, kept in %s. Several hosts need one common key: set %s on each.",
             path, KEY_FILE_VARIABLE,
         )  # fmt: skip
-        return _read(path) or secrets.token_bytes(32)
+        return _read(path) or _PASSING
     except OSError as error:
-        _logger.warning(
-            "Users are hashed with a key that lasts only for this process: %s cannot be kept (%s). Set %s.",
-            path, error.strerror or error, KEY_FILE_VARIABLE,
-        )  # fmt: skip
-        return secrets.token_bytes(32)
+        return _passing_key(f"{path} cannot be kept ({error.strerror or error}); set {KEY_FILE_VARIABLE}")
+
+
+_PASSING: Final = secrets.token_bytes(32)  # one for all threads, whichever comes first
+
+
+def _passing_key(problem: str) -> bytes:
+    _logger.warning("Users are hashed with a key that lasts only for this process: %s.", problem)
+    return _PASSING
 
 
 def _read(path: Path) -> bytes:
