@@ -1,10 +1,12 @@
 """The steps of a chain: each with its time, its outcome and the money spent inside, in one trace."""
 
 import asyncio
+import contextlib
 import itertools
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
@@ -17,6 +19,7 @@ from genai_observability._instrument import recorder
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
+from opentelemetry.trace import SpanKind, StatusCode
 
 from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.programs import CLIENT, Run
@@ -72,6 +75,103 @@ def test_every_kind_of_step_is_a_span_of_the_conventions_below_the_one_around_it
     assert found[1][signals.TOP_K.name] == 3
     assert found[0][signals.REQUEST_MODEL.name] == "bge-reranker"
     assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+class RefusedError(Exception):
+    """Of this module."""
+
+
+class UnprintableError(Exception):
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "more"),
+    [
+        (None, (StatusCode.UNSET, None), {}),
+        (KeyError("order"), (StatusCode.ERROR, "'order'"), {"error.type": "KeyError"}),
+        (RefusedError("no"), (StatusCode.ERROR, "no"), {"error.type": f"{__name__}.RefusedError"}),
+        (UnprintableError(), (StatusCode.ERROR, "unprintable"), {"error.type": f"{__name__}.UnprintableError"}),
+        (asyncio.CancelledError(), (StatusCode.ERROR, ""), {"error.type": "asyncio.exceptions.CancelledError"}),
+    ],
+)
+def test_the_span_of_each_kind_of_step_is_as_the_conventions_say(
+    recording: Recording, error: BaseException | None, status: tuple[Any, Any], more: dict[str, Any]
+) -> None:
+    for opening in (*STEPS, genai_observability.embedding("bge", provider="local"), genai_observability.agent("bare")):
+        with contextlib.suppress(BaseException), opening:
+            if error is not None:
+                raise error
+    found = [(span.name, span.kind, attributes(span)) for span in recording.spans]
+    assert {(span.status.status_code, span.status.description) for span in recording.spans} == {status}
+    operation, source, model = "gen_ai.operation.name", "gen_ai.data_source.id", "gen_ai.request.model"
+    agent = {operation: "invoke_agent", "gen_ai.agent.name": "planner", "gen_ai.agent.version": "2", model: "gpt-4o"}
+    tool = {operation: "execute_tool", "gen_ai.tool.name": "search_orders", "gen_ai.tool.call.id": "call_1"}
+    retrieval = {operation: "retrieval", source: "handbook", "gen_ai.retrieval.top_k": 3}
+    rerank = {operation: "rerank", source: "cross-encoder", model: "bge-reranker", "gen_ai.retrieval.top_k": 2}
+    embedding = {operation: "embeddings", model: "bge", "gen_ai.provider.name": "local"}
+    bare = {operation: "invoke_agent", "gen_ai.agent.name": "bare"}
+    assert found == [
+        (
+            "invoke_workflow answer",
+            SpanKind.INTERNAL,
+            {operation: "invoke_workflow", "gen_ai.workflow.name": "answer", **more},
+        ),
+        ("invoke_agent planner", SpanKind.INTERNAL, {**agent, **more}),
+        ("execute_tool search_orders", SpanKind.INTERNAL, {**tool, "gen_ai.tool.type": "function", **more}),
+        ("retrieval handbook", SpanKind.CLIENT, {**retrieval, **more}),
+        ("rerank cross-encoder", SpanKind.CLIENT, {**rerank, **more}),
+        ("embeddings bge", SpanKind.CLIENT, {**embedding, **more}),
+        ("invoke_agent bare", SpanKind.INTERNAL, {**bare, **more}),
+    ]
+
+
+SEARCH = genai_observability.retrieval("orders")
+
+
+def test_one_object_may_be_opened_inside_itself(recording: Recording) -> None:
+    with SEARCH as outer, SEARCH as middle, contextlib.suppress(KeyError), SEARCH as inner:
+        for count, step in enumerate((outer, middle, inner), 1):
+            step.documents(["d"] * count)
+        raise KeyError
+    first, second, third = recording.spans
+    assert [attributes(span)[signals.DOCUMENT_COUNT.name] for span in (first, second, third)] == [3, 2, 1]
+    assert [signals.ERROR_TYPE.name in attributes(span) for span in (first, second, third)] == [True, False, False]
+    assert (first.parent, second.parent, third.parent) == (second.context, third.context, None)
+    assert trace.get_current_span() is trace.INVALID_SPAN
+    assert not SEARCH._opened
+
+
+def test_one_object_may_be_open_in_many_threads_and_tasks_at_once(recording: Recording) -> None:
+    tracer = recording.tracer_provider.get_tracer("app")
+
+    async def search(number: int) -> None:
+        with tracer.start_as_current_span(f"around {number}"), SEARCH as step:
+            await asyncio.sleep(0.01 * (number % 5))
+            step.documents(["d"] * number)
+
+    async def searches(first: int) -> None:
+        await asyncio.gather(*(search(first + number) for number in range(10)))
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda first: asyncio.run(searches(first)), (0, 10, 20, 30)))
+    around = {span.context.span_id: span.name for span in recording.spans if span.context}
+    steps = [span for span in recording.spans if span.name == "retrieval orders"]
+    assert len(steps) == 40
+    for span in steps:
+        assert span.parent
+        assert around[span.parent.span_id] == f"around {attributes(span)[signals.DOCUMENT_COUNT.name]}"
+
+
+def test_a_decorated_function_may_call_itself(recording: Recording) -> None:
+    @genai_observability.tool("count")
+    def count(down: int) -> int:
+        return count(down - 1) + 1 if down else 0
+
+    assert count(3) == 3
+    depths = [span.parent and span.parent.span_id for span in recording.spans]
+    assert depths == [*(span.context.span_id for span in recording.spans[1:] if span.context), None]
 
 
 def test_documents_are_kept_as_ids_and_scores_whatever_they_come_as_and_never_with_content(
@@ -269,18 +369,39 @@ def test_a_step_in_a_generator_that_is_closed_in_another_context_ends_without_a_
     assert not [record for record in caplog.records if record.levelname != "DEBUG"]
 
 
-def test_an_embedding_of_ones_own_is_a_model_call_and_around_a_clients_call_one_with_it(
-    client: openai.OpenAI, recording: Recording
-) -> None:
+def test_an_embedding_of_ones_own_is_a_model_call(recording: Recording) -> None:
     with genai_observability.embedding("bge-small", provider="sentence_transformers") as step:
         step.tokens(12)
-    with genai_observability.embedding("text-embedding-3-small", provider="openai"):
-        client.embeddings.create(model="text-embedding-3-small", input="Where is my order?")
-    own, clients = recording.records
-    assert own[signals.PROVIDER.name] == "sentence_transformers"
-    assert (own[signals.INPUT_TOKENS.name], own[signals.UNPRICED.name]) == (12, "unknown_model")
-    assert clients[signals.COST.name] > 0
-    assert len(recording.spans) == 2
+    assert recording.record[signals.PROVIDER.name] == "sentence_transformers"
+    assert (recording.record[signals.INPUT_TOKENS.name], recording.record[signals.UNPRICED.name]) == (
+        12,
+        "unknown_model",
+    )
+
+
+@pytest.mark.parametrize("name", ["text-embedding-3-small", "my search"])
+def test_an_embedding_of_ones_own_around_calls_of_a_client_is_not_counted_besides(
+    client: openai.OpenAI, recording: Recording, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    with (
+        genai_observability.workflow("answer"),
+        genai_observability.embedding(name, provider="openai") as step,
+        recording.tracer_provider.get_tracer("app").start_as_current_span("in between"),
+    ):
+        step.tokens(7)
+        for _ in range(2):
+            client.embeddings.create(model="text-embedding-3-small", input="Where is my order?")
+    assert all(record[signals.COST.name] > 0 for record in recording.records)
+    assert len(recording.records) == 2
+    (own,) = [
+        span
+        for span in recording.spans
+        if span.name == f"embeddings {name}" and signals.DUPLICATE_OF.name in attributes(span)
+    ]
+    assert attributes(own)[signals.DUPLICATE_OF.name] != "genai_observability"
+    spent = sum(record[signals.COST.name] for record in recording.records)
+    assert step_points(recording, signals.STEP_COSTS)["invoke_workflow", "answer"].value == pytest.approx(spent)
+    assert not caplog.messages
 
 
 def test_without_instrument_and_after_its_end_steps_do_nothing_and_cost_nothing(recording: Recording) -> None:
@@ -322,8 +443,23 @@ def test_a_name_of_any_kind_never_breaks_the_application(recording: Recording, n
 def test_everything_on_the_span_of_a_step_is_in_the_catalogue(recording: Recording) -> None:
     with STEPS[0], STEPS[1], STEPS[2], STEPS[3] as step:
         step.documents([("d-1", 0.9)])
-    known = {attribute.name for attribute in signals.attributes()} | {"gen_ai.tool.type"}
+    known = {attribute.name for attribute in signals.attributes()}
     assert set().union(*map(attributes, recording.spans)) <= known
+
+
+def test_steps_need_no_client_and_nothing_that_comes_with_one(run: Run, capture: Capture) -> None:
+    program = """
+import sys
+sys.modules |= dict.fromkeys(("openai", "opentelemetry.util.genai"))  # as if they were not installed
+import genai_observability
+genai_observability.instrument(service_name="shop")
+with genai_observability.workflow("answer"), genai_observability.embedding("bge", provider="local") as step:
+    step.tokens(12)
+"""
+    done = run(sys.executable, "app.py", program=program)
+    assert done.returncode == 0
+    assert "Steps are not recorded" not in done.stderr
+    assert {span.name for span in capture.spans} == {"invoke_workflow answer", "embeddings bge"}
 
 
 PROGRAM = """

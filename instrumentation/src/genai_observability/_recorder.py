@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, Final
 
 from opentelemetry.context import Context, get_current
@@ -239,9 +240,9 @@ class Recorder:
         attributes, context = {**_attribution.current(), **attributes}, get_current()
         self._submit(lambda: self._request_log.write_event(name, body, attributes, context))
 
-    @property
+    @cached_property
     def tracer(self) -> Tracer:
-        """What makes the spans of steps."""
+        """Makes the spans of steps."""
         return self._tracers.get_tracer(_SCOPE)
 
     def _submit(self, task: Callable[[], object]) -> None:

@@ -482,6 +482,7 @@ TOOL_NAME: Final = Attribute(name="gen_ai.tool.name", type="string", bounded=Tru
 TOOL_CALL_ID: Final = Attribute(
     name="gen_ai.tool.call.id", type="string", meaning="The model's id of its wish to use the tool"
 )
+TOOL_TYPE: Final = Attribute(name="gen_ai.tool.type", type="string", meaning="function, extension or datastore")
 AGENT_NAME: Final = Attribute(name="gen_ai.agent.name", type="string", bounded=True, meaning="Name of the agent")
 AGENT_VERSION: Final = Attribute(
     name="gen_ai.agent.version", type="string", bounded=True, meaning="Version of the agent"
@@ -543,7 +544,7 @@ STEP_UNPRICED: Final = Attribute(
     meaning="Of these calls those without a price: the step's cost lacks them",
 )
 STEP_FIELDS: Final = (
-    OPERATION, TOOL_NAME, TOOL_CALL_ID, AGENT_NAME, AGENT_VERSION, WORKFLOW_NAME, DATA_SOURCE, TOP_K,
+    OPERATION, TOOL_NAME, TOOL_CALL_ID, TOOL_TYPE, AGENT_NAME, AGENT_VERSION, WORKFLOW_NAME, DATA_SOURCE, TOP_K,
     DOCUMENTS, DOCUMENT_COUNT, BEST_SCORE, OUTCOME, ERROR_TYPE, STEP_CALLS, STEP_COST, STEP_UNPRICED,
     *ATTRIBUTION,
 )  # fmt: skip

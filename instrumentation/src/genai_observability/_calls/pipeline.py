@@ -115,7 +115,8 @@ class Pipeline:
         finished.derived = {**content}
 
     def _compare(self, finished: Finished) -> None:
-        scope = self._duplicates.counted_by(finished.call, finished.span, finished.noted)
+        known = finished.attributes.get(signals.DUPLICATE_OF.name)  # of a step around the call of a client
+        scope = known or self._duplicates.counted_by(finished.call, finished.span, finished.noted)
         if scope is not None:
             finished.duplicate = True
             finished.derived[signals.DUPLICATE_OF.name] = scope

@@ -1,36 +1,33 @@
-"""The steps of a chain as spans, by the building blocks that OpenTelemetry's own instrumentations use."""
+"""The steps of a chain as spans."""
 
-import copy
-import functools
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping
-from contextvars import Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
-from opentelemetry.context import Context, attach, get_current, set_value
+from opentelemetry.context import attach, get_current
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
+from opentelemetry.trace.status import Status, StatusCode
 
 from genai_observability import signals
 from genai_observability._calls.call import finite
+from genai_observability._chains.steps import Opened
 from genai_observability._context.attribution import text
 from genai_observability._context.decoration import Setting, decorated
 from genai_observability._instrument import recorder
 from genai_observability._process.place import go_to, here
-
-if TYPE_CHECKING:
-    from opentelemetry.util.genai.handler import TelemetryHandler
-    from opentelemetry.util.genai.invocation import GenAIInvocation
+from genai_observability._recorder import Recorder
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
-_Begin = Callable[["TelemetryHandler", Context], "GenAIInvocation"]
 
 _logger = logging.getLogger("genai_observability")
 
 _SETTING: Final = Setting(here, go_to)
 _MOST_DOCUMENTS: Final = 100  # whose ids and scores are kept; all are counted
+_LONGEST_MESSAGE: Final = 2_000  # characters of an error's
 
 
 class Step:
@@ -39,10 +36,10 @@ class Step:
     Without ``instrument()`` it does nothing.
     """
 
-    __slots__ = ("_invocation",)
+    __slots__ = ("_span",)
 
-    def __init__(self, invocation: "GenAIInvocation | None") -> None:
-        self._invocation: Any = invocation
+    def __init__(self, span: Span) -> None:
+        self._span = span
 
     def documents(self, documents: Collection[object]) -> None:
         """Note what a retrieval or a reranking found, best first: ids and scores, never content.
@@ -52,8 +49,8 @@ class Step:
                 keys or attributes. A score is any finite number; the higher, the better. All are counted, and the ids
                 and scores of the first 100 kept. An iterator is left as it is, as it could be read only once.
         """
-        if self._invocation is not None and isinstance(documents, Collection):
-            _harmless(lambda: self._invocation.attributes.update(_document_attributes(documents)))
+        if isinstance(documents, Collection):
+            _harmless(lambda: self._span.set_attributes(_document_attributes(documents)))
 
     def tokens(self, count: int) -> None:
         """Note the input tokens of an embedding, by which it is priced.
@@ -61,58 +58,79 @@ class Step:
         Args:
             count: Tokens of all the texts together.
         """
-        if self._invocation is not None:
-            self._invocation.input_tokens = count
+        self._span.set_attribute(signals.INPUT_TOKENS.name, count)
+
+
+_NO_STEP: Final = Step(INVALID_SPAN)
 
 
 class Opening:
     """A step to be: ``with`` opens it around one block, as a decorator it makes a step of each call of a function.
 
     The function may be ``async`` or not, a generator or not. Exceptions go through; they make the step's outcome
-    ``error``, ``timeout`` or ``cancelled``.
+    ``error``, ``timeout`` or ``cancelled``. The same one may be opened several times, also at once and inside itself.
     """
 
-    def __init__(self, begin: _Begin) -> None:
-        self._begin = begin
-        self._step = Step(None)
-        self._token: Token[Context] | None = None
+    def __init__(
+        self,
+        operation: str,
+        named_by: signals.Attribute,
+        name: object,
+        more: Mapping[signals.Attribute, object] | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+    ) -> None:
+        named = text(name)
+        self._name = f"{operation} {named}".rstrip()
+        self._kind = kind
+        self._attributes = {signals.OPERATION.name: operation, named_by.name: named, **_valid(more or {})}
+        self._opened: dict[Opened, None] = {}  # those that are under way, in their order
 
     def __enter__(self) -> Step:
-        self._step, self._token = Step(None), None
-        _harmless(self._open)
-        return self._step
+        recording = recorder()
+        if recording is None:
+            return _NO_STEP
+        opened = Opened(self, Opened.innermost())
+        _harmless(lambda: self._open(opened, recording))
+        return Step(opened.span)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        if self._step._invocation is not None:  # noqa: SLF001 - of this module
+        if self._opened:
             _harmless(lambda: self._close(error))
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         """Decorate a function: each call of it is a step."""
-        return decorated(lambda: copy.copy(self), function, _SETTING)
+        return decorated(lambda: self, function, _SETTING)
 
-    def _open(self) -> None:
-        recording = recorder()
-        if recording is None:
-            return
-        invocation = self._begin(_handler(recording), get_current())
-        self._step = Step(invocation)
-        invocation.suspend()  # it would complain where the block ends in another context than it began in
-        span_id = invocation.span.get_span_context().span_id
-        self._token = attach(recording.open_steps.note(span_id, invocation.context))
+    def _open(self, opened: Opened, recording: Recorder) -> None:
+        context = get_current()
+        opened.span = recording.tracer.start_span(self._name, context, self._kind, self._attributes)
+        self._opened[opened] = None
+        span_id = opened.span.get_span_context().span_id
+        opened.token = attach(recording.open_steps.note(span_id, opened.note(context)))
 
     def _close(self, error: BaseException | None) -> None:
-        invocation: Any = self._step._invocation  # noqa: SLF001 - of this module
-        if self._token is not None:
+        opened = self._innermost()
+        del self._opened[opened]
+        if opened.token is not None:
             try:
-                self._token.var.reset(self._token)
+                opened.token.var.reset(opened.token)
             except ValueError:  # a generator that was closed in another context: there is nothing to restore there
                 _logger.debug("A step ends in another context than it began in")
-        if error is None:
-            invocation.stop()
-        else:
-            invocation.fail(error)
+        if opened.counted_by is not None:
+            opened.span.set_attribute(signals.DUPLICATE_OF.name, opened.counted_by)
+        if error is not None:
+            opened.span.set_attribute(signals.ERROR_TYPE.name, _type(error))
+            opened.span.set_status(Status(StatusCode.ERROR, text(error, longest=_LONGEST_MESSAGE)))
+        opened.span.end()
+
+    def _innermost(self) -> Opened:
+        """The one that was opened last where this code is; closed in another context, the one that was opened last."""
+        at = Opened.innermost()
+        while at is not None and (at.by is not self or at not in self._opened):
+            at = at.outer
+        return at or next(reversed(self._opened))
 
 
 def workflow(name: str) -> Opening:
@@ -127,7 +145,7 @@ def workflow(name: str) -> Opening:
         with genai_observability.workflow("answer"):
             client.responses.create(model="gpt-4.1-mini", input="Where is my order?")
     """
-    return Opening(lambda handler, context: handler.workflow(text(name), context=context))
+    return Opening("invoke_workflow", signals.WORKFLOW_NAME, name)
 
 
 def agent(name: str, *, version: str | None = None, model: str | None = None) -> Opening:
@@ -138,14 +156,8 @@ def agent(name: str, *, version: str | None = None, model: str | None = None) ->
         version: Its version, such as ``"7"``.
         model: The model that it is told to use; each call inside says for itself which one answered.
     """
-
-    def begin(handler: "TelemetryHandler", context: Context) -> "GenAIInvocation":
-        invocation = handler.invoke_local_agent(agent_name=text(name), request_model=model, context=context)
-        if version is not None:
-            invocation.attributes[signals.AGENT_VERSION.name] = text(version)
-        return invocation
-
-    return Opening(begin)
+    more = {signals.AGENT_VERSION: version, signals.REQUEST_MODEL: model}
+    return Opening("invoke_agent", signals.AGENT_NAME, name, more)
 
 
 def tool(name: str, *, call_id: str | None = None, type: str | None = None) -> Opening:  # noqa: A002 - the conventions' word
@@ -164,14 +176,7 @@ def tool(name: str, *, call_id: str | None = None, type: str | None = None) -> O
 
         find_order("1234")
     """
-
-    def begin(handler: "TelemetryHandler", context: Context) -> "GenAIInvocation":
-        invocation = handler.tool(text(name), tool_type=type, context=context)
-        if call_id is not None:
-            invocation.tool_call_id = text(call_id)
-        return invocation
-
-    return Opening(begin)
+    return Opening("execute_tool", signals.TOOL_NAME, name, {signals.TOOL_CALL_ID: call_id, signals.TOOL_TYPE: type})
 
 
 def retrieval(name: str, *, top_k: int | None = None) -> Opening:
@@ -185,7 +190,7 @@ def retrieval(name: str, *, top_k: int | None = None) -> Opening:
         with genai_observability.retrieval("handbook", top_k=20) as step:
             step.documents([("shipping", 0.83), ("returns", 0.79)])  # what your search returns
     """
-    return Opening(functools.partial(_retrieve, name, top_k=top_k))
+    return Opening("retrieval", signals.DATA_SOURCE, name, {signals.TOP_K: top_k}, SpanKind.CLIENT)
 
 
 def rerank(name: str, *, model: str | None = None, top_k: int | None = None) -> Opening:
@@ -196,20 +201,14 @@ def rerank(name: str, *, model: str | None = None, top_k: int | None = None) -> 
         model: The model that it uses.
         top_k: Most documents that it is to keep.
     """
-
-    def begin(handler: "TelemetryHandler", context: Context) -> "GenAIInvocation":
-        invocation = _retrieve(name, handler, context, top_k=top_k, model=model)
-        invocation.span.set_attribute(signals.OPERATION.name, "rerank")  # the conventions have no such operation yet
-        invocation.span.update_name(f"rerank {text(name)}")
-        return invocation
-
-    return Opening(begin)
+    more = {signals.TOP_K: top_k, signals.REQUEST_MODEL: model}
+    return Opening("rerank", signals.DATA_SOURCE, name, more, SpanKind.CLIENT)  # our word: the conventions have none
 
 
 def embedding(model: str, *, provider: str) -> Opening:
     """An embedding by a model that no client library is asked for, such as one in this process: a model call.
 
-    Around a call of a client that is recorded anyway the two become one.
+    Around calls of a client that are recorded anyway it is not counted besides.
 
     Args:
         model: Name of the model; prices of your own can price it (``docs/cost.md``).
@@ -219,21 +218,17 @@ def embedding(model: str, *, provider: str) -> Opening:
         with genai_observability.embedding("all-minilm-l6-v2", provider="sentence_transformers") as step:
             step.tokens(12)
     """
-    return Opening(
-        lambda handler, context: handler.embedding(text(provider), request_model=text(model), context=context)
-    )
+    return Opening("embeddings", signals.REQUEST_MODEL, model, {signals.PROVIDER: provider}, SpanKind.CLIENT)
 
 
-def _retrieve(
-    name: str, handler: "TelemetryHandler", context: Context, *, top_k: int | None, model: str | None = None
-) -> "GenAIInvocation":
-    from opentelemetry.util.genai.invocation import CLIENT_RETRIEVAL_CONTEXT_KEY  # comes with the clients' extras
-
-    # Upstream makes one of two retrievals inside of each other; here each is a step that somebody wrote down.
-    apart = set_value(CLIENT_RETRIEVAL_CONTEXT_KEY, None, context)
-    invocation = handler.retrieval(data_source_id=text(name), request_model=model, context=apart)
-    invocation.top_k = top_k
-    return invocation
+def _valid(given: Mapping[signals.Attribute, object]) -> dict[str, str | int]:
+    values: dict[str, str | int] = {}
+    for attribute, value in given.items():
+        if attribute.type == "string" and value is not None:
+            values[attribute.name] = text(value)
+        elif isinstance(value, int):
+            values[attribute.name] = value
+    return values
 
 
 def _document_attributes(documents: Collection[object]) -> dict[str, str | int | float]:
@@ -270,21 +265,10 @@ def _score(value: Any) -> float | None:
         return None
 
 
-@functools.cache
-def _say_what_is_missing(error: str) -> None:
-    _logger.warning(
-        "Steps are not recorded: %s. Install opentelemetry-util-genai 1.3b0 or newer, which comes with "
-        "'genai-observability[openai]'.", error,
-    )  # fmt: skip
-
-
-def _handler(recording: Any) -> "TelemetryHandler":
-    try:
-        handler: TelemetryHandler = recording.steps
-    except ImportError as error:
-        _say_what_is_missing(str(error))
-        raise
-    return handler
+def _type(error: BaseException) -> str:
+    """As OpenTelemetry names the type of an exception."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _harmless(action: Callable[[], object]) -> None:

@@ -7,15 +7,18 @@ ahead of it in the queue, as they end before it does.
 """
 
 from collections.abc import Callable, Mapping
+from contextvars import Token
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
 from opentelemetry.context import Context, create_key, get_value, set_value
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
 
 from genai_observability import signals
 from genai_observability._calls.call import Outcome, Price, Value
+from genai_observability._calls.open_calls import scope_of
 
 NAMED_BY: Final = {
     "execute_tool": signals.TOOL_NAME.name,
@@ -28,6 +31,7 @@ NAMED_BY: Final = {
 
 _MOST: Final = 20_000  # spans at a time; more can only be spans that nobody ends, and the oldest are forgotten
 _STEP: Final = create_key("genai_observability.step")
+_OPENED: Final = create_key("genai_observability.opened")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,30 @@ class OpenStep:
             step = step.outer
 
 
+class Opened:
+    """One use of a step that the application wrote down, noted in OpenTelemetry's context while it lasts."""
+
+    __slots__ = ("by", "counted_by", "outer", "span", "token")
+
+    def __init__(self, by: object, outer: "Opened | None") -> None:
+        self.by = by
+        self.outer = outer
+        self.span: Span = INVALID_SPAN
+        self.token: Token[Context] | None = None
+        self.counted_by: str | None = None
+        """The instrumentation that records a call inside which is the same as this one."""
+
+    @staticmethod
+    def innermost(context: Context | None = None) -> "Opened | None":
+        """The one around the code that runs here, or in another context."""
+        found = get_value(_OPENED, context)
+        return found if isinstance(found, Opened) else None
+
+    def note(self, context: Context) -> Context:
+        """The context inside."""
+        return set_value(_OPENED, self, set_span_in_context(self.span, context))
+
+
 class OpenSteps:
     """Finds the step that a span is inside of."""
 
@@ -85,6 +113,12 @@ class OpenSteps:
         if outer is None:
             noted = get_value(_STEP, context)
             outer = noted if isinstance(noted, OpenStep) else None
+        if (
+            is_call
+            and (around := Opened.innermost(context)) is not None
+            and _operation(around.span) == _operation(span)
+        ):
+            around.counted_by = scope_of(span)  # an embedding that the application wrote down around a client's
         step = OpenStep(outer) if not is_call and is_step(span) else outer
         if step is not None and span.context is not None:
             if len(self._by_span) >= _MOST:
@@ -107,7 +141,12 @@ class OpenSteps:
 
 def is_step(span: ReadableSpan) -> bool:
     """Whether a span is the step of a chain, by any instrumentation that follows the conventions."""
-    return span.attributes is not None and span.attributes.get(signals.OPERATION.name) in NAMED_BY
+    return _operation(span) in NAMED_BY
+
+
+def _operation(span: object) -> object:
+    attributes: Mapping[str, object] = getattr(span, "attributes", None) or {}  # of a dropped span there are none
+    return attributes.get(signals.OPERATION.name)
 
 
 def derived_attributes(step: Step) -> dict[str, Value]:
