@@ -13,7 +13,7 @@ from opentelemetry.trace import TracerProvider
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._budgets.leases import RedisStore
-from genai_observability._calls.outcome import scrubbed
+from genai_observability._content.messages import scrubbed
 from genai_observability._content.settings import Content, Form
 from genai_observability._context.attribution import text
 from genai_observability._export.exporters import sdk_disabled

@@ -57,6 +57,8 @@ class BudgetExceeded(Exception):  # noqa: N818 - reads as what happened: except 
     def __str__(self) -> str:
         if self.args:  # raised by the application, with words of its own
             return super().__str__()
+        if not hasattr(self, "resets"):  # made by the application, or anew on its way from another process
+            return "A budget is used up."
         limit, whose = _amount(self.unit, self.limit), f"{self.by} {shortened(self.by, self.value)}"
         budget = f"The budget of {limit} {_PERIODS[self.per]} for {whose}"
         if self.spent is None:

@@ -1,10 +1,8 @@
 """How a call ended, in five words that alerts and dashboards share."""
 
-import re
 from typing import Final
 
 from genai_observability._calls.call import Outcome, StreamEnd
-from genai_observability._content.detection import find, replace
 
 # Class names, whatever package they come from: openai.RateLimitError, anthropic.RateLimitError, builtins.TimeoutError.
 _BY_ERROR: Final[dict[str, Outcome]] = {
@@ -27,13 +25,6 @@ _BY_ERROR: Final[dict[str, Outcome]] = {
 }
 ABANDONED: Final = "abandoned stream"
 """How the upstream stream wrappers describe a stream that nobody read to its end."""
-
-_LONGEST_MESSAGE: Final = 200
-_QUOTED: Final = re.compile(r"\"[^\"]*\"|'[^']*'|`[^`]*`")
-# More than detection takes for a key: providers quote keys with their middle replaced by asterisks.
-_SECRET: Final = re.compile(r"\b(?:sk|pk|rk|key)-[\w\-*.]*[\w*]|\bBearer\s+\S+", re.IGNORECASE)
-_EMAIL: Final = re.compile(r"[^\s@<>]+@[^\s@<>]+\.\w+")
-_KEPT: Final = ("ip",)  # of a server that does not answer: whoever is on call needs it
 
 
 def outcome(
@@ -60,15 +51,3 @@ def stream_end(
     if outcome == "cancelled" and message in (None, ABANDONED):
         return "abandoned" if begun else "unread"
     return "cancelled" if outcome == "cancelled" else "broken"
-
-
-def scrubbed(message: str | None) -> str | None:
-    """An error message without what it may quote from the request: quoted text, keys, personal data; cut short."""
-    if not message:
-        return None
-    message = message[: _LONGEST_MESSAGE * 10]  # bounds the work on a provider's giant error page
-    message = _QUOTED.sub("'…'", message)
-    message = _SECRET.sub("[key]", message)
-    message = _EMAIL.sub("[e-mail]", message)
-    message = replace(message, [match for match in find(message) if match.kind not in _KEPT])
-    return message if len(message) <= _LONGEST_MESSAGE else message[: _LONGEST_MESSAGE - 1] + "…"

@@ -18,12 +18,13 @@ from genai_observability import signals
 from genai_observability._calls.attributes import Attributes
 from genai_observability._calls.call import Call, Estimate, Exchange, StreamEnd, Value, utc
 from genai_observability._calls.exchange import read_exchange
-from genai_observability._calls.outcome import outcome, scrubbed, stream_end
+from genai_observability._calls.outcome import outcome, stream_end
 from genai_observability._calls.provider_names import provider_name
 from genai_observability._capture.apis import FETCH
 from genai_observability._capture.dialogue import length
 from genai_observability._capture.open_calls import OpenCall
 from genai_observability._chains.steps import NAMED_BY, OpenStep, Step
+from genai_observability._content.messages import scrubbed
 from genai_observability._content.recorded import is_content
 
 MODEL_OPERATIONS: Final = frozenset(
