@@ -10,7 +10,7 @@ PYTHON ?= python3
 RUN := .venv/bin/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo up status logs down sql backfill preview test generate secrets check bench drill month lock
+.PHONY: help setup setup-dev demo up status logs down sql backfill preview test generate secrets check bench clients drill month lock
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -78,6 +78,10 @@ bench: setup-dev ## Measure what instrumentation adds to a model call, how fast 
 	@$(RUN) -m stack.benchmarks $(HISTORY)
 	@$(RUN) -m stack.benchmarks.ingest $(INGEST)
 	@$(RUN) -m stack.benchmarks.warehouse $(WAREHOUSE)
+
+# For less: CLIENTS="--only openai --only litellm"
+clients: setup-dev ## Check that the newest release of every client is recorded, each call exactly once; before a release
+	@$(RUN) -m instrumentation.clients $(CLIENTS)
 
 drill: setup ## Break a demo in every way there is an alert for: who knows when (forty minutes); DRILL="--only error-burst" for less
 	@$(RUN) -m stack.native build

@@ -39,15 +39,20 @@ def python_of(name: str, folder: Path) -> Path:
 
 def _make(place: Path, requirements: Path) -> None:
     python = str(place / "bin" / "python")
-    _run([sys.executable, "-m", "venv", "--without-pip", str(place)], place)
+    run([sys.executable, "-m", "venv", "--without-pip", str(place)], place)
     pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "--no-input"]
-    _run([*pip, "--requirement", str(requirements)], place)
+    run([*pip, "--requirement", str(requirements)], place)
 
 
-def _run(command: list[str], place: Path) -> None:
+def run(command: list[str], place: Path) -> str:
+    """What a command that has to do with the environment at ``place`` writes; its whole output is kept where it fails.
+
+    Raises:
+        InstallError: it fails.
+    """
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if ended.returncode == 0:
-        return
+        return ended.stdout
     log = place.with_name(place.name + ".log")
     log.write_text(ended.stdout + ended.stderr, encoding="utf-8")
     errors = [line for line in ended.stderr.splitlines() if line.startswith("ERROR:")] or ended.stderr.splitlines()

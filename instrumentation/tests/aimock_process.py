@@ -13,12 +13,12 @@ _FOLDER = Path(__file__).with_name("aimock")
 
 
 @contextmanager
-def aimock() -> Iterator[str]:
-    """Its address, while it runs with the answers of ``aimock/fixtures.json``."""
+def aimock(fixtures: Path = _FOLDER / "fixtures.json") -> Iterator[str]:
+    """Its address, while it runs with these answers."""
     port = free_port()
     node, npm = toolchain()
     command = [node, str(installed(_FOLDER, npm) / "node_modules/@copilotkit/aimock/dist/cli.js")]
-    options = ["--host", "127.0.0.1", "--port", str(port), "--fixtures", str(_FOLDER / "fixtures.json")]
+    options = ["--host", "127.0.0.1", "--port", str(port), "--fixtures", str(fixtures)]
     process = subprocess.Popen([*command, *options, "--validate-on-load", "--log-level", "silent"])
     url = f"http://127.0.0.1:{port}"
     try:
