@@ -8,8 +8,9 @@ import pytest
 
 from instrumentation.clients import __main__ as command
 from instrumentation.clients.checking import Checked, check
-from instrumentation.clients.clients import Client
+from instrumentation.clients.clients import CLIENTS, Client
 
+ROOT = Path(__file__).parents[2]
 KNOWN = Client(packages=("openai",), program="instrumentation.tests.clients.known")
 
 
@@ -84,3 +85,9 @@ def test_a_wrong_name_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: p
         command.main()
     assert ended.value.code == 2
     assert "invalid choice: 'nope' (choose from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("client", CLIENTS, ids=lambda client: client.name)
+def test_every_client_is_in_the_guide_with_what_pip_installs(client: Client) -> None:
+    guide = (ROOT / "docs" / "clients.md").read_text()
+    assert all(f"`{package}`" in guide for package in client.packages)

@@ -18,6 +18,8 @@ from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
 
+from instrumentation.clients.providers import Figures
+from instrumentation.clients.recorded import Recorded
 from instrumentation.tests.aimock_process import aimock
 from instrumentation.tests.otlp_capture import Capture, values
 from tests.environments import environment
@@ -38,7 +40,7 @@ class Run:
     complaints: str
     calls: list[dict[str, Any]]
     spans: list[dict[str, Any]]
-    costs: float
+    metrics: Figures
 
 
 def run(name: str, url: str) -> Run:
@@ -60,18 +62,8 @@ def run(name: str, url: str) -> Run:
             complaints=ended.stderr,
             calls=[record for record in records if record.get(signals.EVENT_NAME.name) == signals.CALL_EVENT],
             spans=[values(span.attributes) for span in capture.spans],
-            costs=_costs(capture),
+            metrics=Recorded(capture).figures()["metrics"],
         )
-
-
-def _costs(capture: Capture) -> float:
-    """What the last export of each series says."""
-    series: dict[str, float] = {}
-    for metric in capture.metrics:
-        if metric.name == signals.CALL_COST.name:
-            for point in metric.sum.data_points:
-                series[str(sorted(values(point.attributes).items()))] = point.as_double
-    return sum(series.values())
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +83,8 @@ def test_the_calls_of_another_client_are_attributed_priced_and_logged(runs: dict
     assert (call[signals.INPUT_TOKENS.name], call[signals.OUTPUT_TOKENS.name]) == (1000, 200)
     # claude-sonnet-4-5: $3 a million tokens of input, $15 of output
     assert call[signals.COST.name] == span[signals.COST.name] == pytest.approx((3 * 1000 + 15 * 200) / 1e6)
-    assert seen.costs == pytest.approx(call[signals.COST.name])
+    assert seen.metrics.cost == pytest.approx(call[signals.COST.name])
+    assert seen.metrics.calls == 1
     assert call[signals.FEATURE.name] == span[signals.FEATURE.name] == "greeting"
     assert call[signals.OUTCOME.name] == "success"
 
@@ -115,7 +108,7 @@ def test_what_two_instrumentations_see_is_counted_once_and_said_once(
     assert len(duplicates) == min(calls, 5)
     assert {span[signals.DUPLICATE_OF.name] for span in duplicates} == {counted_by}
     assert all(signals.COST.name not in span and signals.FEATURE.name in span for span in duplicates)
-    assert seen.costs == pytest.approx(sum(call.get(signals.COST.name, 0) for call in seen.calls))
+    assert seen.metrics.cost == pytest.approx(sum(call.get(signals.COST.name, 0) for call in seen.calls))
     assert seen.complaints == (
         f"Two instrumentations see the same calls: {counted_by} and {other}. Each call is counted once, by the former; "
         f"the spans of the latter are exported with {signals.DUPLICATE_OF.name}.\n"
