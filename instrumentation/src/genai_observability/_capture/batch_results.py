@@ -8,9 +8,9 @@ from typing import Any, Final
 from genai_observability import signals
 from genai_observability._calls.attributes import Attributes
 from genai_observability._calls.call import Call, Exchange, Outcome, utc
-from genai_observability._content.messages import scrubbed
 from genai_observability._calls.provider_names import provider_name
 from genai_observability._capture.apis import api_of
+from genai_observability._content.messages import scrubbed
 
 _OUTCOMES: Final[Mapping[str, Outcome]] = {
     "429": "rate_limited",

@@ -18,7 +18,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
 
 from genai_observability import signals
 from genai_observability._calls.call import Outcome, Price, Value
-from genai_observability._calls.open_calls import scope_of
+from genai_observability._capture.open_calls import scope_of
 
 NAMED_BY: Final = {
     "execute_tool": signals.TOOL_NAME.name,
