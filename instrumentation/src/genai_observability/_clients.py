@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
 
+from opentelemetry._logs import NoOpLoggerProvider
+from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import TracerProvider
 
 from genai_observability._capture.patching import missing
 from genai_observability._capture.seam import Seam
-from genai_observability._content.settings import UPSTREAM_VARIABLE
-from genai_observability._export.providers import no_logs, no_metrics
 
 _logger = logging.getLogger("genai_observability")
+
+UPSTREAM_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""``span_only``, ``event_only`` or ``span_and_event`` mean ``full``, redacted, where ``GENAI_OBSERVABILITY_CONTENT`` is
+not set."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +86,9 @@ def _wrap(wrapper: Wrapper, tracers: TracerProvider, undo: ExitStack) -> None:
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider
     with _without_content():
-        instrumentor.instrument(tracer_provider=tracers, meter_provider=no_metrics(), logger_provider=no_logs())
+        instrumentor.instrument(  # its own metrics lack attribution and cost: ours are recorded from the span
+            tracer_provider=tracers, meter_provider=NoOpMeterProvider(), logger_provider=NoOpLoggerProvider()
+        )
     undo.callback(instrumentor.uninstrument)
 
 

@@ -22,13 +22,7 @@ from genai_observability._calls.call import Value
 from genai_observability._calls.pipeline import Finished, Pipeline
 from genai_observability._calls.processor import GenAISpanProcessor
 from genai_observability._calls.sampling import AllCallsProvider
-from genai_observability._calls.spans import (
-    RECORDED_OPERATIONS,
-    context_of,
-    read_step,
-    scrubbed_status,
-    with_attributes,
-)
+from genai_observability._calls.spans import RECORDED_OPERATIONS, context_of, read_step
 from genai_observability._capture.batches import BatchFiles
 from genai_observability._capture.open_calls import OpenCall, OpenCalls, current
 from genai_observability._capture.seam import Seam
@@ -43,8 +37,9 @@ from genai_observability._context import baggage as _baggage
 from genai_observability._context import threads as _threads
 from genai_observability._export import application_logs as _application_logs
 from genai_observability._export.losses import Losses
-from genai_observability._export.providers import Providers, providers
+from genai_observability._export.providers import Providers, configured, providers
 from genai_observability._export.request_log import RequestLog
+from genai_observability._export.spans import enriched, scrubbed_status, with_attributes
 from genai_observability._feedback.evaluation import RecentCalls, evaluation_attributes
 from genai_observability._feedback.feedback import FEEDBACK, Sign
 from genai_observability._feedback.receipt import Answer
@@ -125,7 +120,7 @@ class Recorder:
             metrics=self._metrics,
             request_log=self._request_log,
             enforcement=self._enforcement,
-            exports=self._processor.exports,
+            enriched=enriched if self._processor.exports else None,
         )
         self._tracers = AllCallsProvider(self._providers.tracer, RECORDED_OPERATIONS)
         if self._enforcement is not None:
@@ -147,6 +142,7 @@ class Recorder:
             content=self._content,
             unseen=self._providers.spans_are_unseen,
             disclose=options.attribution_to_provider,
+            environment=configured("deployment.environment.name") or configured("deployment.environment"),
         )
         undo.callback(_baggage.travel(
             propagate=options.propagate,

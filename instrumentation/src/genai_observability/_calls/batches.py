@@ -16,6 +16,7 @@ from opentelemetry.context import Context
 from genai_observability._calls.call import Call
 from genai_observability._calls.spans import context_of
 from genai_observability._capture.batch_results import Results
+from genai_observability._content.messages import scrubbed
 from genai_observability._context import attribution as _attribution
 from genai_observability._feedback.receipt import Answer
 from genai_observability._process.worker import Worker
@@ -65,7 +66,13 @@ class Batches:
 
         def read() -> None:
             try:
-                self._read((replace(call, attribution=attribution) for call in results.calls()), context)
+                self._read(
+                    (
+                        replace(call, attribution=attribution, error_message=scrubbed(call.error_message))
+                        for call in results.calls()
+                    ),
+                    context,
+                )
             finally:
                 self._take(-results.size)
 

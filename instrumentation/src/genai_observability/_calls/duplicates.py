@@ -15,11 +15,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from opentelemetry.sdk.trace import ReadableSpan
-
 from genai_observability import signals
 from genai_observability._calls.call import Call, Outcome
-from genai_observability._capture.open_calls import OpenCall, scope_of
+from genai_observability._capture.open_calls import FinishedSpan, OpenCall, scope_of
 
 _MOST_PLACES: Final = 5_000
 _MOST_IN_PLACE: Final = 50  # calls; a call and its duplicate end one soon after the other
@@ -56,7 +54,7 @@ class Duplicates:
         self._scopes: set[str] = set()
         self._warned: set[frozenset[str]] = set()
 
-    def counted_by(self, call: Call, span: ReadableSpan, noted: OpenCall | None) -> str | None:
+    def counted_by(self, call: Call, span: FinishedSpan, noted: OpenCall | None) -> str | None:
         """The instrumentation, by its scope, whose span of this call counts; ``None`` where it is this one."""
         if span.context is None:
             return None

@@ -9,15 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
 from genai_observability import signals
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._calls.call import Call, Price, Tokens
 from genai_observability._calls.duplicates import Duplicates
-from genai_observability._calls.spans import attributes_of, context_of, enriched, read_call
-from genai_observability._capture.open_calls import OpenCall
+from genai_observability._calls.spans import attributes_of, context_of, read_call
+from genai_observability._capture.open_calls import FinishedSpan, OpenCall
 from genai_observability._chains.steps import OpenStep
 from genai_observability._content.threats import Finding
 from genai_observability._content.watch import ContentWatch
@@ -52,17 +51,17 @@ class Finished:
     """What the span gets besides."""
     threats: list[Finding]
 
-    def __init__(self, span: ReadableSpan, noted: OpenCall | None, step: OpenStep | None) -> None:
+    def __init__(self, span: FinishedSpan, noted: OpenCall | None, step: OpenStep | None) -> None:
         self.span = span
         self.noted = noted
         self.step = step
         self.duplicate = False
-        self.exported: ReadableSpan | None = None
+        self.exported: Any = None
         """The span to export, where it came that far."""
 
 
 class Pipeline:
-    """Takes finished calls through the stages. ``exports`` says whether their spans are wanted at the end."""
+    """Takes finished calls through the stages. ``enriched`` makes the span to export, where one is wanted."""
 
     def __init__(
         self,
@@ -72,7 +71,7 @@ class Pipeline:
         metrics: Metrics,
         request_log: RequestLog,
         enforcement: Enforcement | None,
-        exports: bool,
+        enriched: Callable[..., Any] | None,
     ) -> None:
         self._content = content
         self._duplicates = Duplicates()
@@ -80,15 +79,15 @@ class Pipeline:
         self._metrics = metrics
         self._request_log = request_log
         self._enforcement = enforcement
-        self._exports = exports
+        self._enriched = enriched
 
     def record(self, batch: Sequence[Finished]) -> None:
         """Record a batch; raises the first error, after the other calls have gone all the way."""
         errors: list[Exception] = []
         read = _through((self._read, self._look, self._compare), batch, errors)
         _through((self._price, self._count, self._log), [each for each in read if not each.duplicate], errors)
-        if self._exports:
-            _through((_finish,), read, errors)
+        if self._enriched is not None:
+            _through((self._finish,), read, errors)
         if errors:
             raise errors[0]
 
@@ -143,16 +142,16 @@ class Pipeline:
             self._request_log.write_finding(finding_fields(call, threat), finished.context)
         finished.derived = {**derived, **finished.derived}
 
+    def _finish(self, finished: Finished) -> None:
+        if self._enriched is not None:
+            finished.exported = self._enriched(finished.span, finished.call, finished.attributes, finished.derived)
+
     def _price_of(self, call: Call) -> Price:
         price = self._prices.price(call)
         if call.estimate is None:
             return price
         tokens = Tokens(input=call.estimate.input, output=call.estimate.output)
         return replace(price, estimated=self._prices.price(replace(call, tokens=tokens)).amount)
-
-
-def _finish(finished: Finished) -> None:
-    finished.exported = enriched(finished.span, finished.call, finished.attributes, finished.derived)
 
 
 def _through(

@@ -3,19 +3,19 @@
 import functools
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.util.types import AttributeValue
 
 from genai_observability._calls.pipeline import Finished
-from genai_observability._calls.spans import carries_content, is_model_call, with_attributes
+from genai_observability._calls.spans import carries_content, is_model_call
 from genai_observability._capture import streams
 from genai_observability._capture.open_calls import OpenCall, OpenCalls
 from genai_observability._chains.steps import OpenStep, OpenSteps, is_step
-from genai_observability._content.watch import without_content
 from genai_observability._context import attribution as _attribution
+from genai_observability._export.spans import bare, with_attributes
 
 _MOST_FINISHED: Final = 10_000
 """Calls that may wait to be recorded: some 60 MB at the most."""
@@ -87,23 +87,23 @@ class GenAISpanProcessor(SpanProcessor):
         if call is not None and not call.counted:
             return
         if sink is None:
-            self._export(_bare(span) if carries_content(span) else span)
+            self._export(bare(span) if carries_content(span) else span)
         elif is_model_call(span):
             sink.call_ended(span, call)
             if len(self._finished) >= _MOST_FINISHED:
                 sink.count_dropped()
-                self._export(_bare(span))
+                self._export(bare(span))
             else:
                 self._finished.append(Finished(span, call, step))
                 sink.submit(self.record_calls)  # refused, another one of the tasks that wait will record it
         elif step is not None and is_step(span):
             if not sink.submit(functools.partial(self._record_step, sink, span, step)):
                 sink.count_dropped()
-                self._export(_bare(span))
+                self._export(bare(span))
         elif self._exporter is None or not carries_content(span):
             self._export(span)
         elif not sink.submit(lambda: self._export(with_attributes(span, sink.content_of(span)))):
-            self._export(_bare(span))
+            self._export(bare(span))
 
     def record_calls(self) -> bool:
         """Record the calls that wait the longest; ``False`` for none: each is announced, and some go together."""
@@ -131,10 +131,10 @@ class GenAISpanProcessor(SpanProcessor):
                 self._sink.record_calls(batch)
         finally:
             for each in batch:
-                self._export(each.exported or _bare(each.span))
+                self._export(each.exported or bare(cast("ReadableSpan", each.span)))
 
     def _record_step(self, sink: Sink, span: ReadableSpan, step: OpenStep) -> None:
-        finished = _bare(span)
+        finished = bare(span)
         try:
             finished = sink.record_step(span, step)
         finally:
@@ -158,8 +158,3 @@ class GenAISpanProcessor(SpanProcessor):
     def force_flush(self, timeout_millis: int = 30000) -> bool:
         """Export what was handed on so far; for queued calls too, use the handle's ``force_flush``."""
         return self._exporter is None or self._exporter.force_flush(timeout_millis)
-
-
-def _bare(span: ReadableSpan) -> ReadableSpan:
-    """A span without what it may carry of content, where nothing else could be done with it."""
-    return with_attributes(span, without_content(span.attributes or {}))

@@ -1,18 +1,12 @@
-"""Between the OpenTelemetry SDK and a ``Call``: the one place that knows the SDK's quirks.
-
-A span's attributes can no longer be changed when it ends (not even in ``_on_ending``), so what is known only then is
-added by handing the next processor a copy of the span.
-"""
+"""From a finished span, and what was noted of it, to a ``Call`` or a ``Step``."""
 
 import functools
 from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import NonRecordingSpan, SpanContext, set_span_in_context
-from opentelemetry.trace.status import Status, StatusCode
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.trace.status import StatusCode
 
 from genai_observability import signals
 from genai_observability._calls.attributes import Attributes
@@ -22,7 +16,7 @@ from genai_observability._calls.outcome import outcome, stream_end
 from genai_observability._calls.provider_names import provider_name
 from genai_observability._capture.apis import FETCH
 from genai_observability._capture.dialogue import length
-from genai_observability._capture.open_calls import OpenCall
+from genai_observability._capture.open_calls import FinishedSpan, OpenCall
 from genai_observability._chains.steps import NAMED_BY, OpenStep, Step
 from genai_observability._content.messages import scrubbed
 from genai_observability._content.recorded import is_content
@@ -38,15 +32,12 @@ RECORDED_OPERATIONS: Final = MODEL_OPERATIONS | {FETCH} | frozenset(NAMED_BY)
 
 _OLDER_SERVICE_TIER: Final = "gen_ai.openai.response.service_tier"
 _PARAMETERS: Final = (signals.TEMPERATURE.name, signals.TOP_P.name, signals.MAX_TOKENS.name)
-_CONTENT_EVENTS: Final = (  # until semantic conventions 1.36
-    "gen_ai.content.", "gen_ai.system.", "gen_ai.user.", "gen_ai.assistant.", "gen_ai.tool.", "gen_ai.choice",
-)  # fmt: skip
 _ATTRIBUTION: Final = frozenset(attribute.name for attribute in signals.ATTRIBUTION)
 _FILTERED: Final = frozenset({"content_filter", "refusal"})
 _CHARACTERS_PER_TOKEN: Final = 4  # of English text: https://platform.openai.com/tokenizer
 
 
-def is_model_call(span: ReadableSpan) -> bool:
+def is_model_call(span: FinishedSpan) -> bool:
     """Whether a span is the call of a model, by any instrumentation that follows the conventions."""
     attributes = span.attributes
     if attributes is None:
@@ -56,13 +47,13 @@ def is_model_call(span: ReadableSpan) -> bool:
     return operation in MODEL_OPERATIONS or (operation == FETCH and signals.INPUT_TOKENS.name in attributes)
 
 
-def carries_content(span: ReadableSpan) -> bool:
+def carries_content(span: FinishedSpan) -> bool:
     """Whether a span of a GenAI instrumentation has attributes that carry content."""
     attributes = span.attributes
     return attributes is not None and signals.OPERATION.name in attributes and any(map(is_content, attributes))
 
 
-def read_call(span: ReadableSpan, noted: OpenCall | None, values: Mapping[str, Any]) -> Call:
+def read_call(span: FinishedSpan, noted: OpenCall | None, values: Mapping[str, Any]) -> Call:
     """The finished call that a span and its attributes describe, with what was noted while it ran.
 
     Values of a wrong type are left out, never an error.
@@ -116,7 +107,7 @@ def read_call(span: ReadableSpan, noted: OpenCall | None, values: Mapping[str, A
 _NO_EXCHANGE: Final = Exchange()
 
 
-def _error_type(span: ReadableSpan, attributes: Attributes) -> str | None:
+def _error_type(span: FinishedSpan, attributes: Attributes) -> str | None:
     """The class of the error; for one of unknown type the conventions' word for that."""
     failed = span.status.status_code is StatusCode.ERROR
     return attributes.text(signals.ERROR_TYPE.name) or ("_OTHER" if failed else None)
@@ -147,7 +138,7 @@ def _is_attribution(name: str) -> bool:
 _VALUES: Final = (str, int, float, bool)
 
 
-def read_step(span: ReadableSpan, open_step: OpenStep) -> Step:
+def read_step(span: FinishedSpan, open_step: OpenStep) -> Step:
     """The finished step that a span describes, with what was spent inside it."""
     values = attributes_of(span)
     attributes = Attributes(values)
@@ -168,58 +159,12 @@ def read_step(span: ReadableSpan, open_step: OpenStep) -> Step:
     )
 
 
-def enriched(
-    span: ReadableSpan, call: Call, values: Mapping[str, Any], derived: Mapping[str, AttributeValue]
-) -> ReadableSpan:
-    """The span of a call to export: with what was derived from the call, and with its error message scrubbed."""
-    kept = {name: value for name, value in values.items() if not is_content(name) and _is_encodable(value)}
-    attributes = {**kept, signals.PROVIDER.name: call.provider, **call.attribution, **derived}
-    return with_attributes(span, attributes, scrubbed_status(span))
-
-
-def scrubbed_status(span: ReadableSpan) -> Status:
-    """The span's status with its error message scrubbed."""
-    status = span.status
-    return Status(status.status_code, scrubbed(status.description)) if status.description else status
-
-
-def with_attributes(
-    span: ReadableSpan,
-    attributes: Mapping[str, AttributeValue],
-    status: Status | None = None,
-    end_time: int | None = None,
-) -> ReadableSpan:
-    """A copy of a span with other attributes, without the events in which content used to be put."""
-    return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes=attributes,
-        events=[event for event in span.events if not event.name.startswith(_CONTENT_EVENTS)],
-        links=span.links,
-        kind=span.kind,
-        status=status or span.status,
-        start_time=span.start_time,
-        end_time=end_time or span.end_time,
-        instrumentation_scope=span.instrumentation_scope,
-    )
-
-
 def context_of(span: SpanContext | None) -> Context:
     """A context whose current span is a finished one: without it a metric gets no exemplar, a log no trace id."""
     return set_span_in_context(NonRecordingSpan(span), Context()) if span else Context()
 
 
-def _is_encodable(value: object) -> bool:
-    """Whether it is no number of more than OTLP's 64 bits."""
-    return type(value) is not int or -_OTLP_MOST <= value <= _OTLP_MOST
-
-
-_OTLP_MOST: Final = 2**63 - 1
-
-
-def attributes_of(span: ReadableSpan) -> dict[str, Any]:
+def attributes_of(span: FinishedSpan) -> dict[str, Any]:
     """A plain dictionary: reading the SDK's own, value by value, takes 20 times as long as its ``copy()``."""
     attributes: Any = span.attributes
     copy = getattr(attributes, "copy", None)

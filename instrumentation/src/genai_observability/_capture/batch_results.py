@@ -10,7 +10,6 @@ from genai_observability._calls.attributes import Attributes
 from genai_observability._calls.call import Call, Exchange, Outcome, utc
 from genai_observability._calls.provider_names import provider_name
 from genai_observability._capture.apis import api_of
-from genai_observability._content.messages import scrubbed
 
 _OUTCOMES: Final[Mapping[str, Outcome]] = {
     "429": "rate_limited",
@@ -80,7 +79,7 @@ def _call(batch: Batch, result: Mapping[str, Any], now: float) -> Call:
         usage=said.usage(),
         service_tier="batch",
         error_type=error_type,
-        error_message=scrubbed(error["message"]) if isinstance(error.get("message"), str) else None,
+        error_message=error["message"] if isinstance(error.get("message"), str) else None,
         exchange=Exchange(request_id=Attributes(response).text("request_id")),
     )
 

@@ -5,11 +5,8 @@ https://platform.openai.com/docs/api-reference/responses/create. Only OpenAI its
 application has not said itself. Without being asked nothing is added to any request.
 """
 
-import functools
 from collections.abc import Mapping
 from typing import Any, Final
-
-from opentelemetry.sdk.resources import OTELResourceDetector
 
 from genai_observability import signals
 from genai_observability._calls.call import Value
@@ -32,8 +29,8 @@ _MOST_PAIRS: Final = 16  # that OpenAI takes
 _LONGEST_IDENTIFIER: Final = 64
 
 
-def attributed(client: Any, options: Any, attribution: Mapping[str, Value]) -> Any:
-    """The options of a request to OpenAI, with the attribution of its call."""
+def attributed(client: Any, options: Any, attribution: Mapping[str, Value], environment: str) -> Any:
+    """The options of a request to OpenAI, with the attribution of its call and the environment that it is made in."""
     try:
         host, body = client.base_url.host, options.json_data
         known = host == _HOST or host.endswith(f".{_HOST}")
@@ -44,7 +41,7 @@ def attributed(client: Any, options: Any, attribution: Mapping[str, Value]) -> A
         if (
             options.url.endswith("/responses") or body.get("store") is True
         ):  # chat takes metadata of stored answers only
-            told.json_data.update(_metadata(body, attribution))
+            told.json_data.update(_metadata(body, attribution, environment))
     except Exception:  # whatever shape the options of this client's version have: the call goes on without
         return options
     return told
@@ -56,18 +53,12 @@ def _identifier(body: Mapping[str, Any], attribution: Mapping[str, Any]) -> dict
     return {} if told else {"safety_identifier": str(user)[:_LONGEST_IDENTIFIER]}
 
 
-def _metadata(body: Mapping[str, Any], attribution: Mapping[str, Any]) -> dict[str, Any]:
+def _metadata(body: Mapping[str, Any], attribution: Mapping[str, Any], environment: str) -> dict[str, Any]:
     theirs = body.get("metadata", {})
     if not isinstance(theirs, dict):
         return {}
     ours = {key: str(attribution[each.name]) for key, each in _TOLD.items() if each.name in attribution}
-    if environment := _environment():
+    if environment:
         ours["environment"] = environment
     pairs = [*theirs.items(), *((key, value) for key, value in ours.items() if key not in theirs)]
     return {"metadata": dict(pairs[:_MOST_PAIRS])} if pairs else {}
-
-
-@functools.cache
-def _environment() -> str:
-    attributes = OTELResourceDetector().detect().attributes
-    return str(attributes.get("deployment.environment.name") or attributes.get("deployment.environment") or "")

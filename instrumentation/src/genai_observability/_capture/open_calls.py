@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from time import time_ns
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from opentelemetry import trace
 from opentelemetry.context import Context, get_value
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, SpanContext
 from opentelemetry.trace.status import Status, StatusCode
 
 from genai_observability import signals
@@ -28,6 +28,23 @@ _CALLS: Final = tuple(
     f"opentelemetry.genai.client.{kind}.context" for kind in ("inference", "embedding", "fetch_response")
 )
 """What the wrappers of OpenTelemetry set in the context of a call."""
+
+
+class FinishedSpan(Protocol):
+    """A span as the SDK of OpenTelemetry has it: what is read of one that has ended."""
+
+    @property
+    def context(self) -> SpanContext | None: ...
+    @property
+    def parent(self) -> SpanContext | None: ...
+    @property
+    def attributes(self) -> Mapping[str, Any] | None: ...
+    @property
+    def start_time(self) -> int | None: ...
+    @property
+    def end_time(self) -> int | None: ...
+    @property
+    def status(self) -> Status: ...
 
 
 class OpenCall:

@@ -39,7 +39,7 @@ class Seam:
         admit: Asks the budgets for a call's place in them; raises where there is none.
         content: Keeps what is asked and answered in its room, where content is looked at.
         unseen: Whether nobody else looks at the spans: then they need not have what the answer says.
-        disclose: Whether OpenAI is told of the attribution.
+        disclose: Whether OpenAI is told of the attribution; and of which environment, where it has a name.
     """
 
     tracer: Tracer
@@ -49,6 +49,7 @@ class Seam:
     content: Any
     unseen: Callable[[], bool]
     disclose: bool
+    environment: str
     active: bool = True
 
     def end(self) -> None:
@@ -145,7 +146,7 @@ class _UnderWay:
             call.prompt = body.get("messages") or body.get("input") or body.get("prompt")
             self.options = asking_for_usage(self._client, self.options, call)
         if self._seam.disclose:
-            self.options = disclosure.attributed(self._client, self.options, call.attribution)
+            self.options = disclosure.attributed(self._client, self.options, call.attribution, self._seam.environment)
         if self._seam.content.room is not None and api.content is not None:
             call.dialogue = self._seam.content.room.hold(api.content, body)
         self._call = call

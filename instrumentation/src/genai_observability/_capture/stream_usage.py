@@ -17,7 +17,8 @@ _VARIABLE: Final = "GENAI_OBSERVABILITY_STREAM_USAGE"
 """Whether streams that do not ask for their usage are made to: ``always``, ``never``, or by default at OpenAI and Azure
 alone: ``docs/streams.md``."""
 _RAW_RESPONSE: Final = "x-stainless-raw-response"
-"""The client's own header of calls for raw answers."""
+"""The client's own header of calls for raw answers: ``stream`` where the application reads the body itself; else it parses
+the answer, as LiteLLM does, and gets chunks."""
 _AZURE_SINCE: Final = "2024-09-01"  # the first api-version of Azure that knows stream_options
 
 
@@ -41,8 +42,12 @@ def _is_silent_chat(options: Any) -> bool:
         options.url.endswith("/chat/completions")
         and not isinstance(body.get("stream_options"), dict)
         and "stream_options" not in (options.extra_json or {})
-        and not any(name.lower() == _RAW_RESPONSE for name in options.headers or ())
+        and not any(name.lower() == _RAW_RESPONSE and value == "stream" for name, value in _headers(options))
     )
+
+
+def _headers(options: Any) -> Any:
+    return options.headers.items() if options.headers else ()
 
 
 def _may_ask(client: Any) -> bool:

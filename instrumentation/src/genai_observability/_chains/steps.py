@@ -13,12 +13,11 @@ from decimal import Decimal
 from typing import Final
 
 from opentelemetry.context import Context, create_key, get_value, set_value
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import INVALID_SPAN, Span, set_span_in_context
 
 from genai_observability import signals
 from genai_observability._calls.call import Outcome, Price, Value
-from genai_observability._capture.open_calls import scope_of
+from genai_observability._capture.open_calls import FinishedSpan, scope_of
 
 NAMED_BY: Final = {
     "execute_tool": signals.TOOL_NAME.name,
@@ -107,7 +106,7 @@ class OpenSteps:
     def __init__(self) -> None:
         self._by_span: dict[int, OpenStep] = {}
 
-    def begin(self, span: ReadableSpan, context: Context | None, *, is_call: bool) -> None:
+    def begin(self, span: FinishedSpan, context: Context | None, *, is_call: bool) -> None:
         """A span has started, which may be a step, be part of one, or be the call of a model."""
         outer = self._by_span.get(span.parent.span_id) if span.parent is not None else None
         if outer is None:
@@ -125,7 +124,7 @@ class OpenSteps:
                 self._by_span.pop(next(iter(self._by_span)), None)
             self._by_span[span.context.span_id] = step
 
-    def end(self, span: ReadableSpan) -> OpenStep | None:
+    def end(self, span: FinishedSpan) -> OpenStep | None:
         """A span has ended: the step that it was, or was part of."""
         return self._by_span.pop(span.context.span_id, None) if span.context is not None else None
 
@@ -139,7 +138,7 @@ class OpenSteps:
         self._by_span.clear()
 
 
-def is_step(span: ReadableSpan) -> bool:
+def is_step(span: FinishedSpan) -> bool:
     """Whether a span is the step of a chain, by any instrumentation that follows the conventions."""
     return _operation(span) in NAMED_BY
 

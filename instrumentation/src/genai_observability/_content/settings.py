@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, get_args
 
+from genai_observability._clients import UPSTREAM_VARIABLE
 from genai_observability._content.own_patterns import OwnPattern
 
 _logger = logging.getLogger("genai_observability")
@@ -18,10 +19,6 @@ PATTERN_VARIABLE: Final = "GENAI_OBSERVABILITY_REDACT"
 """A regular expression of what else to replace in content, by ``[redacted]``: like those of ``Content.redact``."""
 SECURITY_VARIABLE: Final = "GENAI_OBSERVABILITY_SECURITY"
 """``true`` counts signs of attacks and leaks. ``instrument(security=...)`` goes before it."""
-UPSTREAM_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-"""``span_only``, ``event_only`` or ``span_and_event`` mean ``full``, redacted, where ``GENAI_OBSERVABILITY_CONTENT`` is
-not set."""
-
 Form = Literal["full", "preview", "hash"]
 _FORMS: Final = get_args(Form)
 _OFF: Final = ("", "off", "none", "false", "0")

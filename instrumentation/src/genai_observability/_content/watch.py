@@ -3,11 +3,10 @@
 import logging
 from collections.abc import Callable, Mapping
 
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.util.types import AttributeValue
 
 from genai_observability._capture.dialogue import Room
-from genai_observability._capture.open_calls import OpenCall
+from genai_observability._capture.open_calls import FinishedSpan, OpenCall
 from genai_observability._content.conversation import of_attributes, of_dialogue
 from genai_observability._content.recorded import content_attributes, is_content, other_attributes
 from genai_observability._content.settings import Chosen
@@ -32,7 +31,7 @@ class ContentWatch:
         self.room = Room(on_full=self._on_full) if looked_at else None
         """Keeps what is asked and answered, where anything is to be done with it."""
 
-    def look(self, span: ReadableSpan, noted: OpenCall | None) -> tuple[dict[str, str], list[Finding]]:
+    def look(self, span: FinishedSpan, noted: OpenCall | None) -> tuple[dict[str, str], list[Finding]]:
         """The content attributes that a finished call's span is to have, and the threats found in it."""
         if self.room is None:
             return {}, []
@@ -47,7 +46,7 @@ class ContentWatch:
             self._complain(error)
             return {}, []
 
-    def attributes(self, span: ReadableSpan) -> Mapping[str, AttributeValue]:
+    def attributes(self, span: FinishedSpan) -> Mapping[str, AttributeValue]:
         """The attributes of a span that is no model call, with its content made fit to leave, or without it."""
         attributes = span.attributes or {}
         try:

@@ -12,8 +12,8 @@ from typing import Any, Final
 from weakref import WeakSet
 
 from opentelemetry import metrics, trace
-from opentelemetry._logs import LoggerProvider, NoOpLoggerProvider, get_logger_provider, set_logger_provider
-from opentelemetry.metrics import MeterProvider, NoOpMeterProvider
+from opentelemetry._logs import LoggerProvider, get_logger_provider, set_logger_provider
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk._logs import LoggerProvider as SDKLoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider as SDKMeterProvider
@@ -73,7 +73,7 @@ class Providers:
         if not self.owned:
             return
         let_go()
-        name = instance_id(self.service, host=_configured_instance())
+        name = instance_id(self.service, host=configured("service.instance.id"))
         for provider in self.owned:
             provider._update_resource(Resource({"service.instance.id": name}))  # noqa: SLF001 - as the SDK does at a fork
             if isinstance(provider, SDKMeterProvider):
@@ -134,16 +134,6 @@ def providers(
     )
 
 
-def no_metrics() -> MeterProvider:
-    """For the client wrapper, whose own metrics lack attribution and cost: ours are recorded from the span."""
-    return NoOpMeterProvider()
-
-
-def no_logs() -> LoggerProvider:
-    """For the client wrapper, likewise."""
-    return NoOpLoggerProvider()
-
-
 def _call_all(providers: Iterable[object], method: str) -> None:
     """Call a method that a provider may lack, on each of them, also where one fails: its data is not all data."""
     for provider in providers:
@@ -172,8 +162,8 @@ def _add_processor(provider: TracerProvider, processor: SpanProcessor) -> None:
 
 def _resource(service_name: str | None) -> Resource:
     # The environment wins over the code: it is set by whoever deploys, who knows the name of this deployment.
-    configured = Resource.create().attributes
-    name = configured.get("service.name")
+    given = Resource.create().attributes
+    name = given.get("service.name")
     named = isinstance(name, str) and not name.startswith("unknown_service")
     attributes = {
         "telemetry.distro.name": "genai-observability",
@@ -181,13 +171,14 @@ def _resource(service_name: str | None) -> Resource:
     }
     if service_name and not named:
         attributes["service.name"] = name = str(service_name)
-    if not _configured_instance():  # the SDK's is always a new one
+    if not configured("service.instance.id"):  # the SDK's is always a new one
         attributes["service.instance.id"] = instance_id(str(name))
     return Resource.create(attributes)
 
 
-def _configured_instance() -> str:
-    return str(OTELResourceDetector().detect().attributes.get("service.instance.id", ""))
+def configured(name: str) -> str:
+    """What the environment says of the resource; empty for nothing."""
+    return str(OTELResourceDetector().detect().attributes.get(name, ""))
 
 
 def _count_from_zero(provider: SDKMeterProvider) -> None:

@@ -4,12 +4,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Final
 
-from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from genai_observability import signals
 from genai_observability._calls.call import Value, finite
-from genai_observability._capture.open_calls import OpenCall
+from genai_observability._capture.open_calls import FinishedSpan, OpenCall
 from genai_observability._context.attribution import text
 from genai_observability._feedback.receipt import Answer
 
@@ -24,7 +23,7 @@ class RecentCalls:
         self._capacity = capacity
         self._calls: OrderedDict[str, _Remembered] = OrderedDict()
 
-    def remember(self, span: ReadableSpan, noted: OpenCall | None) -> None:
+    def remember(self, span: FinishedSpan, noted: OpenCall | None) -> None:
         """Remember a call that has just ended, where the provider gave its answer an id."""
         attributes = span.attributes or {}
         response_id = (noted and noted.read.get(signals.RESPONSE_ID.name)) or attributes.get(signals.RESPONSE_ID.name)
