@@ -13,8 +13,8 @@ from opentelemetry._logs import NoOpLoggerProvider
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import TracerProvider
 
-from genai_observability._capture.patching import missing
 from genai_observability._capture.seam import Seam
+from genai_observability._private_names import missing
 
 _logger = logging.getLogger("genai_observability")
 

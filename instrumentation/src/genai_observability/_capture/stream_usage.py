@@ -17,8 +17,8 @@ _VARIABLE: Final = "GENAI_OBSERVABILITY_STREAM_USAGE"
 """Whether streams that do not ask for their usage are made to: ``always``, ``never``, or by default at OpenAI and Azure
 alone: ``docs/streams.md``."""
 _RAW_RESPONSE: Final = "x-stainless-raw-response"
-"""The client's own header of calls for raw answers: ``stream`` where the application reads the body itself; else it parses
-the answer, as LiteLLM does, and gets chunks."""
+"""The client's own header of calls for raw answers: ``stream`` where the application reads the body itself. Others are
+parsed, as LiteLLM does, into chunks."""
 _AZURE_SINCE: Final = "2024-09-01"  # the first api-version of Azure that knows stream_options
 
 

@@ -151,7 +151,7 @@ def _is_for_application(chunk: Any, call: OpenCall) -> bool:
         if call.first_token is not None and _is_more_text(chunk):
             call.chunks += 1
             if call.usage_is_ours:
-                chunk.__pydantic_fields_set__.discard("usage")  # without the question there is no such field
+                chunk.model_fields_set.discard("usage")  # without the question there is no such field
             return True
         return _note_in_full(chunk, call)
     except Exception:  # a chunk of another shape, such as the application's own type, is the application's
@@ -184,7 +184,7 @@ def _note_in_full(chunk: Any, call: OpenCall) -> bool:
     if not call.usage_is_ours:
         return True
     if chunk.usage is None:
-        chunk.__pydantic_fields_set__.discard("usage")
+        chunk.model_fields_set.discard("usage")
         return True
     return bool(chunk.choices)  # a server that reports usage with the last words does so unasked
 
