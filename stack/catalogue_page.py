@@ -1,11 +1,11 @@
 """Writes docs/catalogue.md: ``python -m stack.catalogue_page``; with ``--check`` it only says whether that is stale."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from genai_observability import signals
-from genai_observability.signals import Attribute, Metric
+from genai_observability.signals import Attribute, Metric, Place
 
 from stack import generated_page
 
@@ -32,6 +32,31 @@ Every metric also carries `job` (the service), `instance` (the process) and, whe
 `deployment_environment_name`.
 """
 
+_NAMES: Final = """\
+The conventions renamed the metrics of model calls when they moved to
+[a repository of their own](https://github.com/open-telemetry/semantic-conventions-genai/tree/v0.1.0/docs/gen-ai):
+**old** are the names of semantic-conventions 1.41, **new** those of semantic-conventions-genai 0.1. Nothing but the
+names of these metrics is concerned: spans, logs, the usage warehouse and all other metrics are the same in both.
+
+An application emits what the standard variable `{variable}` says, a list with commas in
+which other instrumentations have their words too:
+
+| in the list | emitted |
+| --- | --- |
+| nothing of these (default) | old names |
+| `gen_ai_latest_experimental` | new names |
+| `gen_ai_latest_experimental/dup` | both: twice the series of these metrics, for the time of a change |
+
+What is the same under another name; a query takes all rows of what it asks for together:
+
+{table}
+What differs: calls for embeddings have metrics of their own, and all others are inferences, also those that ask for
+images, speech or a moderation. Tokens are told apart by modality; those that the provider does not tell apart are
+`unknown`. The time to the first chunk is new; the time to the first token, which no convention has, stays as it is, and
+alerts and dashboards go by that. Buckets are those of the old names, not those that the conventions propose: thresholds
+and objectives are bounds of them. A count of 0 is not recorded.
+"""
+
 _LABELS: Final = """\
 Those of every call are {labels}.
 A label without a value is absent. One with too many values goes on as `_other`.
@@ -54,6 +79,7 @@ _METADATA: Final = """\
 `{prefix}*` is the free metadata of `attributed_to(metadata=…)`: unbounded, on spans and in both logs.
 """
 
+_METRICS_OF_BOTH: Final = signals.emitted("old", "new")
 _NOT_ON_SPANS: Final = {*signals.RECORD_FIELDS, signals.ERROR_MESSAGE, signals.DURATION, signals.BATCH}
 """Fields of the request log that a span has no attribute for: its status and its times say them, or it is not made."""
 
@@ -65,17 +91,19 @@ def main(arguments: list[str] | None = None) -> int:
 
 def page() -> str:
     """The whole page."""
-    metrics = ("OpenTelemetry name", "in Prometheus", "type", "unit", "status", "meaning")
+    metrics = ("OpenTelemetry name", "in Prometheus", "type", "unit", "names", "status", "meaning")
     attributes = ("name", "type", "unit", "bounded", "on", "status", "meaning")
     return "\n".join(
         [
             _INTRODUCTION,
             "## Metrics\n",
             _METRICS,
-            _table(metrics, map(_metric, signals.METRICS)),
+            _table(metrics, map(_metric, _METRICS_OF_BOTH)),
             "### Labels of each metric\n",
             _LABELS.format(labels=_names(signals.CALL_LABELS)),
-            _table(("metric", "labels"), map(_labels, signals.METRICS)),
+            _table(("metric", "labels"), map(_labels, _METRICS_OF_BOTH)),
+            "### Old and new names\n",
+            _NAMES.format(variable=signals.OPT_IN_VARIABLE, table=_table(("old", "new"), _renamed())),
             "## Attributes and log fields\n",
             _ATTRIBUTES.format(
                 call=signals.CALL_EVENT,
@@ -90,7 +118,31 @@ def page() -> str:
 
 
 def _metric(metric: Metric) -> tuple[str, ...]:
-    return f"`{metric.name}`", f"`{metric.prometheus}`", metric.kind, metric.unit, metric.status, metric.meaning
+    name, series = f"`{metric.name}`", f"`{metric.prometheus}`"
+    return name, series, metric.kind, metric.unit, _vocabulary(metric), metric.status, metric.meaning
+
+
+def _vocabulary(metric: Metric) -> str:
+    if metric in signals.NEW_METRICS:
+        return "new"
+    return "both" if metric in signals.emitted("new") else "old"
+
+
+def _renamed() -> Iterator[tuple[str, str]]:
+    """What is found elsewhere in the new names, and where."""
+    for metric in signals.emitted("old"):
+        for part in metric.parts:
+            found: dict[str, list[str]] = {}
+            for place in signals.places(metric, part, "new"):
+                if place.metric is not metric:
+                    old = Place(metric=metric, part=part, only=place.means)
+                    found.setdefault(_selector(old), []).append(_selector(place))
+            yield from ((old, ", ".join(new)) for old, new in found.items())
+
+
+def _selector(place: Place) -> str:
+    chosen = ",".join(f'{attribute.label}="{value}"' for attribute, value in place.only)
+    return f"`{place.series}{{{chosen}}}`" if chosen else f"`{place.series}`"
 
 
 def _labels(metric: Metric) -> tuple[str, str]:
@@ -124,7 +176,7 @@ def _carriers(attribute: Attribute) -> list[str]:
         "score": attribute in signals.EVALUATION_FIELDS,
         "finding": attribute in signals.SECURITY_FIELDS,
         "flag": attribute in signals.FLAG_FIELDS,
-        "metric": any(attribute in metric.labels for metric in signals.METRICS),
+        "metric": any(attribute in metric.labels for metric in _METRICS_OF_BOTH),
     }
     return [carrier for carrier, carries in carried.items() if carries]
 

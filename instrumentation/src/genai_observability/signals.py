@@ -2,19 +2,28 @@
 
 Dashboards, alert rules, documentation and contract tests are generated from it or checked against it, so a renamed
 signal is one edit here. Names follow the OpenTelemetry semantic conventions for generative AI wherever one exists
-(https://opentelemetry.io/docs/specs/semconv/gen-ai/); cost follows their open proposal; what no convention covers
-lives under ``app.*`` (who the call is for) or ``genai_observability.*``.
+(https://github.com/open-telemetry/semantic-conventions-genai); cost follows their open proposal; what no convention
+covers lives under ``app.*`` (who the call is for) or ``genai_observability.*``.
+
+The conventions renamed the metrics of model calls when they moved to a repository of their own. Both vocabularies are
+here; ``vocabularies`` says which are emitted, and ``places`` under which of the new names an old one is found.
 
 Two sums that are easy to get wrong: ``gen_ai.usage.input_tokens`` already includes the cached tokens, and
 ``gen_ai.usage.output_tokens`` already includes the reasoning tokens.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 Status = Literal["stable", "development", "proposed", "own"]
 """How settled a name is in the conventions; ``own`` means that no convention covers it."""
+
+Vocabulary = Literal["old", "new"]
+"""Names of metrics: those of semantic-conventions 1.41, or of semantic-conventions-genai 0.1, which renamed them."""
+
+Part = Literal["", "bucket", "sum", "count"]
+"""Which series of a metric: for a histogram one of its three kinds, else all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,9 +73,39 @@ class Metric:
             parts.append("total")
         return "_".join(parts)
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The parts that it has."""
+        return ("bucket", "sum", "count") if self.kind == "histogram" else ("",)
+
+    def series(self, part: Part = "") -> str:
+        """The name of its series in Prometheus; ``part`` is needed for a histogram, and only there.
+
+        Raises:
+            ValueError: it does not have the part.
+        """
+        if part not in self.parts:
+            raise ValueError(f"{self.name} is a {self.kind}: {part!r} is no part of it")
+        return f"{self.prometheus}_{part}" if part else self.prometheus
+
     def labels_of(self, attributes: Mapping[str, object]) -> dict[str, str]:
         """Those of the attributes that are labels of this metric, as text."""
         return {label.name: str(attributes[label.name]) for label in self.labels if label.name in attributes}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Some series of a metric: those with the labels ``only``, which stand for the labels ``means`` of another one."""
+
+    metric: Metric
+    part: Part = ""
+    only: tuple[tuple[Attribute, str], ...] = ()
+    means: tuple[tuple[Attribute, str], ...] = ()
+
+    @property
+    def series(self) -> str:
+        """Their name in Prometheus."""
+        return self.metric.series(self.part)
 
 
 _UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second", "1": "ratio"}
@@ -221,6 +260,12 @@ TOKEN_TYPE: Final = Attribute(
     bounded=True,
     meaning="input or output; in genai_observability.tokens.detail parts of them: cached, cache_write, reasoning, "
     "audio_input, audio_output, image_input, image_output",
+)
+TOKEN_MODALITY: Final = Attribute(
+    name="gen_ai.token.modality",
+    type="string",
+    bounded=True,
+    meaning="text, image, audio, or unknown where the provider does not tell them apart",
 )
 
 # --- What is priced by other units ---------------------------------------------------------------------------------
@@ -796,6 +841,78 @@ CALL_TOKENS_DETAIL: Final = Metric(
     status="own",
     meaning="Of the tokens above, those cached, spent on reasoning, of audio and so on; never add the two metrics",
 )
+# The same in the new names: https://github.com/open-telemetry/semantic-conventions-genai/tree/v0.1.0/docs/gen-ai,
+# client-inference.md, gen-ai-token-metrics.md and client-embeddings.md. Their buckets stay ours, as objectives and
+# thresholds are bounds of them. The answers to requests for images, speech or a moderation are inferences, too.
+
+INFERENCE_DURATION: Final = replace(
+    CALL_DURATION,
+    name="gen_ai.client.inference.duration",
+    meaning="Duration of model calls but for embeddings; its count is their number",
+)
+EMBEDDINGS_DURATION: Final = replace(
+    CALL_DURATION,
+    name="gen_ai.client.embeddings.duration",
+    meaning="Duration of calls for embeddings; its count is their number",
+)
+INFERENCE_TIME_TO_FIRST_CHUNK: Final = Metric(
+    name="gen_ai.client.inference.time_to_first_chunk",
+    kind="histogram",
+    unit="s",
+    buckets=_SECONDS,
+    labels=CALL_LABELS,
+    meaning="Time to the first chunk of streamed answers, which may carry nothing of them yet",
+)
+USED_INPUT: Final = Metric(
+    name="gen_ai.client.inference.usage.input_tokens",
+    kind="counter",
+    unit="{token}",
+    labels=(*CALL_LABELS, TOKEN_MODALITY),
+    meaning="Tokens of prompts, cached ones included; not of calls for embeddings",
+)
+USED_OUTPUT: Final = replace(
+    USED_INPUT,
+    name="gen_ai.client.inference.usage.output_tokens",
+    meaning="Tokens of answers, reasoning ones included",
+)
+USED_CACHED: Final = replace(
+    USED_INPUT,
+    name="gen_ai.client.inference.usage.cache_read.input_tokens",
+    meaning="Of the input tokens, those read from the provider's cache",
+)
+USED_CACHE_WRITE: Final = replace(
+    USED_INPUT,
+    name="gen_ai.client.inference.usage.cache_write.input_tokens",
+    meaning="Of the input tokens, those written to the provider's cache",
+)
+USED_REASONING: Final = replace(
+    USED_INPUT,
+    name="gen_ai.client.inference.usage.reasoning.output_tokens",
+    meaning="Of the output tokens, those the model spent on reasoning",
+)
+INFERENCE_INPUT: Final = Metric(
+    name="gen_ai.client.inference.operation.input_tokens",
+    kind="histogram",
+    unit="{token}",
+    buckets=_TOKENS,
+    labels=CALL_LABELS,
+    meaning="Tokens of the prompt of a call",
+)
+INFERENCE_OUTPUT: Final = replace(
+    INFERENCE_INPUT, name="gen_ai.client.inference.operation.output_tokens", meaning="Tokens of the answer of a call"
+)
+EMBEDDINGS_INPUT: Final = replace(
+    INFERENCE_INPUT,
+    name="gen_ai.client.embeddings.operation.input_tokens",
+    meaning="Tokens of a call for embeddings; its sum is their number",
+)
+NEW_METRICS: Final = (
+    INFERENCE_DURATION, EMBEDDINGS_DURATION, INFERENCE_TIME_TO_FIRST_CHUNK, USED_INPUT, USED_OUTPUT, USED_CACHED,
+    USED_CACHE_WRITE, USED_REASONING, INFERENCE_INPUT, INFERENCE_OUTPUT, EMBEDDINGS_INPUT,
+)  # fmt: skip
+"""What is emitted in the new names alone."""
+OF_EMBEDDINGS: Final = frozenset({EMBEDDINGS_DURATION, EMBEDDINGS_INPUT})
+"""Of these the metrics of calls for embeddings alone, which no other one counts."""
 CALL_COST: Final = Metric(
     name="genai_observability.cost.usd",
     kind="counter",
@@ -1108,12 +1225,92 @@ METRICS: Final = (
 )  # fmt: skip
 
 
+_INPUT: Final = ((TOKEN_TYPE, "input"),)
+_OUTPUT: Final = ((TOKEN_TYPE, "output"),)
+
+
+def _detail(kind: str, metric: Metric, modality: str = "") -> Place:
+    only = ((TOKEN_MODALITY, modality),) if modality else ()
+    return Place(metric=metric, only=only, means=((TOKEN_TYPE, kind),))
+
+
+_RENAMED: Final[Mapping[tuple[Metric, Part], tuple[Place, ...]]] = {
+    **{
+        (CALL_DURATION, part): (
+            Place(metric=INFERENCE_DURATION, part=part),
+            Place(metric=EMBEDDINGS_DURATION, part=part),
+        )
+        for part in CALL_DURATION.parts
+    },
+    (CALL_TOKENS, "sum"): (
+        Place(metric=USED_INPUT, means=_INPUT),
+        Place(metric=EMBEDDINGS_INPUT, part="sum", means=_INPUT),
+        Place(metric=USED_OUTPUT, means=_OUTPUT),
+    ),
+    **{
+        (CALL_TOKENS, part): (
+            Place(metric=INFERENCE_INPUT, part=part, means=_INPUT),
+            Place(metric=EMBEDDINGS_INPUT, part=part, means=_INPUT),
+            Place(metric=INFERENCE_OUTPUT, part=part, means=_OUTPUT),
+        )
+        for part in CALL_TOKENS.parts
+        if part != "sum"
+    },
+    (CALL_TOKENS_DETAIL, ""): (
+        _detail("cached", USED_CACHED),
+        _detail("cache_write", USED_CACHE_WRITE),
+        _detail("reasoning", USED_REASONING),
+        *(
+            _detail(f"{modality}_{side}", metric, modality)
+            for modality in ("audio", "image")
+            for side, metric in (("input", USED_INPUT), ("output", USED_OUTPUT))
+        ),
+    ),
+}
+_OLD_METRICS: Final = frozenset(metric for metric, _ in _RENAMED)
+
+OPT_IN_VARIABLE: Final = "OTEL_SEMCONV_STABILITY_OPT_IN"
+"""``gen_ai_latest_experimental`` emits the metrics of calls in the new names of the conventions, with ``/dup`` behind
+it in the old ones too: [names](catalogue.md#old-and-new-names). A list with commas; what else is in it is for others.
+"""
+_LATEST: Final = "gen_ai_latest_experimental"
+
+
+def vocabularies(opt_in: str) -> tuple[Vocabulary, ...]:
+    """Which names to emit, by the value of ``OTEL_SEMCONV_STABILITY_OPT_IN``: a list with commas.
+
+    ``gen_ai_latest_experimental`` is the conventions' word for the new names in place of the old ones; with ``/dup``
+    behind it, as other conventions have it, for both. What else is in the list is for other instrumentations.
+    """
+    asked = {each.strip() for each in opt_in.split(",")}
+    if f"{_LATEST}/dup" in asked:
+        return ("old", "new")
+    return ("new",) if _LATEST in asked else ("old",)
+
+
+def emitted(*vocabularies: Vocabulary) -> tuple[Metric, ...]:
+    """All metrics that are emitted in these names."""
+    found = METRICS if "old" in vocabularies else tuple(each for each in METRICS if each not in _OLD_METRICS)
+    return (*found, *NEW_METRICS) if "new" in vocabularies else found
+
+
+def places(metric: Metric, part: Part, vocabulary: Vocabulary) -> tuple[Place, ...]:
+    """Where the series of a metric, given by its old name, are in a vocabulary.
+
+    Raises:
+        ValueError: the metric does not have the part.
+    """
+    metric.series(part)
+    itself = (Place(metric=metric, part=part),)
+    return _RENAMED.get((metric, part), itself) if vocabulary == "new" else itself
+
+
 _FIELDS: Final = (CALL_FIELDS, SPAN_FIELDS, STEP_FIELDS, EVALUATION_FIELDS, SECURITY_FIELDS, FLAG_FIELDS, CONTENT)
 
 
 def attributes() -> tuple[Attribute, ...]:
     """Every attribute of the catalogue, once, ordered by name."""
-    labels: Iterable[Attribute] = (label for metric in METRICS for label in metric.labels)
+    labels: Iterable[Attribute] = (label for metric in emitted("old", "new") for label in metric.labels)
     found = {
         attribute.name: attribute
         for fields in (

@@ -99,6 +99,7 @@ class Call:
     refused: bool = False
     background: bool = False
     streamed: bool = False
+    time_to_first_chunk: float | None = None
     time_to_first_token: float | None = None
     server_address: str | None = None
     parameters: Mapping[str, Value] = field(default_factory=dict)

@@ -88,6 +88,7 @@ def read_call(span: FinishedSpan, noted: OpenCall | None, values: Mapping[str, A
             values.get(signals.REFUSED.name) is True or (noted and noted.refused) or _FILTERED & {*finish_reasons}
         ),
         streamed=streamed,
+        time_to_first_chunk=first_chunk,
         time_to_first_token=_seconds_until(noted.first_token if noted else None, started) or first_chunk,
         server_address=attributes.text(signals.SERVER_ADDRESS.name),
         parameters={name: values[name] for name in _PARAMETERS if isinstance(values.get(name), (int, float))},

@@ -1,5 +1,6 @@
 """The metrics of a call, by the semantic conventions and with the attribution as labels."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -13,21 +14,14 @@ from genai_observability._calls.call import Call, Price, Value
 from genai_observability._capture.open_calls import OpenCalls
 from genai_observability._export.losses import Losses
 from genai_observability._feedback.feedback import Sign
-from genai_observability._metrics.labels import LabelBudget, Labels, More
+from genai_observability._metrics.labels import More
+from genai_observability._metrics.labels import LabelBudget, Labels
+from genai_observability._metrics.named import NewNames, OldNames, counter, histogram
 from genai_observability._metrics.quotas import Quotas
 
-_KINDS: Final = {
-    signals.AUDIO_INPUT_TOKENS.name: "audio_input",
-    signals.AUDIO_OUTPUT_TOKENS.name: "audio_output",
-    signals.IMAGE_INPUT_TOKENS.name: "image_input",
-    signals.IMAGE_OUTPUT_TOKENS.name: "image_output",
-}
 _DROPPED_KIND: Final = signals.DROPPED.labels[0].name
-_INPUT: Final = {signals.TOKEN_TYPE.name: "input"}
-_OUTPUT: Final = {signals.TOKEN_TYPE.name: "output"}
-_NO_TRACE: Final = Context()
-"""Of metrics on which no panel shows exemplars."""
 _MOST_SUMS: Final = 500
+_NAMED: Final[Mapping[signals.Vocabulary, type[OldNames | NewNames]]] = {"old": OldNames, "new": NewNames}
 
 
 class Metrics:
@@ -36,27 +30,29 @@ class Metrics:
     def __init__(
         self, meter: Meter, *, losses: Losses, open_calls: OpenCalls, prices_age: Callable[[], float | None]
     ) -> None:
-        """Create the catalogue's instruments on the meter; ``prices_age`` is read at each export."""
+        """Create the catalogue's instruments on the meter, in the vocabularies that the environment asks for.
+
+        ``prices_age`` is read at each export.
+        """
         self._losses = losses
         self._open_calls = open_calls
         self._quotas = Quotas()
         self._labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
         self._sums: dict[tuple[CounterInstrument, Labels, More], _Sum] = {}
-        self._duration = _histogram(meter, signals.CALL_DURATION)
-        self._time_to_first_token = _histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
-        self._output_rate = _histogram(meter, signals.CALL_OUTPUT_RATE)
-        self._tokens = _histogram(meter, signals.CALL_TOKENS)
-        self._tokens_detail = _counter(meter, signals.CALL_TOKENS_DETAIL)
-        self._cost = _counter(meter, signals.CALL_COST)
-        self._estimated_cost = _counter(meter, signals.CALL_ESTIMATED_COST)
-        self._unpriced = _counter(meter, signals.CALLS_UNPRICED)
-        self._batch_calls = _counter(meter, signals.BATCH_CALLS)
-        self._phases = _counter(meter, signals.CALL_PHASES)
-        self._retries = _counter(meter, signals.CALL_RETRIES)
-        self._scores = _histogram(meter, signals.EVALUATIONS)
-        self._feedback = _counter(meter, signals.FEEDBACK)
-        self._feedback_weight = _counter(meter, signals.FEEDBACK_WEIGHT)
-        self._feedback_satisfaction = _counter(meter, signals.FEEDBACK_SATISFACTION)
+        names = signals.vocabularies(os.environ.get(signals.OPT_IN_VARIABLE, ""))
+        self._named = tuple(_NAMED[each](meter, self._add) for each in names)
+        self._time_to_first_token = histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
+        self._output_rate = histogram(meter, signals.CALL_OUTPUT_RATE, exemplars=False)
+        self._cost = counter(meter, signals.CALL_COST)
+        self._estimated_cost = counter(meter, signals.CALL_ESTIMATED_COST)
+        self._unpriced = counter(meter, signals.CALLS_UNPRICED)
+        self._batch_calls = counter(meter, signals.BATCH_CALLS)
+        self._phases = counter(meter, signals.CALL_PHASES)
+        self._retries = counter(meter, signals.CALL_RETRIES)
+        self._scores = histogram(meter, signals.EVALUATIONS)
+        self._feedback = counter(meter, signals.FEEDBACK)
+        self._feedback_weight = counter(meter, signals.FEEDBACK_WEIGHT)
+        self._feedback_satisfaction = counter(meter, signals.FEEDBACK_SATISFACTION)
         _observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
         _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
         _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
@@ -64,7 +60,7 @@ class Metrics:
         self._prices_age = prices_age
         self._priced = False
         _observe(meter, signals.PRICES_AGE, self._observe_prices_age)
-        self._findings = _counter(meter, signals.SECURITY_FINDINGS)
+        self._findings = counter(meter, signals.SECURITY_FINDINGS)
         self._finding_labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
         meter.create_observable_counter(
             signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
@@ -74,7 +70,8 @@ class Metrics:
         """Record a call under the labels of the catalogue."""
         labels = self._labels.bound(_call_labels(call))
         self._record_times(call, labels, context)
-        self._record_tokens(call, labels, context)
+        for named in self._named:
+            named.record_tokens(call, labels, context)
         self._record_price(price, labels, context)
         self._record_exchange(call, labels, context)
         if len(self._sums) >= _MOST_SUMS:
@@ -100,8 +97,8 @@ class Metrics:
     def settle(self) -> None:
         """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""
         sums, self._sums = self._sums, {}
-        for (counter, labels, more), each in sums.items():
-            counter.add(each.amount, {**labels.values, **dict(more)}, each.context)
+        for (instrument, labels, more), each in sums.items():
+            instrument.add(each.amount, {**labels.values, **dict(more)}, each.context)
 
     def forget(self) -> None:
         """In a child made by fork: what was counted is the parent's."""
@@ -116,27 +113,12 @@ class Metrics:
         if call.batch:
             self._add(self._batch_calls, 1, labels, context, ended)
             return
-        self._duration.record(call.duration, {**labels.values, **dict(ended)}, context)
+        for named in self._named:
+            named.record_times(call, labels, context, ended)
         if call.time_to_first_token is not None:
             self._time_to_first_token.record(call.time_to_first_token, labels.values, context)
         if (rate := call.output_tokens_per_second) is not None:
             self._output_rate.record(rate, labels.values, _NO_TRACE)
-
-    def _record_tokens(self, call: Call, labels: Labels, context: Context) -> None:
-        tokens = call.tokens
-        if tokens.input:
-            self._tokens.record(tokens.input, {**labels.values, **_INPUT}, _NO_TRACE)
-        if tokens.output:
-            self._tokens.record(tokens.output, {**labels.values, **_OUTPUT}, _NO_TRACE)
-        parts: tuple[tuple[str, float], ...] = (
-            ("cached", tokens.cached),
-            ("cache_write", tokens.cache_write),
-            ("reasoning", tokens.reasoning),
-            *((_KINDS[name], count) for name, count in call.usage.items() if name in _KINDS),
-        )
-        for kind, amount in parts:
-            if amount:
-                self._add(self._tokens_detail, amount, labels, context, ((signals.TOKEN_TYPE.name, kind),))
 
     def _record_price(self, price: Price, labels: Labels, context: Context) -> None:
         self._priced = True
@@ -155,9 +137,9 @@ class Metrics:
         self._quotas.note(call)
 
     def _add(
-        self, counter: CounterInstrument, amount: float, labels: Labels, context: Context, more: More = ()
+        self, instrument: CounterInstrument, amount: float, labels: Labels, context: Context, more: More = ()
     ) -> None:
-        key = (counter, labels, more)
+        key = (instrument, labels, more)
         found = self._sums.get(key)
         if found is None:
             self._sums[key] = _Sum(amount, context)
@@ -205,16 +187,6 @@ def _call_labels(call: Call) -> dict[str, str]:
 _ATTRIBUTION_LABELS: Final = tuple(
     label.name for label in (signals.FEATURE, signals.TEAM, signals.TENANT, signals.ENDPOINT)
 )
-
-
-def _histogram(meter: Meter, metric: signals.Metric) -> Histogram:
-    return meter.create_histogram(
-        metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
-    )
-
-
-def _counter(meter: Meter, metric: signals.Metric) -> CounterInstrument:
-    return meter.create_counter(metric.name, metric.unit, metric.meaning)
 
 
 def _observe(meter: Meter, metric: signals.Metric, observe: Callable[[CallbackOptions], Iterable[Observation]]) -> None:
