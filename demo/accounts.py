@@ -16,6 +16,7 @@ from rich.table import Table
 
 from stack.clients import Jaeger, Prometheus, Warehouse, Where, log_store
 from stack.settings import Settings
+from stack.vocabulary import over
 from stack.warehouse import READER, address
 
 SERVICE: Final = "demo"
@@ -109,7 +110,7 @@ def times(settings: Settings, start: datetime, end: datetime) -> Times:
     prometheus = Prometheus(settings.prometheus_url)
 
     def quantile(share: float, metric: signals.Metric) -> float | None:
-        buckets = _increase(SERVICE, f"{metric.prometheus}_bucket", start, end)
+        buckets = _increase(SERVICE, metric, "bucket", start, end)
         found = prometheus.query(f"histogram_quantile({share}, sum by (le) ({buckets}))", at=end)
         return found[0].value if found else None
 
@@ -152,22 +153,20 @@ def comparison(columns: Sequence[Account]) -> Table:
 
 
 def _of_prometheus(prometheus: Prometheus, service: str, start: datetime, end: datetime) -> Account:
-    def total(series: str, **labels: str) -> float:
-        found = prometheus.query(f"sum({_increase(service, series, start, end, **labels)})", at=end)
+    def total(metric: signals.Metric, part: signals.Part = "", kind: str = "") -> float:
+        of_kind = (f'{signals.TOKEN_TYPE.label}="{kind}"',) if kind else ()
+        found = prometheus.query(f"sum({_increase(service, metric, part, start, end, *of_kind)})", at=end)
         return found[0].value if found else 0.0
 
-    token_type = signals.TOKEN_TYPE.label
-    tokens = f"{signals.CALL_TOKENS.prometheus}_sum"
-    detail = signals.CALL_TOKENS_DETAIL.prometheus
     return Account(
         source="Prometheus",
-        calls=total(f"{signals.CALL_DURATION.prometheus}_count"),
-        input_tokens=total(tokens, **{token_type: "input"}),
-        cached_tokens=total(detail, **{token_type: "cached"}),
-        output_tokens=total(tokens, **{token_type: "output"}),
-        reasoning_tokens=total(detail, **{token_type: "reasoning"}),
-        dollars=Decimal(total(signals.CALL_COST.prometheus)),
-        unpriced=total(signals.CALLS_UNPRICED.prometheus),
+        calls=total(signals.CALL_DURATION, "count"),
+        input_tokens=total(signals.CALL_TOKENS, "sum", "input"),
+        cached_tokens=total(signals.CALL_TOKENS_DETAIL, kind="cached"),
+        output_tokens=total(signals.CALL_TOKENS, "sum", "output"),
+        reasoning_tokens=total(signals.CALL_TOKENS_DETAIL, kind="reasoning"),
+        dollars=Decimal(total(signals.CALL_COST)),
+        unpriced=total(signals.CALLS_UNPRICED),
     )
 
 
@@ -188,10 +187,12 @@ _OF_WAREHOUSE: Final = """
 """
 
 
-def _increase(service: str, series: str, start: datetime, end: datetime, **labels: str) -> str:
-    matchers = ",".join(f'{name}="{value}"' for name, value in {"job": service, **labels}.items())
-    milliseconds = (end - start) // timedelta(milliseconds=1)
-    return f"increase({series}{{{matchers}}}[{milliseconds}ms] anchored)"
+def _increase(
+    service: str, metric: signals.Metric, part: signals.Part, start: datetime, end: datetime, *conditions: str
+) -> str:
+    window = f"{(end - start) // timedelta(milliseconds=1)}ms"
+    of_service = f'job="{service}"'
+    return over(lambda calls: f"increase({calls}[{window}] anchored)", metric, of_service, *conditions, part=part)
 
 
 def _of_calls(source: str, calls: Sequence[Mapping[str, Any]], traces: set[Any]) -> Account:

@@ -47,6 +47,16 @@ which other instrumentations have their words too:
 | `gen_ai_latest_experimental` | new names |
 | `gen_ai_latest_experimental/dup` | both: twice the series of these metrics, for the time of a change |
 
+The stack reads one vocabulary: the old one, or, with either of these words in the same variable in `.env`, the new
+one. After `make generate` and `make up` rules and dashboards are written for it, and the inbox with its runbooks,
+`make demo` and `make preview` ask for it. Dashboards and queries of your own you change yourself, by the table below;
+other pages of this documentation write the old names. To change a running system without a gap:
+
+1. Give the applications `gen_ai_latest_experimental/dup`, and start them anew.
+2. An hour later, which is the longest window in which a rule looks at these metrics, change the stack as above. What
+   the rules record (`history:…` and all other names with a colon) keeps its name and goes on.
+3. Give the applications `gen_ai_latest_experimental`, and `genai-observability doctor --check` the same.
+
 What is the same under another name; a query takes all rows of what it asks for together:
 
 {table}

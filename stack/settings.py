@@ -66,6 +66,8 @@ class Settings:
     usage_database_url: str = ""
     """A database of the user's own for the warehouse, as its owner (USAGE_DATABASE_URL); empty: the stack's own."""
 
+    opt_in: str = ""
+    """Which names the metrics of model calls have (OTEL_SEMCONV_STABILITY_OPT_IN, as applications know it)."""
     download_servers: bool = False
     """Whether servers are loaded as their projects release them, instead of built (SERVERS=download)."""
 
@@ -91,6 +93,7 @@ class Settings:
             demo_host=values.get("DEMO_HOST") or cls.demo_host,
             secret_files=Path(folder).absolute() if (folder := values.get("GENAI_STACK_SECRETS")) else None,
             usage_database_url=values.get("USAGE_DATABASE_URL") or cls.usage_database_url,
+            opt_in=values.get("OTEL_SEMCONV_STABILITY_OPT_IN", "").strip(),
             download_servers=_download_servers(values.get("SERVERS", "").strip()),
             **ports,
         )
@@ -175,7 +178,12 @@ class Settings:
             "GENAI_STACK_BIN": str(self.binaries),
             "GENAI_STACK_SECRETS": str(self.secret_files or ""),
         }
-        return {**places, "LOGS": self.logs, "USAGE_DATABASE_URL": self.usage_database_url, **ports}
+        others = {
+            "LOGS": self.logs,
+            "USAGE_DATABASE_URL": self.usage_database_url,
+            "OTEL_SEMCONV_STABILITY_OPT_IN": self.opt_in,
+        }
+        return {**places, **others, **ports}
 
 
 def _default_ports() -> dict[str, int]:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from genai_observability import signals
+
 from instrumentation.tests.otlp_capture import Capture
 
 COMMAND = str(Path(sys.executable).with_name("genai-observability"))
@@ -28,7 +30,7 @@ def calls_by_instance(capture: Capture) -> dict[str, float]:
     """The latest count of calls that each instance said it has made."""
     return {
         instance: sum(point.count for metric in metrics for point in metric.histogram.data_points)
-        for instance, metrics in capture.metrics_by_instance("gen_ai.client.operation.duration").items()
+        for instance, metrics in capture.metrics_by_instance(signals.CALL_DURATION.name).items()
     }
 
 

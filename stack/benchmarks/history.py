@@ -17,10 +17,11 @@ from typing import Any, Final
 
 import yaml
 from genai_observability import signals
-from genai_observability.signals import Attribute, Metric
+from genai_observability.signals import Attribute, Metric, Part
 
 from stack.rules.promql import SERVICE
 from stack.thresholds import Duration
+from stack.vocabulary import stored
 
 Granularity = tuple[tuple[float, float], ...]
 """Pairs of hours before the end and seconds between two samples."""
@@ -93,7 +94,7 @@ def application(days: float) -> list[Series]:
     return [
         Series(name, labels, every, counter=metric.kind != "gauge", mean=0.05)
         for metric in signals.METRICS
-        for name, labels in _exported(metric)
+        for name, labels in map(_named, _exported(metric))
     ]
 
 
@@ -103,7 +104,8 @@ def recorded(root: Path, expressions: Iterable[str], days: float) -> list[Series
     rules = sorted((root / "prometheus" / "rules").glob("*.yaml"))
     known: dict[str, list[Labels]] = {}
     for metric in signals.METRICS:
-        known[metric.prometheus] = [labels for _, labels in _exported(metric)]
+        for exported in _exported(metric):
+            known.setdefault(_base(_named(exported)[0]), []).append(exported.labels)
     all_rules = list(_recordings(rules))
     found: dict[str, Series] = {}
     for group, rule in (*all_rules, *all_rules):  # twice: a rule may read what one of a later file records
@@ -151,8 +153,23 @@ def fill(
         raise FillError(complaint or f"{program} ended with {child.returncode}.")
 
 
-def _exported(metric: Metric) -> Iterator[tuple[str, Labels]]:
-    """The names and labels of all series of a metric."""
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """One series of a metric of the catalogue."""
+
+    metric: Metric
+    part: Part
+    labels: Labels
+
+
+def _named(series: _Exported) -> tuple[str, Labels]:
+    """Its name and labels, as an application exports it."""
+    labels = stored(series.metric, series.labels, series.part)
+    return labels.pop("__name__"), labels
+
+
+def _exported(metric: Metric) -> Iterator[_Exported]:
+    """All series of a metric."""
     is_step = signals.STEP_NAME in metric.labels
     own = [label for label in metric.labels if label not in _CALLS[0] and label != signals.ERROR_TYPE]
     own += [signals.OPERATION] if is_step else []
@@ -175,14 +192,11 @@ def _values(metric: Metric, label: Attribute) -> tuple[str, ...]:
     return _VALUES.get(label, ("one",))
 
 
-def _parts(metric: Metric, labels: Labels) -> Iterator[tuple[str, Labels]]:
-    if metric.kind != "histogram":
-        yield metric.prometheus, labels
-        return
-    for part in ("count", "sum"):
-        yield f"{metric.prometheus}_{part}", labels
-    for bound in (*(f"{each:g}" for each in metric.buckets), "+Inf"):
-        yield f"{metric.prometheus}_bucket", {**labels, "le": bound}
+def _parts(metric: Metric, labels: Labels) -> Iterator[_Exported]:
+    for part in metric.parts:
+        bounds = (*(f"{each:g}" for each in metric.buckets), "+Inf") if part == "bucket" else ()
+        within = [{**labels, "le": bound} for bound in bounds] or [labels]
+        yield from (_Exported(metric, part, each) for each in within)
 
 
 def _recordings(rules: Iterable[Path]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -3,10 +3,19 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from genai_observability.signals import CALL_COST, CALL_DURATION, CALL_TOKENS, EVALUATIONS, FEATURE, Attribute, Metric
+from genai_observability.signals import (
+    CALL_COST,
+    CALL_DURATION,
+    CALL_TOKENS,
+    EVALUATIONS,
+    FEATURE,
+    Attribute,
+    Metric,
+    Part,
+)
 
 from stack.dashboards.calls import FINISHED, SUCCEEDED, UNSUCCESSFUL
-from stack.dashboards.expressions import RANGE, Part, increase, total
+from stack.dashboards.expressions import RANGE, increase, total
 from stack.dashboards.sdk import Builder, Panel
 from stack.dashboards.style import Column, Link, Metrics, rows
 

@@ -4,18 +4,12 @@ Windows that follow the page's time range are read from the series themselves up
 call, and from their growth as `stack.rules.history` records it beyond, which is fast. `RECENT` decides.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final, Literal
 
-from genai_observability.signals import (
-    FEATURE,
-    PROVIDER,
-    REQUEST_MODEL,
-    TEAM,
-    Attribute,
-    Metric,
-)
+from genai_observability.signals import FEATURE, PROVIDER, REQUEST_MODEL, TEAM, Attribute, Metric, Part
 
+from stack import vocabulary
 from stack.rules import history
 
 RATE: Final = "$__rate_interval"
@@ -47,7 +41,6 @@ RECENT: Final = "recent"
 MOST_RECENT_SECONDS: Final = 90_000
 """A day, and the hour that is between two switches of the clock."""
 
-Part = Literal["", "bucket", "sum", "count"]
 _FOLLOW: Final = (RATE, RANGE, STEP)
 
 
@@ -60,9 +53,9 @@ def series(metric: Metric, *conditions: str, part: Part = "") -> str:
     """The selected series of a metric; ``part`` is for a histogram.
 
     Raises:
-        ValueError: the part does not fit the metric.
+        ValueError: the part does not fit the metric, or one selector is not enough in the chosen names.
     """
-    return _selected(_name(metric, part), metric.labels, conditions)
+    return vocabulary.selector(metric, *_chosen(metric.labels, conditions), part=part, separator=", ")
 
 
 def ruled(name: str, *conditions: str, labels: tuple[Attribute, ...] = ()) -> str:
@@ -73,7 +66,7 @@ def ruled(name: str, *conditions: str, labels: tuple[Attribute, ...] = ()) -> st
 def rate(metric: Metric, *conditions: str, part: Part = "", window: str = RATE, ago: str = "") -> str:
     """Growth a second. ``anchored`` sees the first event of a series, which plain ``rate`` misses."""
     offset = f" offset {ago}" if ago else ""
-    recent = f"rate({_recent(metric, conditions, part)}[{window}] anchored{offset})"
+    recent = _recent(lambda selector: f"rate({selector}[{window}] anchored{offset})", metric, conditions, part)
     # Where the page shows more than a day, a step is whole minutes, as the recorded windows are.
     past = f"sum_over_time({_past(metric, conditions, part)}[{STEP}]{offset}) / ($__interval_ms / 1000)"
     return f"({recent} or {past})"
@@ -85,9 +78,13 @@ def increase(metric: Metric, *conditions: str, part: Part = "", window: str = RA
     A window of its own, such as 1d, is for a day or less; for more there is ``recorded``.
     """
     offset = f" offset {ago}" if ago else ""
+
+    def grown(selector: str) -> str:
+        return f"increase({selector}[{window}] anchored{offset})"
+
     if window not in _FOLLOW:
-        return f"increase({series(metric, *conditions, part=part)}[{window}] anchored{offset})"
-    recent = f"increase({_recent(metric, conditions, part)}[{window}] anchored{offset})"
+        return _over(grown, metric, conditions, part)
+    recent = _recent(grown, metric, conditions, part)
     return f"({recent} or sum_over_time({_past(metric, conditions, part)}[{window}]{offset}))"
 
 
@@ -141,8 +138,8 @@ def quantile(
     return f"histogram_quantile({level}, sum by ({grouping}) ({buckets})) >= 0"
 
 
-def _recent(metric: Metric, conditions: tuple[str, ...], part: Part) -> str:
-    return series(metric, *conditions, f'job=~"${RECENT}"', part=part)
+def _recent(make: Callable[[str], str], metric: Metric, conditions: tuple[str, ...], part: Part) -> str:
+    return _over(make, metric, (*conditions, f'job=~"${RECENT}"'), part)
 
 
 def _past(metric: Metric, conditions: tuple[str, ...], part: Part) -> str:
@@ -158,13 +155,16 @@ def _recorded(metric: Metric, conditions: tuple[str, ...], part: Part) -> str:
 
 
 def _selected(name: str, labels: tuple[Attribute, ...], conditions: tuple[str, ...]) -> str:
-    return f"{name}{{{', '.join([SERVICE, *_filters(labels), *conditions])}}}"
+    return f"{name}{{{', '.join(_chosen(labels, conditions))}}}"
 
 
-def _name(metric: Metric, part: Part) -> str:
-    if bool(part) is not (metric.kind == "histogram"):
-        raise ValueError(f"{metric.name} is a {metric.kind}: {part!r} is no part of it")
-    return f"{metric.prometheus}_{part}" if part else metric.prometheus
+def _over(make: Callable[[str], str], metric: Metric, conditions: tuple[str, ...], part: Part) -> str:
+    return vocabulary.over(make, metric, *_chosen(metric.labels, conditions), part=part, separator=", ")
+
+
+def _chosen(labels: tuple[Attribute, ...], conditions: tuple[str, ...]) -> list[str]:
+    """The page's choices, and these conditions."""
+    return [SERVICE, *_filters(labels), *conditions]
 
 
 def _filters(known: tuple[Attribute, ...]) -> Iterator[str]:

@@ -8,7 +8,16 @@ from typing import Final
 
 from genai_observability.signals import CALL_DURATION, PRICES_AGE
 
-from stack.dashboards.expressions import ALL, ENVIRONMENT, FILTERS, MOST_RECENT_SECONDS, RECENT, SERVICE, VARIABLES
+from stack.dashboards.expressions import (
+    ALL,
+    ENVIRONMENT,
+    FILTERS,
+    MOST_RECENT_SECONDS,
+    RECENT,
+    SERVICE,
+    VARIABLES,
+    where,
+)
 from stack.dashboards.sdk import (
     Builder,
     Dashboard,
@@ -21,12 +30,10 @@ from stack.dashboards.sdk import (
     values,
 )
 from stack.dashboards.style import BLUE, ORANGE, PURPLE, RED
+from stack.vocabulary import selector
 
 TAG: Final = "genai-observability"
 """All pages have it: the menu of pages lists what does."""
-
-_CALLS: Final = f"{CALL_DURATION.prometheus}_count"
-"""Where the choices of the variables come from: every call is counted here."""
 
 _PROMETHEUS: Final = values.DataSourceRef(type_val="prometheus", uid="prometheus")
 
@@ -141,11 +148,13 @@ def _variable(name: str) -> dashboard.QueryVariable:
 
 
 def _values(name: str) -> str:
+    """What there is to choose from, as every call is counted."""
     if name == "environment":
-        return f"label_values({_CALLS}, {ENVIRONMENT.label})"
+        return f"label_values({selector(CALL_DURATION, part='count')}, {ENVIRONMENT.label})"
     if name == "service":
-        return f'label_values({_CALLS}{{{ENVIRONMENT.label}=~"$environment"}}, job)'
-    return f"label_values({_CALLS}{{{SERVICE}}}, {FILTERS[name].label})"
+        chosen = where(ENVIRONMENT, "=~", "$environment")
+        return f"label_values({selector(CALL_DURATION, chosen, part='count')}, job)"
+    return f"label_values({selector(CALL_DURATION, SERVICE, part='count')}, {FILTERS[name].label})"
 
 
 def _text(name: str, meaning: str) -> dashboard.TextBoxVariable:

@@ -7,13 +7,15 @@ from typing import Any, Final
 
 from genai_observability import signals
 
+from stack import vocabulary
 from stack.dashboards import sql
 from stack.dashboards.queries import GRAFANAS, VARIABLE, panels
 from stack.usage.columns import TABLES
 
-_PARTS: Final = ("_bucket", "_sum", "_count")
-_OURS: Final = re.compile(r"\b(?:gen_ai|genai_observability|app|user|error|event)_\w+")
-"""What a name of the catalogue begins with."""
+_OURS: Final = re.compile(r"\b(?:history:)?(?:gen_ai|genai_observability|app|user|error|event)_\w+")
+"""What a name of the catalogue begins with, and what is recorded of it by that name."""
+_ALTERNATIVES: Final = re.compile(r'__name__=~"([^"]*)"')
+"""Names that are in a text."""
 _TEXTS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|`[^`]*`')
 _SQL_TEXTS: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SMALL_WORDS: Final = re.compile(r"(?<![$\w{:])[a-z]\w*\b(?!\()")
@@ -82,7 +84,8 @@ def _unknown_in(target: dict[str, Any], variables: set[str]) -> Iterator[str]:
 def _unknown(query: str, variables: set[str]) -> Iterator[str]:
     """Names in a query that nothing has: of a variable, a metric or a label."""
     yield from _unknown_variables(query, variables)
-    for name in sorted(set(_OURS.findall(_TEXTS.sub("", query))) - _known()):
+    named = " ".join((_TEXTS.sub("", query), *_ALTERNATIVES.findall(query)))
+    for name in sorted(set(_OURS.findall(named)) - _known()):
         yield f"a query names {name}, which the signal catalogue does not have"
 
 
@@ -101,12 +104,9 @@ def _unknown_variables(query: str, variables: set[str]) -> Iterator[str]:
 
 
 def _known() -> set[str]:
-    """The names of metrics and labels in queries. The rules record under names with a colon, made of the same."""
-    metrics = {
-        f"{metric.prometheus}{part}"
-        for metric in signals.METRICS
-        for part in (_PARTS if metric.kind == "histogram" else ("",))
-    }
+    """The names of metrics and labels in queries; of metrics what the rules record of them, too."""
+    metrics = {metric.series(part) for metric in signals.emitted(vocabulary.chosen()) for part in metric.parts}
+    metrics |= {f"history:{metric.series(part)}" for metric in signals.METRICS for part in metric.parts}
     return metrics | {attribute.label for attribute in signals.attributes()}
 
 

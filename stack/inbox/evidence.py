@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, Generic, TypeVar
 
-from genai_observability.signals import CALL_DURATION, CALL_TOKENS, OUTCOME
+from genai_observability import signals
+from genai_observability.signals import CALL_DURATION, CALL_TOKENS, OUTCOME, Metric
 
 from stack.clients import Prometheus, Sample, StoreError, Warehouse
 from stack.inbox.incident import ENVIRONMENT
 from stack.settings import SettingsError
+from stack.vocabulary import over
 
 QUERY_TIMEOUT_S: Final = 10.0
 PART_TIMEOUT_S: Final = 20.0
@@ -222,29 +224,30 @@ def _figures(scope: Scope, query: Ask) -> Figures:
         values = [sample.value for sample in query(expr, scope.end)]
         return values[0] if values and math.isfinite(values[0]) else None
 
-    buckets = _increase(scope, f"{CALL_DURATION.prometheus}_bucket", _SUCCEEDED)
+    buckets = _increase(scope, CALL_DURATION, "bucket", _SUCCEEDED)
     return Figures(
         seconds=_seconds(scope),
         calls=ask(f"sum({_count(scope, _FINISHED)})") or 0.0,
         failed=ask(f"sum({_count(scope, _FAILED)})") or 0.0,
         rate_limited=ask(f"sum({_count(scope, _RATE_LIMITED)})") or 0.0,
         p95=ask(f"histogram_quantile(0.95, sum by (le) ({buckets}))"),
-        tokens=ask(f"sum({_increase(scope, f'{CALL_TOKENS.prometheus}_sum')})") or 0.0,
+        tokens=ask(f"sum({_increase(scope, CALL_TOKENS, 'sum')})") or 0.0,
     )
 
 
 def _count(scope: Scope, condition: str) -> str:
-    return _increase(scope, f"{CALL_DURATION.prometheus}_count", condition)
+    return _increase(scope, CALL_DURATION, "count", condition)
 
 
-def _increase(scope: Scope, metric: str, *conditions: str) -> str:
+def _increase(scope: Scope, metric: Metric, part: signals.Part, *conditions: str) -> str:
     """Exact growth within the window, from the first event on."""
     matchers = list(conditions)
     if scope.services:
         matchers.append(f"job=~{_one_of(scope.services)}")
     if scope.environment:
         matchers.append(f"{ENVIRONMENT}={_quoted(scope.environment)}")
-    return f"increase({metric}{{{','.join(matchers)}}}[{_seconds(scope):.0f}s] anchored)"
+    window = f"{_seconds(scope):.0f}s"
+    return over(lambda selector: f"increase({selector}[{window}] anchored)", metric, *matchers, part=part)
 
 
 def _seconds(scope: Scope) -> float:

@@ -1,10 +1,12 @@
-"""The runbook pages: the Markdown files of docs/runbooks, rendered."""
+"""The runbook pages: the Markdown files of docs/runbooks, rendered, with queries in the chosen names of metrics."""
 
 import re
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 from markupsafe import Markup
+
+from stack.vocabulary import translated
 
 _NAME = re.compile(r"[A-Za-z0-9]+")  # no dots and no slashes: a name never leaves the directory
 
@@ -26,4 +28,5 @@ class Runbooks:
         path = self._directory / f"{name}.md"
         if not _NAME.fullmatch(name) or not path.is_file():
             return None
-        return Markup(self._markdown.render(path.read_text(encoding="utf-8")))  # noqa: S704 - rendered without raw HTML
+        text = translated(path.read_text(encoding="utf-8"))
+        return Markup(self._markdown.render(text))  # noqa: S704 - rendered without raw HTML

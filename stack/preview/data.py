@@ -8,6 +8,7 @@ from genai_observability.signals import CALL_DURATION
 
 from stack.clients import Prometheus
 from stack.dashboards import Frame, Stores, Window, ask, queries
+from stack.vocabulary import selector
 
 _POINTS = 150
 """Points of a graph: about one every four pixels."""
@@ -41,9 +42,8 @@ def first_call(prometheus: Prometheus, *, start: datetime, end: datetime) -> dat
     Raises:
         StoreError: Prometheus is not reachable.
     """
-    found = prometheus.query_range(
-        f"sum({CALL_DURATION.prometheus}_count)", start=start, end=end, step=_step(end - start)
-    )
+    calls = selector(CALL_DURATION, part="count")
+    found = prometheus.query_range(f"sum({calls})", start=start, end=end, step=_step(end - start))
     return found[0].points[0][0] if found else None
 
 

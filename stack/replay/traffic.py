@@ -11,7 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from genai_observability import signals
-from genai_observability.signals import Metric
+from genai_observability.signals import Metric, Part
+
+from stack.vocabulary import stored
 
 START: Final = datetime(2026, 1, 5, tzinfo=UTC)  # a Monday
 STEP: Final = timedelta(seconds=30)
@@ -157,26 +159,25 @@ def _kinds(calls: Calls) -> list[dict[str, str]]:
         signals.TEAM.label: f"{calls.service}-team",
     }
     outcome, kind = signals.OUTCOME.label, signals.TOKEN_TYPE.label
-    made: list[dict[str, str]] = [common | each | {outcome: "success"} for each in _parts(signals.CALL_DURATION)]
-    count = {"__name__": f"{signals.CALL_DURATION.prometheus}_count"}
-    made += [common | count | {outcome: ended} for ended in ("error", "rate_limited")]
+    made = _parts(signals.CALL_DURATION, common | {outcome: "success"})
+    made += [stored(signals.CALL_DURATION, common | {outcome: ended}, "count") for ended in ("error", "rate_limited")]
     for name in ("input", "output"):
-        made += [
-            common | {"__name__": f"{signals.CALL_TOKENS.prometheus}_{part}", kind: name} for part in ("sum", "count")
-        ]
-    made.append(common | {"__name__": signals.CALL_COST.prometheus})
+        made += [stored(signals.CALL_TOKENS, common | {kind: name}, part) for part in _SUM_AND_COUNT]
+    made.append(stored(signals.CALL_COST, common))
     if calls.first_token is not None:
-        made += [common | each for each in _parts(signals.CALL_TIME_TO_FIRST_TOKEN)]
+        made += _parts(signals.CALL_TIME_TO_FIRST_TOKEN, common)
     if calls.quality is not None:
-        score = {signals.EVALUATION_NAME.label: "groundedness"}
-        made += [common | score | each for each in _parts(signals.EVALUATIONS)]
+        made += _parts(signals.EVALUATIONS, common | {signals.EVALUATION_NAME.label: "groundedness"})
     return made
 
 
-def _parts(metric: Metric) -> list[dict[str, str]]:
+_SUM_AND_COUNT: Final[tuple[Part, Part]] = ("sum", "count")
+
+
+def _parts(metric: Metric, labels: dict[str, str]) -> list[dict[str, str]]:
     bounds = [*(f"{bound:g}" for bound in metric.buckets or ()), "+Inf"]
-    buckets = [{"__name__": f"{metric.prometheus}_bucket", "le": bound} for bound in bounds]
-    return [*buckets, {"__name__": f"{metric.prometheus}_sum"}, {"__name__": f"{metric.prometheus}_count"}]
+    buckets = [stored(metric, labels | {"le": bound}, "bucket") for bound in bounds]
+    return [*buckets, *(stored(metric, labels, part) for part in _SUM_AND_COUNT)]
 
 
 def _histogram(metric: Metric, count: float, median: float, spread: float) -> list[float]:

@@ -23,7 +23,7 @@ from genai_observability.signals import CALL_COST, CALL_TOKENS, FEATURE, OPERATI
 from stack.rules.calls import LEVELS, Level
 from stack.rules.errors import AFFECTED
 from stack.rules.model import Alert, Group, Recording, percent, worst_calls
-from stack.rules.promql import SERVICE, Match, count_within, labels, on, series, total, unless_told
+from stack.rules.promql import SERVICE, Match, count_within, labels, on, over, series, total, unless_told
 from stack.thresholds import Duration, Thresholds, Unusual
 
 WINDOW = "15m"
@@ -112,7 +112,10 @@ def _counts(level: Level) -> tuple[Recording, ...]:
         # Calls that reported tokens, those of batches among them, whose tokens and cost are counted with the others'.
         Recording(
             name=f"{level.name}:genai_calls_with_tokens:increase{WINDOW}",
-            expr=total(count_within(series(CALL_TOKENS, part="count"), WINDOW), (*level.labels, TOKEN_TYPE.label)),
+            expr=total(
+                over(lambda calls: count_within(calls, WINDOW), CALL_TOKENS, part="count"),
+                (*level.labels, TOKEN_TYPE.label),
+            ),
         ),
     )
 

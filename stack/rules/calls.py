@@ -20,7 +20,7 @@ from genai_observability.signals import (
 )
 
 from stack.rules.model import Group, Recording
-from stack.rules.promql import Match, count_within, labels, series, total
+from stack.rules.promql import Match, count_within, labels, over, series, total
 from stack.thresholds import Duration, Thresholds
 
 WINDOW = "5m"
@@ -75,7 +75,10 @@ def _recordings(level: Level) -> tuple[Recording, ...]:
         *_durations(level),
         Recording(
             name=f"{level.name}:genai_tokens:rate5m",
-            expr=total(f"rate({series(CALL_TOKENS, part='sum')}[{WINDOW}])", (*level.labels, TOKEN_TYPE.label)),
+            expr=total(
+                over(lambda tokens: f"rate({tokens}[{WINDOW}])", CALL_TOKENS, part="sum"),
+                (*level.labels, TOKEN_TYPE.label),
+            ),
         ),
         Recording(name=f"{level.name}:genai_cost_usd:rate5m", expr=_rate(series(CALL_COST), level)),
         Recording(

@@ -4,7 +4,7 @@ Summed over all processes of a service, and once a minute instead of every few s
 is read in a fraction of a second. The windows are ``anchored``, so that the minutes add up exactly.
 """
 
-from typing import Final, Literal
+from typing import Final
 
 from genai_observability.signals import (
     ENDPOINT,
@@ -16,10 +16,11 @@ from genai_observability.signals import (
     TENANT,
     Attribute,
     Metric,
+    Part,
 )
 
 from stack.rules.model import Group, Recording
-from stack.rules.promql import labels, series, total
+from stack.rules.promql import labels, over, total
 from stack.thresholds import Duration, Thresholds
 
 WINDOW: Final = "1m"
@@ -31,17 +32,12 @@ _NOT_OF_STEPS: Final = (OUTCOME,)
 """Nor by this of steps, whose times are shown whether they succeed or not."""
 
 
-Part = Literal["", "bucket", "sum", "count"]
-_PARTS: Final[tuple[Part, ...]] = ("bucket", "sum", "count")
-_WHOLE: Final[tuple[Part, ...]] = ("",)
+def name(metric: Metric, part: Part = "") -> str:
+    """What the growth of a metric is recorded as: by its old name, so that a change of names leaves no gap."""
+    return f"history:{metric.series(part)}:increase{WINDOW}"
 
 
-def name(metric: Metric, part: str = "") -> str:
-    """What the growth of a metric, or of a part of a histogram, is recorded as."""
-    return f"history:{_base(metric, part)}:increase{WINDOW}"
-
-
-def labels_of(metric: Metric, part: str = "") -> tuple[Attribute, ...]:
+def labels_of(metric: Metric, part: Part = "") -> tuple[Attribute, ...]:
     """The labels that are left, besides those of the service and, for buckets, their bound."""
     if part != "bucket":
         return metric.labels
@@ -51,20 +47,11 @@ def labels_of(metric: Metric, part: str = "") -> tuple[Attribute, ...]:
 
 def groups(_: Thresholds) -> tuple[Group, ...]:
     """One group, a minute behind: what arrives later than that is in no minute."""
-    rules = tuple(
-        _growth(metric, part)
-        for metric in METRICS
-        if metric.kind != "gauge"
-        for part in (_PARTS if metric.kind == "histogram" else _WHOLE)
-    )
+    rules = tuple(_growth(metric, part) for metric in METRICS if metric.kind != "gauge" for part in metric.parts)
     return (Group(name="genai_history", interval=Duration(WINDOW), behind=Duration("1m"), rules=rules),)
 
 
 def _growth(metric: Metric, part: Part) -> Recording:
     by = (*labels(*labels_of(metric, part)), *(("le",) if part == "bucket" else ()))
-    grown = f"increase({series(metric, part=part)}[{WINDOW}] anchored)"
+    grown = over(lambda selector: f"increase({selector}[{WINDOW}] anchored)", metric, part=part)
     return Recording(name=name(metric, part), expr=total(grown, by))
-
-
-def _base(metric: Metric, part: str) -> str:
-    return f"{metric.prometheus}_{part}" if part else metric.prometheus

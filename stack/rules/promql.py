@@ -1,9 +1,12 @@
 """Pieces of PromQL in which every metric and label comes from the catalogue."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from genai_observability.signals import Attribute, Metric
+from genai_observability.signals import Attribute, Metric, Part
+
+from stack import vocabulary
 
 SERVICE = ("job", "deployment_environment_name")
 """Labels that Prometheus gives every series of an application: its service.name and its environment, if any."""
@@ -18,21 +21,29 @@ class Match:
     operator: Literal["=", "!=", "=~", "!~"]
     value: str
 
+    def __str__(self) -> str:
+        return f'{self.attribute.label}{self.operator}"{self.value}"'
 
-def series(metric: Metric, *matches: Match, part: Literal["", "bucket", "sum", "count"] = "") -> str:
+
+def series(metric: Metric, *matches: Match, part: Part = "") -> str:
     """A selector of the metric's series; ``part`` is needed for a histogram, and only there.
 
     Raises:
-        ValueError: the metric lacks the part or a label.
+        ValueError: the metric lacks the part or a label, or one selector is not enough in the chosen names.
     """
-    if bool(part) is not (metric.kind == "histogram"):
-        raise ValueError(f"{metric.name} is a {metric.kind}: {part!r} is no part of it")
+    return vocabulary.selector(metric, *_conditions(metric, matches), part=part)
+
+
+def over(make: Callable[[str], str], metric: Metric, *matches: Match, part: Part = "") -> str:
+    """What ``make`` makes of a selector, for all of the metric's series; with the same errors but the last."""
+    return vocabulary.over(make, metric, *_conditions(metric, matches), part=part)
+
+
+def _conditions(metric: Metric, matches: tuple[Match, ...]) -> list[str]:
     for match in matches:
         if match.attribute not in (*metric.labels, JOB):
             raise ValueError(f"{metric.name} has no label {match.attribute.name}")
-    name = f"{metric.prometheus}_{part}" if part else metric.prometheus
-    conditions = ",".join(f'{match.attribute.label}{match.operator}"{match.value}"' for match in matches)
-    return f"{name}{{{conditions}}}" if conditions else name
+    return list(map(str, matches))
 
 
 def labels(*attributes: Attribute) -> tuple[str, ...]:

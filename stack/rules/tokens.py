@@ -4,7 +4,7 @@ from genai_observability.signals import CALL_TOKENS, PROVIDER, QUOTA_KIND, QUOTA
 
 from stack.rules.calls import WINDOW_SECONDS
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, count_within, firing, labels, on, series, total
+from stack.rules.promql import SERVICE, count_within, firing, labels, on, over, series, total
 from stack.thresholds import SEVERITIES, Duration, Limit, Severity, Thresholds
 
 LAST_HOUR = "job:genai_tokens:increase1h"
@@ -24,7 +24,10 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
             name="genai_tokens",
             interval=Duration("1m"),  # sums over an hour are expensive, and change slowly
             rules=(
-                Recording(name=LAST_HOUR, expr=total(count_within(series(CALL_TOKENS, part="sum"), "1h"), SERVICE)),
+                Recording(
+                    name=LAST_HOUR,
+                    expr=total(over(lambda tokens: count_within(tokens, "1h"), CALL_TOKENS, part="sum"), SERVICE),
+                ),
                 Recording(name=_LAST_MINUTES, expr=f"{total('job:genai_tokens:rate5m', SERVICE)} * {WINDOW_SECONDS}"),
                 _spike(thresholds),
                 _hourly("info", hourly.info),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from genai_observability.signals import Metric
+from genai_observability.signals import CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, Metric
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import Meter
 from opentelemetry.sdk.metrics import MeterProvider
@@ -122,7 +122,7 @@ ONE = "slos:\n  x: {kind: latency, objective: 95%, service: all, within: 5, min_
         ("95%", "100.5%", "slos.x.objective must be a percentage above 0 % and below 100 %"),
         ("95%", "0.95", "must be a percentage above 0 % and below 100 %, such as 99.5%, but is '0.95'"),
         ("95%", "[95%]", "slos.x.objective must be a percentage above 0 % and below 100 %"),
-        ("within: 5", "within: 4", "x.within must be a boundary of a bucket of gen_ai_client_operation_duration_sec"),
+        ("within: 5", "within: 4", f"x.within must be a boundary of a bucket of {CALL_DURATION.prometheus}, as"),
         ("within: 5", "within: 4", "is 4; there are 0.05, 0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 8, 10, 15, 30, 60, "),
         ("within: 5", "within: soon", "slos.x.within must be a number, but is 'soon'"),
         ("within: 5, ", "", "slos.x.within is missing: latency needs it"),
@@ -180,7 +180,7 @@ def test_a_speed_that_no_share_can_reach_has_no_rule(tmp_path: Path, objective: 
     assert {factor for alert in found for factor in re.findall(r"> ([\d.]+)", alert["expr"])} == factors
 
 
-CALLS = "gen_ai_client_operation_duration_seconds_count"
+CALLS = CALL_DURATION.series("count")
 
 
 def test_a_strict_objective_pages_where_another_alert_only_warns(tmp_path: Path) -> None:
@@ -203,8 +203,7 @@ def test_a_strict_objective_pages_where_another_alert_only_warns(tmp_path: Path)
 
 
 def test_every_objective_of_the_guide_counts_what_the_guide_says(tmp_path: Path) -> None:
-    buckets = "gen_ai_client_operation_duration_seconds_bucket"
-    streams = "genai_observability_time_to_first_token_seconds"
+    buckets, streams = CALL_DURATION.series("bucket"), CALL_TIME_TO_FIRST_TOKEN.prometheus
     expect(
         rules(tmp_path, EXAMPLE),
         {

@@ -21,6 +21,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import httpx
+from genai_observability.signals import CALL_COST, CALL_DURATION
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -37,8 +38,8 @@ from tests.usage import rows
 
 PAGE: Final = ROOT / "docs" / "data-flow.md"
 SERVICE: Final = "helpdesk"
-COUNT: Final = f'increase(gen_ai_client_operation_duration_seconds_count{{job="{SERVICE}"}}[5m] anchored)'
-COST: Final = f'genai_observability_cost_usd_total{{job="{SERVICE}"}}'
+COUNT: Final = f'increase({CALL_DURATION.series("count")}{{job="{SERVICE}"}}[5m] anchored)'
+COST: Final = f'{CALL_COST.series()}{{job="{SERVICE}"}}'
 LINES: Final = f'service.name:={SERVICE} event.name:="genai_observability.call"'
 
 _SECOND: Final = 1767268800  # 2026-01-01T12:00:00Z

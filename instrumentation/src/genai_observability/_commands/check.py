@@ -136,9 +136,10 @@ def _ask(store: _Store, address: str, has_it: Callable[[str], bool]) -> bool | s
 
 
 def _stores(sent: _Sent, stores: Stores) -> list[_Store]:
+    names = signals.vocabularies(os.environ.get(signals.OPT_IN_VARIABLE, ""))
+    counted = "|".join(place.series for place in signals.places(signals.CALL_DURATION, "count", names[-1]))
     series = (
-        f"{signals.CALL_DURATION.prometheus}_count"
-        f"{{instance={json.dumps(sent.instance)},{signals.FEATURE.label}={json.dumps(_FEATURE)}}}"
+        f'{{__name__=~"{counted}",instance={json.dumps(sent.instance)},{signals.FEATURE.label}={json.dumps(_FEATURE)}}}'
     )
     metrics = urllib.parse.urlencode({"query": f"timestamp({series}) >= {sent.at:.3f}"})
     logql = f'{{service_name="{SERVICE}"}} | trace_id="{sent.trace_id}"'
