@@ -8,6 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, TypeVar
 
+from stack.settings import Settings
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 
 _Found = TypeVar("_Found")
@@ -28,6 +30,13 @@ def eventually(find: Callable[[], _Found], *, within: float = 30.0) -> _Found:
     while not (found := find()) and time.monotonic() < deadline:
         time.sleep(0.3)
     return found
+
+
+def application(stack: Settings, **more: str) -> dict[str, str]:
+    """The environment of an application that sends to the stack, in the names of metrics that this reads; and more."""
+    return without_otel(
+        OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url, OTEL_SEMCONV_STABILITY_OPT_IN=stack.opt_in, **more
+    )
 
 
 def without_otel(**more: str) -> dict[str, str]:

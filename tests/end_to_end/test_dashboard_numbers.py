@@ -24,7 +24,8 @@ from stack.clients import Prometheus
 from stack.dashboards import Frame, Stores, Window, ask, dashboards, queries
 from stack.rules import history
 from stack.settings import Settings
-from tests.end_to_end.live import ROOT, eventually, without_otel
+from stack.vocabulary import selector
+from tests.end_to_end.live import ROOT, application, eventually
 from tests.end_to_end.scripted_calls import PLAN, USERS, Seen
 from tests.provider import running_provider
 
@@ -248,15 +249,15 @@ def truth(stack: Settings) -> Truth:
         done = subprocess.run(
             [sys.executable, "-W", "error", "-m", "tests.end_to_end.scripted_calls"],
             cwd=ROOT, text=True, capture_output=True, check=False, timeout=300,
-            env=without_otel(OPENAI_BASE_URL=f"{provider}/v1", OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url),
+            env=application(stack, OPENAI_BASE_URL=f"{provider}/v1"),
         )  # fmt: skip
         ledger = httpx.get(f"{provider}/control/ledger").json()
     assert done.returncode == 0, done.stderr
     calls = [Seen(**json.loads(line)) for line in done.stdout.splitlines()]
     assert len(calls) == sum(planned.times for planned in PLAN)
-    counted = f'sum({CALL_DURATION.prometheus}_count{{job="scripted"}})'
+    scripted = selector(CALL_DURATION, 'job="scripted"', part="count")
     prometheus = Prometheus(stack.prometheus_url)
-    assert eventually(lambda: [sample.value for sample in prometheus.query(counted)] == [len(calls)])
+    assert eventually(lambda: [sample.value for sample in prometheus.query(f"sum({scripted})")] == [len(calls)])
     warehouse = Stores.of(stack).warehouse
     stored = "SELECT count(*) FROM calls WHERE service = 'scripted'"
     assert eventually(lambda: warehouse.rows(stored) == [{"count": len(calls)}])

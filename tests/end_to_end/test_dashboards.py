@@ -13,7 +13,7 @@ from stack.dashboards import Stores, Window, ask, dashboards, queries
 from stack.settings import Settings
 from tests import layout
 from tests.browser import browser
-from tests.end_to_end.live import ROOT, Demonstration, eventually, without_otel
+from tests.end_to_end.live import ROOT, Demonstration, application, eventually
 from tests.usage import value
 
 PICTURES = ROOT / ".stack" / "pictures"
@@ -62,7 +62,7 @@ def began(stack: Settings, demonstration: Demonstration) -> datetime:
     """When the traffic began, of which some calls were unusual."""
     subprocess.run(
         [sys.executable, "-m", "tests.end_to_end.unusual_calls"],
-        cwd=ROOT, env=without_otel(OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url), check=True, timeout=120,
+        cwd=ROOT, env=application(stack), check=True, timeout=120,
     )  # fmt: skip
     now = datetime.now(UTC)
     error = Where("service.name", "=", "unusual"), Where("severity_text", "=", "ERROR"), Where("event.name", "=", "")

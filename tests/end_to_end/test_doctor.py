@@ -9,7 +9,7 @@ from genai_observability import signals
 from stack.clients import Prometheus
 from stack.native import down, up
 from stack.settings import Settings
-from tests.end_to_end.live import without_otel
+from tests.end_to_end.live import application
 from tests.stores import settings_at
 
 COMMAND = Path(sys.executable).with_name("genai-observability")
@@ -22,7 +22,7 @@ def check(stack: Settings, *options: str, **environment: str) -> tuple[int, dict
     stores["--warehouse"] = stack.usage_url
     done = subprocess.run(
         [COMMAND, "doctor", "--check", *(word for store in stores.items() for word in store), *options],
-        env=without_otel(OTEL_EXPORTER_OTLP_ENDPOINT=stack.otlp_http_url, **environment),
+        env=application(stack, **environment),
         capture_output=True,
         text=True,
         timeout=60,
