@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 from opentelemetry.metrics import Counter as CounterInstrument
 
 from genai_observability import signals
@@ -14,8 +14,7 @@ from genai_observability._calls.call import Call, Price, Value
 from genai_observability._capture.open_calls import OpenCalls
 from genai_observability._export.losses import Losses
 from genai_observability._feedback.feedback import Sign
-from genai_observability._metrics.labels import More
-from genai_observability._metrics.labels import LabelBudget, Labels
+from genai_observability._metrics.labels import LabelBudget, Labels, More
 from genai_observability._metrics.named import NewNames, OldNames, counter, histogram
 from genai_observability._metrics.quotas import Quotas
 
@@ -79,7 +78,7 @@ class Metrics:
 
     def record_score(self, score: float, attributes: Mapping[str, Value], context: Context) -> None:
         """Record a score between 0 and 1."""
-        self._scores.record(score, self._labels.bound(signals.EVALUATIONS.labels_of(attributes)).values, context)
+        self._scores.record(score, self._labels.bound(signals.EVALUATIONS.labels_of(attributes)), context)
 
     def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
         """Count a call with a sign of an attack or a leak."""
@@ -116,9 +115,9 @@ class Metrics:
         for named in self._named:
             named.record_times(call, labels, context, ended)
         if call.time_to_first_token is not None:
-            self._time_to_first_token.record(call.time_to_first_token, labels.values, context)
+            self._time_to_first_token.record(call.time_to_first_token, labels, context)
         if (rate := call.output_tokens_per_second) is not None:
-            self._output_rate.record(rate, labels.values, _NO_TRACE)
+            self._output_rate.record(rate, labels, context)
 
     def _record_price(self, price: Price, labels: Labels, context: Context) -> None:
         self._priced = True

@@ -9,8 +9,7 @@ from opentelemetry.metrics import Counter, Meter
 from genai_observability import signals
 from genai_observability._calls.call import Call
 from genai_observability._metrics.histograms import LabelledHistogram
-from genai_observability._metrics.labels import More
-from genai_observability._metrics.labels import Labels
+from genai_observability._metrics.labels import Labels, More
 
 _KINDS: Final = {
     signals.AUDIO_INPUT_TOKENS.name: "audio_input",
