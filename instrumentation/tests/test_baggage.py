@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import genai_observability
+import openai
 import pytest
 from genai_observability._context import attribution as _attribution
 from genai_observability._context.identity import user_hash
 from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.instrumentation.httpx import HTTPX2ClientInstrumentor
 from opentelemetry.trace import SpanContext, TraceFlags
 
 from instrumentation.tests.programs import Run
@@ -185,7 +187,7 @@ def _answer(*, streamed: bool) -> bytes:
 
 
 PROGRAM = """
-import asyncio, contextlib, os
+import asyncio, contextlib, json, os
 import httpx2
 import openai
 from opentelemetry import baggage, context
@@ -195,7 +197,8 @@ attributed = contextlib.nullcontext()
 if os.environ["OURS"]:
     import genai_observability
     names = ("feature", "team", "user", "session")
-    handle = genai_observability.instrument(service_name="shop", propagate=names)
+    options = json.loads(os.environ["OURS"])
+    handle = genai_observability.instrument(service_name="shop", propagate=names, **options)
     attributed = genai_observability.attributed_to(feature="search", team="growth", user="alice", session="s-1")
 HTTPX2ClientInstrumentor().instrument()
 context.attach(baggage.set_baggage("own", "1"))
@@ -210,6 +213,11 @@ def ask(client):
     yield client.images.generate(model="m", prompt="?")
     yield client.moderations.create(model="m", input="?")
     yield client.models.retrieve("m")
+    yield client.models.list()
+    yield client.responses.retrieve("1")
+    yield client.files.content("1")
+    yield client.batches.create(input_file_id="1", endpoint="/v1/responses", completion_window="24h")
+    yield client.post("/chat/completions", body={"model": "m", "messages": QUESTION}, cast_to=object)
 async def ask_async(client):
     for answer in ask(client):
         answer = await answer
@@ -225,19 +233,50 @@ with attributed:
 
 
 @pytest.mark.parametrize("sampler", ["always_on", "always_off"])
-def test_the_provider_receives_byte_for_byte_what_it_does_without_us(run: Run, sampler: str) -> None:
-    exporters = dict.fromkeys(("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "none")
+@pytest.mark.parametrize("options", [{}, {"content": "full", "security": True}], ids=["plain", "content"])
+def test_the_provider_receives_byte_for_byte_what_it_does_without_us(
+    run: Run, sampler: str, options: dict[str, Any]
+) -> None:
     with Wire() as wire:
         provider = {"OPENAI_BASE_URL": f"{wire.url}/v1", "OPENAI_API_KEY": "test"}
-        for ours in ("", "yes"):
-            settings = {**exporters, **provider, "OTEL_TRACES_SAMPLER": sampler, "OURS": ours}
+        for ours in ("", json.dumps(options)):
+            settings = {**provider, "OTEL_TRACES_SAMPLER": sampler, "OURS": ours}
             done = run(sys.executable, "app.py", program=PROGRAM, **settings)
             assert (done.returncode, done.stderr) == (0, "")
-    assert len(wire.requests) == 2 * 17
-    *bare, bare_other = wire.requests[:17]
-    *recorded, recorded_other = wire.requests[17:]
+    assert len(wire.requests) == 2 * 27
+    *bare, bare_other = wire.requests[:27]
+    *recorded, recorded_other = wire.requests[27:]
     assert recorded == bare
-    assert all(b"traceparent" not in request and b"app.feature" not in request for request in recorded)
+    assert all(name not in request for request in recorded for name in (b"traceparent", b"app.", b"user.hash"))
     assert b"baggage: own=1\r\n" in bare_other
     assert b"traceparent" in recorded_other  # the instrumentation of the HTTP client is at work
     assert b"app.feature=search" in recorded_other
+
+
+@pytest.fixture
+def http(recorded: Recording) -> Iterator[None]:
+    """An instrumentation of the HTTP client, as an application has it."""
+    instrumentor: Any = HTTPX2ClientInstrumentor()
+    instrumentor.instrument(tracer_provider=recorded.tracer_provider)
+    yield
+    instrumentor.uninstrument()
+
+
+@pytest.mark.usefixtures("http")
+@pytest.mark.parametrize("recorded", [{"propagate": ("feature",), "accept": ("feature",)}], indirect=True)
+@pytest.mark.parametrize("path", ["/chat/completions", "/files"])
+def test_what_another_service_has_sent_is_not_forwarded_to_a_provider_and_the_applications_own_is(
+    path: str,
+) -> None:
+    own = baggage.set_baggage("own", "1", context.Context())
+    headers = {"baggage": "app.feature=search,partner=secret,own-too=theirs"}
+    token = context.attach(baggage.set_baggage("own-too", "2", propagate.extract(headers, own)))
+    try:
+        with Wire() as wire, openai.OpenAI(base_url=wire.url, api_key="test", max_retries=0) as client:
+            client.post(path, body={"model": "m", "messages": []}, cast_to=object)
+        assert "partner=secret" in sent()["baggage"]  # to another service it goes on
+    finally:
+        context.detach(token)
+    (request,) = wire.requests
+    (carried,) = [line for line in request.split(b"\r\n") if line.startswith(b"baggage: ")]
+    assert sorted(carried.removeprefix(b"baggage: ").split(b",")) == [b"own-too=2", b"own=1"]

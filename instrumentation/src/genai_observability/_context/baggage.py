@@ -125,9 +125,10 @@ class _Attribution(textmap.TextMapPropagator):
         """Write the headers of a request."""
         context = get_current() if context is None else context
         if self._to_provider(context):
-            received: Any = get_value(_RECEIVED, context) or ()
-            for name in (*NAMES.values(), *received):
-                context = baggage.remove_baggage(name, context)
+            received, carried = _sent_by_another(context), baggage.get_all(context)
+            for name, value in carried.items():
+                if name in NAMES.values() or received.get(name) == value:
+                    context = baggage.remove_baggage(name, context)
             if self._traces_are_ours:
                 context = trace.set_span_in_context(trace.INVALID_SPAN, context)
         else:
@@ -142,9 +143,16 @@ class _Attribution(textmap.TextMapPropagator):
     ) -> Context:
         """Read the headers of a request."""
         extracted = self._propagator.extract(carrier, context, getter)
-        return set_value(_RECEIVED, tuple(baggage.get_all(extracted)), extracted)
+        before = baggage.get_all(context)
+        received = {name: value for name, value in baggage.get_all(extracted).items() if before.get(name) != value}
+        return set_value(_RECEIVED, {**_sent_by_another(extracted), **received}, extracted)
 
     @property
     def fields(self) -> set[str]:
         """The headers."""
         return self._propagator.fields
+
+
+def _sent_by_another(context: Context) -> Mapping[str, Any]:
+    found: Any = get_value(_RECEIVED, context)
+    return found or {}
