@@ -36,6 +36,15 @@ class Capture(Listening):
         return [span for group in self._resource_spans() for scope in group.scope_spans for span in scope.spans]
 
     @property
+    def scopes(self) -> dict[str, list[Any]]:
+        """The spans of each instrumentation scope."""
+        found: dict[str, list[Any]] = {}
+        for group in self._resource_spans():
+            for scope in group.scope_spans:
+                found.setdefault(scope.scope.name, []).extend(scope.spans)
+        return found
+
+    @property
     def resources(self) -> list[dict[str, Any]]:
         return [values(group.resource.attributes) for group in self._resource_spans()]
 

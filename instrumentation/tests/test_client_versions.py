@@ -13,6 +13,7 @@ from typing import Any, Final
 import openai
 import pytest
 from genai_observability import signals
+from genai_observability._clients import OWN_SCOPE
 from openai._base_client import BaseClient
 
 from instrumentation.tests.aimock_process import aimock
@@ -25,6 +26,7 @@ OLDER: Final = ("openai-1.26", "openai-1.109", "openai-2.54")
 OLDER_WRAPPER: Final = "openai-v2"
 NEWEST: Final = "the newest"
 OTHER_APIS: Final = ("image", "moderation", "speech", "transcription", "batch")
+WRAPPER_SCOPE: Final = "opentelemetry.instrumentation.openai_v2"
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,8 @@ class Run:
     complaints: str
     calls: dict[str, dict[str, Any]]
     """The fields of each call's record, by its feature."""
-    spans: list[dict[str, Any]]
+    spans: dict[str, list[dict[str, Any]]]
+    """The attributes of the spans, by the scope of the instrumentation that made them."""
 
 
 def python_of(name: str) -> str:
@@ -64,7 +67,7 @@ def run(name: str, *providers: str) -> Run:
             calls={
                 call[signals.FEATURE.name] + (" result" if signals.BATCH.name in call else ""): call for call in calls
             },
-            spans=[values(span.attributes) for span in capture.spans],
+            spans={scope: [values(span.attributes) for span in spans] for scope, spans in capture.scopes.items()},
         )
 
 
@@ -83,15 +86,16 @@ def test_an_older_client_is_recorded_as_the_newest_is(version: str, runs: dict[s
     assert {feature: set(call) for feature, call in older.calls.items()} == {
         feature: set(call) for feature, call in newest.calls.items()
     }
-    assert len(older.spans) == len(newest.spans) == len(newest.calls) - 1  # the result of the batch has none
+    for run_ in (older, newest):
+        assert {scope: len(spans) for scope, spans in run_.spans.items()} == {OWN_SCOPE: len(run_.calls) - 1}  # one of
+        # each call but the result of the batch, which has none
 
 
 @pytest.mark.parametrize("version", [NEWEST, *OLDER, OLDER_WRAPPER])
 def test_what_happened_to_each_call_is_known_with_every_client(version: str, runs: dict[str, Run]) -> None:
     calls = dict(runs[version].calls)
-    if version != OLDER_WRAPPER:
-        others = {feature: calls.pop(feature)[signals.OUTCOME.name] for feature in OTHER_APIS}
-        assert set(others.values()) == {"success"}
+    others = {feature: calls.pop(feature)[signals.OUTCOME.name] for feature in OTHER_APIS}
+    assert set(others.values()) == {"success"}
     assert calls.pop("batch result")[signals.COST.name] == pytest.approx((0.15 + 0.60) / 2 / 1e6)
     assert {feature: call[signals.OUTCOME.name] for feature, call in calls.items()} == {
         "plain": "success",
@@ -125,28 +129,25 @@ def test_the_application_never_sees_the_usage_that_was_asked_for_here(version: s
     assert runs[version].calls["stream"][signals.INPUT_TOKENS.name] > 0
 
 
-def test_what_the_older_wrapper_lacks_is_said_and_nothing_else_is_lost(runs: dict[str, Run]) -> None:
+def test_the_older_wrapper_begins_the_calls_of_its_methods_and_what_it_lacks_is_added(runs: dict[str, Run]) -> None:
     newest, older = runs[NEWEST], runs[OLDER_WRAPPER]
-    assert older.complaints.splitlines() == [
-        (
-            "With these versions of openai and its wrapper calls for images, audio, moderations, legacy completions "
-            "and submissions of batches are not recorded: No module named 'opentelemetry.instrumentation.genai'."
-        )
-    ]
-    assert all("gen_ai.system" in span for span in older.spans)
+    assert older.complaints == ""
+    wrapped = set(older.calls) - {*OTHER_APIS, "batch result"}
+    assert {feature: set(call) - set(older.calls[feature]) for feature, call in newest.calls.items()} == {
+        feature: {signals.SERVER_ADDRESS.name} if feature in wrapped else set() for feature in newest.calls
+    }
+    assert {scope: len(spans) for scope, spans in older.spans.items()} == {
+        OWN_SCOPE: len(OTHER_APIS),
+        WRAPPER_SCOPE: len(wrapped),
+    }
+    assert all("gen_ai.system" in span for span in older.spans[WRAPPER_SCOPE])
     assert {call[signals.PROVIDER.name] for call in older.calls.values()} == {"openai"}
-    assert set(newest.calls) - set(older.calls) == set(OTHER_APIS)
-    lost = {feature: set(newest.calls[feature]) - set(call) for feature, call in older.calls.items()}
-    assert lost.pop("batch result") == set()
-    address, reasons = signals.SERVER_ADDRESS.name, signals.FINISH_REASONS.name
-    complete_streams = ("stream", "async stream")
-    assert lost == {feature: {address, reasons} if feature in complete_streams else {address} for feature in lost}
 
 
-def test_a_method_that_a_later_client_lacks_costs_what_it_tells(
+def test_a_name_that_a_later_client_lacks_costs_what_it_tells(
     provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.delattr(BaseClient, "_make_status_error_from_response")
+    monkeypatch.delattr(BaseClient, "_should_retry")
     recording = Recording()
     try:
         with openai.OpenAI(base_url=f"{provider}/v1", api_key="test") as client:
@@ -155,39 +156,15 @@ def test_a_method_that_a_later_client_lacks_costs_what_it_tells(
     finally:
         recording.close()
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
-        (
-            "This version of openai has no BaseClient._make_status_error_from_response: what it tells of calls is not "
-            "recorded."
-        )
+        "With this version of openai some is not recorded: which attempts were refused."
     ]
 
 
-def test_a_part_that_does_not_know_the_client_costs_no_other_part(
-    provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.delitem(sys.modules, "genai_observability._openai.apis", raising=False)
-    monkeypatch.setitem(sys.modules, "openai._legacy_response", None)
-    recording = Recording()
-    try:
-        with openai.OpenAI(base_url=f"{provider}/v1", api_key="test") as client:
-            client.chat.completions.create(model="gpt-4o-mini", messages=QUESTION)
-        assert recording.record[signals.PROVIDER_REQUEST_ID.name]
-    finally:
-        recording.close()
-    (warning,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert warning.startswith(
-        "With these versions of openai and its wrapper calls for images, audio, moderations, legacy"
-    )
-
-
-def test_a_client_without_a_wrapper_is_named_with_what_to_install(
+def test_where_no_client_is_installed_that_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.genai.openai", None)
+    monkeypatch.setitem(sys.modules, "openai", None)
     Recording().close()
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
-        (
-            "Calls of openai are not seen: its wrapper is missing. Install it with: "
-            "pip install 'genai-observability[openai]' (or 'genai-observability[openai-v2]')."
-        )
+        "No model calls will be seen: none of these client libraries is installed: openai."
     ]
