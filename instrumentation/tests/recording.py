@@ -30,7 +30,9 @@ class Point:
 class Recording:
     """A running recording with everything it exports kept in memory."""
 
-    def __init__(self, tracer_provider: TracerProvider | None = None, **options: Any) -> None:
+    def __init__(
+        self, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None, **options: Any
+    ) -> None:
         """``options`` are further arguments of ``instrument()``."""
         self._spans = InMemorySpanExporter()
         self._logs = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
@@ -39,7 +41,7 @@ class Recording:
         self.tracer_provider.add_span_processor(SimpleSpanProcessor(self._spans))
         self.logger_provider = LoggerProvider(shutdown_on_exit=False)
         self.logger_provider.add_log_record_processor(SimpleLogRecordProcessor(self._logs))
-        self.meter_provider = MeterProvider([self._reader], shutdown_on_exit=False)
+        self.meter_provider = meter_provider or MeterProvider([self._reader], shutdown_on_exit=False)
         self.handle = genai_observability.instrument(
             tracer_provider=self.tracer_provider,
             meter_provider=self.meter_provider,

@@ -33,8 +33,8 @@ class Handle:
         """Without a recorder, nothing is recorded. ``unasked``: the application's own ``instrument()`` replaces it."""
         self._recorder = recorder
         self._unasked = unasked
-        atexit.register(self._at_exit)
         if recorder is not None:
+            atexit.register(self._at_exit)
             _sigterm.deliver_before_end(recorder.deliver)
 
     @property

@@ -111,8 +111,7 @@ class Recorder:
         )
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         if _application_logs.wanted(asked=options.logs):
-            handler = _application_logs.send(self._providers.logger)
-            undo.callback(logging.getLogger().removeHandler, handler)
+            _application_logs.send(self._providers.logger, undo)
         self._content = ContentWatch(asked, on_full=lambda: self._losses.update(("content",)))
         self._pipeline = Pipeline(
             content=self._content,

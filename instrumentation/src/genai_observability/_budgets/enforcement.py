@@ -18,6 +18,7 @@ from genai_observability._budgets.budget import ATTRIBUTES, Budget, BudgetExceed
 from genai_observability._budgets.leases import Leases, RedisStore
 from genai_observability._calls.call import Call, Price
 from genai_observability._context import attribution as _attribution
+from genai_observability._metrics.observed import observe
 
 _logger = logging.getLogger("genai_observability")
 
@@ -56,12 +57,9 @@ class Enforcement:
 
     def observe_with(self, meter: Meter) -> None:
         """Create the catalogue's instruments on the meter."""
-        for metric, create, observe in (
-            (signals.BUDGET_EXCEEDED, meter.create_observable_counter, self._observe_exceeded),
-            (signals.BUDGET_UNCHECKED, meter.create_observable_counter, self._observe_unchecked),
-            (signals.BUDGET_USED, meter.create_observable_gauge, self._observe_used),
-        ):
-            create(metric.name, [observe], metric.unit, metric.meaning)
+        observe(meter, signals.BUDGET_EXCEEDED, self._observe_exceeded)
+        observe(meter, signals.BUDGET_UNCHECKED, self._observe_unchecked)
+        observe(meter, signals.BUDGET_USED, self._observe_used)
 
     def stop(self, timeout: float) -> None:
         """Let every call through from now on, and give back what the store has reserved, within ``timeout`` s."""

@@ -1,10 +1,12 @@
 """The application's own ``logging`` records, sent to the same place with the trace id they were written under."""
 
 import logging
+import logging.config
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Final
+from contextlib import ExitStack
+from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.instrumentation.logging.handler import LoggingHandler, _overwrite_logging_config_fns
@@ -20,6 +22,11 @@ _LEVEL: Final = "OTEL_PYTHON_LOG_HANDLER_LEVEL"
 """The lowest level of the application's ``logging`` records that are sent: ``INFO`` by default."""
 _CARRIED: Final = (str, bool, int, float, bytes, type(None), Mapping, Sequence)
 _TELEMETRY: Final = ("opentelemetry", "genai_observability")
+_CONFIGURING: Final[tuple[tuple[Any, str], ...]] = (
+    (logging, "basicConfig"),
+    (logging.config, "dictConfig"),
+    (logging.config, "fileConfig"),
+)
 
 
 def wanted(*, asked: bool | None) -> bool:
@@ -34,19 +41,27 @@ def wanted(*, asked: bool | None) -> bool:
     return os.environ.get(_SWITCH, "true").strip().lower() == "true"
 
 
-def send(logger_provider: LoggerProvider) -> logging.Handler:
-    """Send records of INFO and above from now on; returns the handler that was added to the root logger.
+def send(logger_provider: LoggerProvider, undo: ExitStack) -> None:
+    """Send records of INFO and above, by a handler of the root logger, until ``undo`` is closed.
 
     Not DEBUG, unless asked for: at that level the clients log whole requests, prompts included.
     """
     level = logging.getLevelName(os.environ.get(_LEVEL, "INFO").strip().upper())
     handler = _ApplicationLogs(logger_provider, level if isinstance(level, int) else logging.INFO)
     logging.getLogger().addHandler(handler)
+    undo.callback(logging.getLogger().removeHandler, handler)
     # Keeps logging.basicConfig() and its like working: they do nothing, or remove ours, once the root has a handler.
+    originals = [(owner, name, getattr(owner, name)) for owner, name in _CONFIGURING]
     _overwrite_logging_config_fns(handler)
+    for owner, name, original in originals:
+        undo.callback(_put_back, owner, name, getattr(owner, name), original)
     if celery := sys.modules.get("celery.signals"):  # its workers remove every handler of the root logger
         celery.after_setup_logger.connect(handler.put_back)
-    return handler
+
+
+def _put_back(owner: Any, name: str, ours: object, original: object) -> None:
+    if getattr(owner, name) is ours:
+        setattr(owner, name, original)
 
 
 class _ApplicationLogs(LoggingHandler):

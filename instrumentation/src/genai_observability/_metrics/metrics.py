@@ -16,6 +16,7 @@ from genai_observability._export.losses import Losses
 from genai_observability._feedback.feedback import Sign
 from genai_observability._metrics.labels import LabelBudget, Labels, More
 from genai_observability._metrics.named import NewNames, OldNames, counter, histogram
+from genai_observability._metrics.observed import observe
 from genai_observability._metrics.quotas import Quotas
 
 _DROPPED_KIND: Final = signals.DROPPED.labels[0].name
@@ -52,18 +53,16 @@ class Metrics:
         self._feedback = counter(meter, signals.FEEDBACK)
         self._feedback_weight = counter(meter, signals.FEEDBACK_WEIGHT)
         self._feedback_satisfaction = counter(meter, signals.FEEDBACK_SATISFACTION)
-        _observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
-        _observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
-        _observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
-        _observe(meter, signals.QUOTA_USED, self._quotas.observe_used)
+        observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
+        observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
+        observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
+        observe(meter, signals.QUOTA_USED, self._quotas.observe_used)
         self._prices_age = prices_age
         self._priced = False
-        _observe(meter, signals.PRICES_AGE, self._observe_prices_age)
+        observe(meter, signals.PRICES_AGE, self._observe_prices_age)
         self._findings = counter(meter, signals.SECURITY_FINDINGS)
         self._finding_labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
-        meter.create_observable_counter(
-            signals.DROPPED.name, [self._observe_dropped], signals.DROPPED.unit, signals.DROPPED.meaning
-        )
+        observe(meter, signals.DROPPED, self._observe_dropped)
 
     def record_call(self, call: Call, price: Price, context: Context) -> None:
         """Record a call under the labels of the catalogue."""
@@ -186,7 +185,3 @@ def _call_labels(call: Call) -> dict[str, str]:
 _ATTRIBUTION_LABELS: Final = tuple(
     label.name for label in (signals.FEATURE, signals.TEAM, signals.TENANT, signals.ENDPOINT)
 )
-
-
-def _observe(meter: Meter, metric: signals.Metric, observe: Callable[[CallbackOptions], Iterable[Observation]]) -> None:
-    meter.create_observable_gauge(metric.name, [observe], metric.unit, metric.meaning)
