@@ -13,7 +13,7 @@ import litellm
 
 log = logging.getLogger("worker")
 
-genai_observability.instrument(service_name="worker")
+genai_observability.instrument(service_name="worker", logs=True)
 
 
 @dataclass(frozen=True)

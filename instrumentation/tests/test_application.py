@@ -45,7 +45,7 @@ def ask(model="gpt-4o-mini", **more):
 
 INSTRUMENT = """
 import genai_observability
-handle = genai_observability.instrument(service_name="shop")
+handle = genai_observability.instrument(service_name="shop", logs=True)
 """
 
 
@@ -112,11 +112,15 @@ with trace.get_tracer("shop").start_as_current_span("request") as span:
 
 
 @pytest.mark.parametrize(
-    ("how", "environment"),
-    [("logs=False", {}), ("", {"OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION": "false"})],
+    ("how", "environment", "sent"),
+    [
+        ("", {}, 0),
+        ("", {"OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION": "true"}, 1),
+        ("logs=False", {"OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION": "true"}, 0),
+    ],
 )
-def test_application_records_stay_at_home_when_switched_off(
-    run: Run, capture: Capture, how: str, environment: dict[str, str]
+def test_application_records_stay_at_home_unless_they_are_asked_for(
+    run: Run, capture: Capture, how: str, environment: dict[str, str], sent: int
 ) -> None:
     done = run(
         f"""
@@ -129,8 +133,8 @@ ask()
         **environment,
     )
     assert done.returncode == 0, done.stderr
-    assert len(capture.records) == 1
-    assert b"private" not in capture.everything
+    assert len(capture.records) == 1 + sent
+    assert (b"private" in capture.everything) == (sent == 1)
 
 
 def test_an_object_in_a_log_record_is_sent_as_text_without_a_warning(run: Run, capture: Capture) -> None:

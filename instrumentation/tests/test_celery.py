@@ -50,7 +50,12 @@ def worker(environment: dict[str, str], folder: Path, *options: str, tasks: str 
 def test_calls_arrive_while_the_worker_runs_and_when_it_stops(
     environment: dict[str, str], tmp_path: Path, capture: Capture
 ) -> None:
-    with worker(environment | {"OTEL_METRIC_EXPORT_INTERVAL": "200", "OTEL_BSP_SCHEDULE_DELAY": "60000"}, tmp_path):
+    settings = {
+        "OTEL_METRIC_EXPORT_INTERVAL": "200",
+        "OTEL_BSP_SCHEDULE_DELAY": "60000",
+        "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION": "true",
+    }
+    with worker(environment | settings, tmp_path):
         assert eventually(lambda: sum(calls_by_instance(capture).values()) == 2)
         assert capture.spans == []
     assert len(capture.spans) == 2

@@ -190,24 +190,34 @@ def test_workers_of_a_server_record_their_calls(run: Run, capture: Capture, tmp_
         assert "nothing was recorded" not in done.stderr, server
 
 
-def test_under_opentelemetry_instrument_each_call_and_record_is_sent_once(run: Run, capture: Capture) -> None:
+@pytest.mark.parametrize("asked", [True, False])
+def test_under_opentelemetry_instrument_each_call_is_sent_once_and_each_record_where_it_is_asked_for(
+    run: Run, capture: Capture, asked: bool
+) -> None:
     program = CLIENT + "import logging; ask(); logging.getLogger('shop').warning('sold out')"
-    done = run(OPENTELEMETRY, sys.executable, "app.py", program=program, OTEL_SERVICE_NAME="shop")
+    settings = {"OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION": "true"} if asked else {}
+    done = run(OPENTELEMETRY, sys.executable, "app.py", program=program, OTEL_SERVICE_NAME="shop", **settings)
     assert (done.returncode, done.stderr) == (0, "sold out\n")
     assert len(capture.spans) == 1
     assert values(capture.spans[0].attributes)["gen_ai.usage.cost.amount"] > 0
-    assert [record.body.string_value for record in capture.records].count("sold out") == 1
+    assert [record.body.string_value for record in capture.records].count("sold out") == asked
     assert calls_by_instance(capture).keys() == {capture.resources[0]["service.instance.id"]}
     assert list(calls_by_instance(capture).values()) == [1]
 
 
 @pytest.mark.parametrize(
-    "settings", [{}, {"OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true"}], ids=["as shipped", "own logs"]
+    "settings",
+    [
+        {},
+        {"OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true"},
+        {"OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION": "true"},
+    ],
+    ids=["as shipped", "its own way", "asked for"],
 )
 def test_beside_opentelemetry_distro_each_call_and_record_is_sent_once(
     run: Run, capture: Capture, distro: Path, settings: dict[str, str]
 ) -> None:
-    """It sets up providers of its own, over gRPC where that is installed, and may send the application's logs too."""
+    """It sets up providers of its own, over gRPC where that is installed, and sends the application's log, unasked."""
     program = CLIENT + "import logging; ask(); logging.getLogger('shop').warning('sold out')"
     done = run(OPENTELEMETRY, sys.executable, "app.py", program=program, PYTHONPATH=str(distro), **settings)
     assert done.returncode == 0

@@ -368,7 +368,7 @@ def _lines() -> Builder[Panel]:
         title="Errors in the application's log",
         description=f"The latest {error_lines.MOST} lines of the level ERROR or worse that the application itself "
         "logged, from the log store. A line that was logged inside of a request leads to its trace.",
-        empty="No such line: applications send their log where OTEL_LOGS_EXPORTER is otlp",
+        empty="No such line: an application sends its log with instrument(logs=True)",
         columns=[
             Column(error_lines.TIME, "Time (UTC)"),
             Column(label(SERVICE), "Service"),

@@ -39,7 +39,7 @@ def _respond(request: httpx2.Request) -> httpx2.Response:
 
 def main() -> None:
     """Make each call, and deliver what was recorded."""
-    genai_observability.instrument(service_name="unusual")
+    genai_observability.instrument(service_name="unusual", logs=True)
     client = openai.OpenAI(
         api_key="none", http_client=openai.DefaultHttpxClient(transport=httpx2.MockTransport(_respond))
     )

@@ -122,8 +122,8 @@ def instrument(
         tracer_provider: An OpenTelemetry SDK tracer provider to use for spans.
         meter_provider: A meter provider to use for metrics.
         logger_provider: A logger provider to use for the request log.
-        logs: Whether to send the application's ``logging`` records too, from INFO up. By default yes, unless
-            ``OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=false``.
+        logs: Whether to send the application's ``logging`` records too, from INFO up, as they are. By default not,
+            unless ``OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION=true``.
         budgets: Limits that each call is checked against before it is made: see ``Budget``.
         budget_store: Where budgets are kept that several processes share. By default each process has its own, in
             memory.

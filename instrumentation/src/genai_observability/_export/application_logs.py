@@ -17,7 +17,7 @@ from opentelemetry.util.types import AnyValue
 from genai_observability._context.attribution import text
 
 _SWITCH: Final = "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION"  # the variable that the upstream log instrumentation reads
-"""``false`` keeps the application's ``logging`` records at home. ``instrument(logs=...)`` goes before it."""
+"""``true`` sends the application's ``logging`` records too. ``instrument(logs=...)`` goes before it."""
 _LEVEL: Final = "OTEL_PYTHON_LOG_HANDLER_LEVEL"
 """The lowest level of the application's ``logging`` records that are sent: ``INFO`` by default."""
 _CARRIED: Final = (str, bool, int, float, bytes, type(None), Mapping, Sequence)
@@ -30,15 +30,15 @@ _CONFIGURING: Final[tuple[tuple[Any, str], ...]] = (
 
 
 def wanted(*, asked: bool | None) -> bool:
-    """Whether to send the application's records: as the code asks, else as the environment says.
+    """Whether to send the application's records: as the code asks, else as the environment says, else not.
 
-    Where neither does, they are sent, unless a handler of OpenTelemetry does so already.
+    What the environment asks for may be done already, by a handler of OpenTelemetry.
     """
     if asked is not None:
         return asked
     if any(isinstance(handler, LoggingHandler | SDKLoggingHandler) for handler in logging.getLogger().handlers):
         return False
-    return os.environ.get(_SWITCH, "true").strip().lower() == "true"
+    return os.environ.get(_SWITCH, "").strip().lower() == "true"
 
 
 def send(logger_provider: LoggerProvider, undo: ExitStack) -> None:

@@ -104,9 +104,9 @@ def providers(
         losses: Counts what our exporters lose.
         spans_an_export: At most; ``None`` for what the environment says.
     """
-    existing_tracer = tracer_provider or _existing(trace.get_tracer_provider())
-    existing_meter = meter_provider or _existing(metrics.get_meter_provider())
-    existing_logger = logger_provider or _existing(get_logger_provider())
+    existing_tracer = tracer_provider or existing(trace.get_tracer_provider())
+    existing_meter = meter_provider or existing(metrics.get_meter_provider())
+    existing_logger = logger_provider or existing(get_logger_provider())
     if existing_tracer is not None:
         _add_processor(existing_tracer, processor(None))
     if existing_tracer and existing_meter and existing_logger:
@@ -143,7 +143,7 @@ def _call_all(providers: Iterable[object], method: str) -> None:
             _logger.warning("%s of %s failed: %s.", method, type(provider).__name__, error)
 
 
-def _existing(provider: Any) -> Any:
+def existing(provider: Any) -> Any:
     """The provider that the application set up; ``None`` where it set up none, or where it is ours and has ended."""
     return None if type(provider).__name__ in _NO_PROVIDER or provider in _ended else provider
 
