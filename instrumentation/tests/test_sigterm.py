@@ -120,6 +120,18 @@ def test_shutdown_leaves_the_signal_at_its_default(run: Run) -> None:
     assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["False", "True", "True"], "")
 
 
+def test_without_delivery_on_sigterm_the_functions_of_signal_are_untouched(run: Run) -> None:
+    program = PROGRAM + (
+        "before = dict(vars(signal))\n"
+        "import genai_observability\n"
+        "handle = genai_observability.instrument(service_name='shop', deliver_on_sigterm=False)\n"
+        "print(handle.recording, dict(vars(signal)) == before, signal.getsignal(signal.SIGTERM) == signal.SIG_DFL)\n"
+        "handle.shutdown(); print(dict(vars(signal)) == before)"
+    )
+    done = run(sys.executable, "app.py", program=program)
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["True"] * 4, "")
+
+
 def test_what_another_library_put_around_the_function_stays(run: Run) -> None:
     program = PROGRAM + (
         "import genai_observability\n"

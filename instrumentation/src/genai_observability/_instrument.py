@@ -29,12 +29,13 @@ _logger = logging.getLogger("genai_observability")
 class Handle:
     """The recording that ``instrument()`` began. A process that ends normally needs nothing of it."""
 
-    def __init__(self, recorder: Recorder | None, *, unasked: bool = False) -> None:
+    def __init__(self, recorder: Recorder | None, *, unasked: bool = False, deliver_on_sigterm: bool = True) -> None:
         """Without a recorder, nothing is recorded. ``unasked``: the application's own ``instrument()`` replaces it."""
         self._recorder = recorder
         self._unasked = unasked
         if recorder is not None:
             atexit.register(self._at_exit)
+        if recorder is not None and deliver_on_sigterm:
             _sigterm.deliver_before_end(recorder.deliver)
 
     @property
@@ -103,6 +104,7 @@ def instrument(
     security: bool | None = None,
     attribution_to_provider: bool = False,
     threads: bool = True,
+    deliver_on_sigterm: bool = True,
     propagate: Iterable[str] = (),
     accept: Iterable[str] = (),
 ) -> Handle:
@@ -135,6 +137,9 @@ def instrument(
             team, session and so on, as ``metadata``, so that its own dashboard can tell calls apart. No other server
             is told.
         threads: Whether a thread works for whoever starts it: with its attribution, and as part of its trace.
+        deliver_on_sigterm: Whether SIGTERM, where the application has no handler of it, delivers what was recorded
+            before it ends the process. ``signal.signal`` and ``signal.getsignal`` are replaced for that, by functions
+            that show the application the signal at its default; with ``False`` they are left alone.
         propagate: What of the attribution leaves with HTTP requests to other services, as baggage: ``"feature"``,
             ``"team"`` and so on, by the names of ``attributed_to()``; other names are left out, with a warning. A
             model's provider is never told.
@@ -166,7 +171,7 @@ def instrument(
                 propagate=propagate,
                 accept=accept,
             )
-            _handle = Handle(_start(options, budgets, budget_store))
+            _handle = Handle(_start(options, budgets, budget_store), deliver_on_sigterm=deliver_on_sigterm)
         elif not _handle._enforces(budgets):  # noqa: SLF001
             _logger.warning("Budgets are not enforced: an earlier instrument() began the recording without these.")
         return _handle
