@@ -23,12 +23,12 @@ SECTIONS: Final = (
     Section(
         "Steps of chains",
         "Guide: [chains](chains.md).",
-        ("workflow", "agent", "tool", "retrieval", "rerank", "embedding"),
+        ("workflow", "agent", "tool", "retrieval", "rerank", "embedding", "Opening", "Step"),
     ),
     Section(
         "Caches, fallbacks, load",
         "Guide: [chains](chains.md#caches-fallbacks-load).",
-        ("cache", "fallback", "circuit_breaker", "queue_depth"),
+        ("cache", "Cache", "fallback", "circuit_breaker", "queue_depth"),
     ),
     Section(
         "Feedback and scores",

@@ -1,11 +1,10 @@
 """What applications use of the package, read from its source without importing it.
 
-Public is what ``__all__`` says, what modules without an underscore define, and the classes of which public functions
-return an object, with their methods and properties.
+Public is what ``__all__`` says and what modules without an underscore define, with methods and properties of classes.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,10 +69,11 @@ def public(module: griffe.Module) -> dict[str, griffe.Object]:
 
 
 def sections(module: griffe.Module) -> list[list[Name]]:
-    """The names of each of ``SECTIONS``, a class after the first function that returns it.
+    """The names of each of ``SECTIONS``.
 
     Raises:
-        PageError: a public name is in no section, or a section has what is not public.
+        PageError: a public name is in no section, a section has what is not public, or a public function returns an
+            object of a class that is not.
     """
     names = public(module)
     placed = [name for section in SECTIONS for name in section.names]
@@ -82,18 +82,12 @@ def sections(module: griffe.Module) -> list[list[Name]]:
     for name in sorted(set(placed) - names.keys()):
         raise PageError(f"{PACKAGE}.{name} is not public: take it out of stack/api_reference/sections.py.")
     returned = _returned(module, [names[name] for name in placed])
-    return [list(_section(section.names, names, returned)) for section in SECTIONS]
-
-
-def _section(
-    placed: Iterable[str], names: Mapping[str, griffe.Object], returned: dict[griffe.Object, list[str]]
-) -> Iterator[Name]:
-    yield from (Name(name=name, object=names[name], givers=returned.get(names[name], [])) for name in placed)
-    here = {names[name].name for name in placed}
-    for class_, givers in returned.items():
-        if givers[0].removesuffix("()").partition(".")[0] in here and class_ not in names.values():
-            here.add(class_.name)
-            yield Name(name=class_.name, object=class_, givers=givers)
+    for class_ in returned.keys() - set(names.values()):
+        raise PageError(f"{PACKAGE} has to export {class_.name}, as {returned[class_][0]} gives it.")
+    return [
+        [Name(name=name, object=names[name], givers=returned.get(names[name], [])) for name in section.names]
+        for section in SECTIONS
+    ]
 
 
 def _returned(module: griffe.Module, objects: list[griffe.Object]) -> dict[griffe.Object, list[str]]:

@@ -12,8 +12,8 @@ Example:
 
 from genai_observability._budgets.budget import Budget, BudgetExceeded
 from genai_observability._budgets.leases import RedisStore
-from genai_observability._chains.caches import cache
-from genai_observability._chains.chains import agent, embedding, rerank, retrieval, tool, workflow
+from genai_observability._chains.caches import Cache, cache
+from genai_observability._chains.chains import Opening, Step, agent, embedding, rerank, retrieval, tool, workflow
 from genai_observability._chains.reliability import circuit_breaker, fallback, queue_depth
 from genai_observability._content.settings import Content
 from genai_observability._context.attribution import attributed_to
@@ -22,9 +22,12 @@ from genai_observability._instrument import Handle, evaluation, feedback, instru
 __all__ = [
     "Budget",
     "BudgetExceeded",
+    "Cache",
     "Content",
     "Handle",
+    "Opening",
     "RedisStore",
+    "Step",
     "agent",
     "attributed_to",
     "cache",

@@ -7,7 +7,7 @@ from genai_observability._metrics.gauges import Source, set_gauge
 
 
 class Cache:
-    """A cache of the application's, by whose name its hits and misses are counted.
+    """A cache of the application's, by whose name its hits and misses are counted. Made by ``cache()`` alone.
 
     Amounts that are negative or no finite number are left out. Without ``instrument()`` nothing is counted.
     """

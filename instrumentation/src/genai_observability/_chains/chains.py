@@ -33,7 +33,7 @@ _LONGEST_MESSAGE: Final = 2_000  # characters of an error's
 class Step:
     """A step that is under way: what ``with genai_observability.retrieval("handbook") as step`` gives.
 
-    Without ``instrument()`` it does nothing.
+    Made by ``with`` alone. Without ``instrument()`` it does nothing.
     """
 
     __slots__ = ("_span",)
@@ -69,6 +69,7 @@ class Opening:
 
     The function may be ``async`` or not, a generator or not. Exceptions go through; they make the step's outcome
     ``error``, ``timeout`` or ``cancelled``. The same one may be opened several times, also at once and inside itself.
+    Made by functions such as ``workflow()`` alone.
     """
 
     def __init__(
