@@ -36,7 +36,7 @@ import genai_observability
 import httpx2
 import openai
 
-genai_observability.instrument(service_name="shop", logs=True, security=True)
+genai_observability.instrument(service_name="shop", logs=True, detect_threats=True)
 choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Yes."}}
 usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 answer = {"id": "1", "object": "chat.completion", "created": 1, "model": "gpt-4o-mini", "choices": [choice]}

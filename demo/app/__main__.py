@@ -33,7 +33,7 @@ def main() -> int:
     handle = genai_observability.instrument(
         service_name="demo",
         logs=True,  # what it logs itself, in the traces of its requests
-        security=True,  # counts signs of attacks and leaks; nothing of what is asked and answered leaves the process
+        detect_threats=True,  # counts signs of attacks and leaks; no question or answer leaves the process
         budgets=[Budget(by="team", per="hour", usd=20.00, on_exceeded="warn")],
     )
 

@@ -65,9 +65,9 @@ def test_values_that_cannot_be_recorded_raise_nothing(recording: Recording, text
     ):
         found.documents([(text, number), text, object()])
         embedded.tokens(-1)
-        genai_observability.evaluation(text, score=number, label=text, explanation=text, receipt=text)
+        genai_observability.evaluation(text, score=number, label=text, explanation=text, feedback_token=text)
         genai_observability.feedback("report", category=text, comment=text, response_id=text)
-        genai_observability.feedback("stars", stars=-1, receipt=genai_observability.receipt(text))
+        genai_observability.feedback("stars", stars=-1, feedback_token=genai_observability.feedback_token(text))
         genai_observability.fallback(from_model=text, to_model=text, reason=text)
         cache.hit(similarity=number, age=number, saved_usd=number, saved_seconds=number)
         cache.eviction(entries=-1)

@@ -67,7 +67,9 @@ def test_what_is_allowed_leaves_beside_the_applications_own_baggage_and_the_user
     assert sorted(pairs) == ["app.feature=search", "own=1", f"user.hash={user_hash('alice')}"]
 
 
-@pytest.mark.parametrize("recorded", [{"propagate": ("feature",), "accept": ("feature", "team")}], indirect=True)
+@pytest.mark.parametrize(
+    "recorded", [{"propagate": ("feature",), "accept_baggage": ("feature", "team")}], indirect=True
+)
 @pytest.mark.usefixtures("recorded")
 def test_what_is_accepted_counts_where_the_service_says_nothing_itself_and_goes_on_to_the_next() -> None:
     headers = {"baggage": "app.feature=search,app.team=growth,app.tenant=mallory"}
@@ -81,7 +83,7 @@ def test_what_is_accepted_counts_where_the_service_says_nothing_itself_and_goes_
         context.detach(token)
 
 
-@pytest.mark.parametrize("recorded", [{"accept": ("feature",)}], indirect=True)
+@pytest.mark.parametrize("recorded", [{"accept_baggage": ("feature",)}], indirect=True)
 @pytest.mark.usefixtures("recorded")
 @pytest.mark.parametrize("value", ["x" * 5000, "%00%FF", "%", ",,,=;", "search;a=b"])
 def test_nonsense_from_outside_is_cut_short_or_left_out(value: str) -> None:
@@ -90,7 +92,7 @@ def test_nonsense_from_outside_is_cut_short_or_left_out(value: str) -> None:
 
 def test_a_name_that_nothing_has_is_said_and_left_out(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        recording = Recording(propagate=("feature", "password"), accept="team")
+        recording = Recording(propagate=("feature", "password"), accept_baggage="team")
     assert "leaves out 'password'" in caplog.text
     with genai_observability.attributed_to(**ALL):
         assert sent()["baggage"] == "app.feature=search"
@@ -99,7 +101,7 @@ def test_a_name_that_nothing_has_is_said_and_left_out(caplog: pytest.LogCaptureF
 
 def test_the_process_gets_its_propagator_back() -> None:
     before = propagate.get_global_textmap()
-    recording = Recording(propagate=("feature",), accept=("feature",))
+    recording = Recording(propagate=("feature",), accept_baggage=("feature",))
     assert propagate.get_global_textmap() is not before
     recording.close()
     assert propagate.get_global_textmap() is before

@@ -100,12 +100,12 @@ def said(messages: list[dict[str, Any]]) -> list[str]:
 # --- Off -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("security", [False, True])
+@pytest.mark.parametrize("detect_threats", [False, True])
 def test_by_default_no_byte_of_question_or_answer_leaves_the_process(
-    start: Start, capture: Capture, security: bool, caplog: pytest.LogCaptureFixture
+    start: Start, capture: Capture, detect_threats: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     provider = Provider({"role": "assistant", "content": f"Yes: {SECRET}"}, [{"content": "Yes: "}, {"content": SECRET}])
-    recorder = start(security=security)
+    recorder = start(detect_threats=detect_threats)
     client = provider.client()
     question: list[Any] = [{"role": "system", "content": SECRET}, {"role": "user", "content": f"Pay {SECRET} {CARD}"}]
     tools: list[Any] = [{"type": "function", "function": {"name": "f", "description": SECRET, "parameters": {}}}]
@@ -176,7 +176,7 @@ def test_with_the_applications_own_tracer_provider_content_is_not_recorded_and_t
 def test_what_cannot_be_done_as_asked_leaves_content_off_with_one_warning(
     start: Start, capture: Capture, caplog: pytest.LogCaptureFixture, content: Any, complaint: str
 ) -> None:
-    recorder = start(content=content, security=True)
+    recorder = start(content=content, detect_threats=True)
     Provider().client().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": CARD}])
     assert not CONTENT_NAMES & set(exported(recorder, capture))
     (warning,) = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
@@ -541,7 +541,7 @@ def test_odd_messages_have_the_same_end_for_the_application_as_without_us(
 
     generated = number == len(ODD) - 1
     plain = outcome([{"role": "user", "content": "of a generator"}] * 2 if generated else ODD[number])
-    recorder = start(content="full", security=True)
+    recorder = start(content="full", detect_threats=True)
     assert outcome(ODD[number]) == plain
     assert recorder.force_flush(20)
     assert len(capture.spans) == 1
@@ -562,7 +562,7 @@ def test_an_odd_answer_reaches_the_application_as_it_is(start: Start, capture: C
         return answered.model_dump_json(warnings=False)
 
     plain = ask()
-    recorder = start(content="full", security=True)
+    recorder = start(content="full", detect_threats=True)
     assert ask() == plain
     assert said(exported(recorder, capture)[IN]) == ["What is a trace?"]
 
@@ -607,7 +607,7 @@ def test_the_doctor_says_what_would_be_recorded(
     assert doctor() == 0
     assert "not recorded (GENAI_OBSERVABILITY_CONTENT is off); threats are not looked for" in capsys.readouterr().out
     monkeypatch.setenv("GENAI_OBSERVABILITY_CONTENT", "preview")
-    monkeypatch.setenv("GENAI_OBSERVABILITY_SECURITY", "true")
+    monkeypatch.setenv("GENAI_OBSERVABILITY_DETECT_THREATS", "true")
     assert doctor() == 0
     assert "recorded, redacted: preview; threats are looked for" in capsys.readouterr().out
 

@@ -1,4 +1,4 @@
-"""Feedback: its kinds and weights, receipts that carry it over processes and days, and the endpoint for web pages."""
+"""Feedback: its kinds and weights, tokens that carry it over processes and days, and the endpoint for web pages."""
 
 import base64
 import json
@@ -90,16 +90,16 @@ def test_feedback_is_joined_to_the_trace_feature_and_model_of_the_answer(
     assert score[signals.EVALUATION_EXPLANATION.name] == "my key [key] leaked"
 
 
-def test_a_receipt_joins_feedback_of_another_process_to_the_call(
+def test_a_feedback_token_joins_feedback_of_another_process_to_the_call(
     client: openai.OpenAI, recording: Recording, capture: Capture, tmp_path: Path
 ) -> None:
-    receipt = genai_observability.receipt(ask(client))  # right after the call, before anything was recorded
+    token = genai_observability.feedback_token(ask(client))  # right after the call, before anything was recorded
     (call,) = recording.records
     program = f"""
 import genai_observability
 genai_observability.instrument(service_name="elsewhere")
-assert genai_observability.feedback("down", receipt={receipt!r})
-genai_observability.evaluation("groundedness", score=0.5, receipt={receipt!r})
+assert genai_observability.feedback("down", feedback_token={token!r})
+genai_observability.evaluation("groundedness", score=0.5, feedback_token={token!r})
 """
     subprocess.run(
         [sys.executable, "-W", "error", "-c", program],
@@ -118,31 +118,33 @@ genai_observability.evaluation("groundedness", score=0.5, receipt={receipt!r})
     assert values(point.attributes)[signals.FEATURE.name] == "search"
 
 
-def test_a_receipt_names_no_user_and_fits_into_an_address(client: openai.OpenAI, recording: Recording) -> None:
-    receipt = genai_observability.receipt(ask(client))
+def test_a_feedback_token_names_no_user_and_fits_into_an_address(client: openai.OpenAI, recording: Recording) -> None:
+    token = genai_observability.feedback_token(ask(client))
     assert recording.record[signals.USER_HASH.name]
-    assert receipt.replace("-", "").replace("_", "").isalnum()
-    assert len(receipt) < 500
-    held = base64.urlsafe_b64decode(receipt + "==")
+    assert token.replace("-", "").replace("_", "").isalnum()
+    assert len(token) < 500
+    held = base64.urlsafe_b64decode(token + "==")
     assert recording.record[signals.USER_HASH.name].encode() not in held
     assert b"alice" not in held
 
 
 @pytest.mark.parametrize("forged", ["", "x", "*" * 100, "A" * 5000, 7])
-def test_a_receipt_that_is_not_ours_is_left_out_with_one_sentence(
+def test_a_feedback_token_that_is_not_ours_is_left_out_with_one_sentence(
     recording: Recording, caplog: pytest.LogCaptureFixture, forged: Any
 ) -> None:
-    assert not genai_observability.feedback("up", receipt=forged)
+    assert not genai_observability.feedback("up", feedback_token=forged)
     assert scores(recording) == []
     assert len(caplog.messages) == 1
 
 
-def test_a_receipt_that_was_changed_is_not_ours_any_more(client: openai.OpenAI, recording: Recording) -> None:
-    receipt = genai_observability.receipt(ask(client))
-    whole = bytearray(base64.urlsafe_b64decode(receipt + "=" * (-len(receipt) % 4)))
+def test_a_feedback_token_that_was_changed_is_not_ours_any_more(client: openai.OpenAI, recording: Recording) -> None:
+    token = genai_observability.feedback_token(ask(client))
+    whole = bytearray(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
     place = whole.index(b"search")
     whole[place : place + 6] = b"growth"
-    assert not genai_observability.feedback("up", receipt=base64.urlsafe_b64encode(bytes(whole)).decode().rstrip("="))
+    assert not genai_observability.feedback(
+        "up", feedback_token=base64.urlsafe_b64encode(bytes(whole)).decode().rstrip("=")
+    )
     assert scores(recording) == []
 
 
@@ -154,11 +156,11 @@ def page(recording: Recording) -> Iterator[httpx.Client]:
         yield page
 
 
-def test_a_web_page_gives_feedback_with_its_receipt(
+def test_a_web_page_gives_feedback_with_its_token(
     page: httpx.Client, client: openai.OpenAI, recording: Recording
 ) -> None:
-    receipt = genai_observability.receipt(ask(client))
-    said = {"receipt": receipt, "kind": "stars", "stars": 2, "comment": "too long"}
+    token = genai_observability.feedback_token(ask(client))
+    said = {"feedback_token": token, "kind": "stars", "stars": 2, "comment": "too long"}
     assert page.post("/", json=said).status_code == 204
     (score,) = scores(recording)
     assert score[signals.EVALUATION_SCORE.name] == 0.25
@@ -168,7 +170,7 @@ def test_a_web_page_gives_feedback_with_its_receipt(
 def test_the_same_feedback_of_a_page_counts_once(
     page: httpx.Client, client: openai.OpenAI, recording: Recording
 ) -> None:
-    said = {"receipt": genai_observability.receipt(ask(client)), "kind": "up"}
+    said = {"feedback_token": genai_observability.feedback_token(ask(client)), "kind": "up"}
     assert [page.post("/", json=said).status_code for _ in range(3)] == [204] * 3
     assert total(recording, signals.FEEDBACK) == 1
 
@@ -176,34 +178,34 @@ def test_the_same_feedback_of_a_page_counts_once(
 def test_feedback_that_was_refused_may_be_sent_again_corrected(
     page: httpx.Client, client: openai.OpenAI, recording: Recording
 ) -> None:
-    said = {"receipt": genai_observability.receipt(ask(client)), "kind": "stars"}
+    said = {"feedback_token": genai_observability.feedback_token(ask(client)), "kind": "stars"}
     assert [page.post("/", json=said | {"stars": stars}).status_code for stars in (6, 5, 5)] == [400, 204, 204]
     assert total(recording, signals.FEEDBACK) == 1
 
 
-def test_another_spelling_of_a_receipt_is_not_ours(
+def test_another_spelling_of_a_feedback_token_is_not_ours(
     page: httpx.Client, client: openai.OpenAI, recording: Recording
 ) -> None:
-    receipt = genai_observability.receipt(ask(client))
-    spellings = [f"{receipt}{'=' * (-len(receipt) % 4)}", receipt.replace("-", "+").replace("_", "/")]
-    spellings += [receipt[:-1] + last for last in string.ascii_letters + string.digits]
-    others = [each for each in spellings if each != receipt]
-    assert len(others) >= 62
-    assert {page.post("/", json={"receipt": each, "kind": "up"}).status_code for each in others} == {400}
-    assert page.post("/", json={"receipt": receipt, "kind": "up"}).status_code == 204
+    token = genai_observability.feedback_token(ask(client))
+    spellings = [f"{token}{'=' * (-len(token) % 4)}", token.replace("-", "+").replace("_", "/")]
+    spellings += [token[:-1] + last for last in string.ascii_letters + string.digits]
+    others = [each for each in spellings if each != token]
+    assert len(others) >= 61
+    assert {page.post("/", json={"feedback_token": each, "kind": "up"}).status_code for each in others} == {400}
+    assert page.post("/", json={"feedback_token": token, "kind": "up"}).status_code == 204
     assert total(recording, signals.FEEDBACK) == 1
 
 
 def test_what_a_page_is_refused_is_not_kept_and_what_is_taken_is_kept_small(
     client: openai.OpenAI, recording: Recording
 ) -> None:
-    receipt = genai_observability.receipt(ask(client))
+    token = genai_observability.feedback_token(ask(client))
     endpoint = FeedbackEndpoint()
     with served(endpoint) as url, httpx.Client(base_url=url) as page:
         for number in range(20):
-            assert page.post("/", json={"receipt": f"{number}", "kind": "x" * 15_000}).status_code == 400
-            assert page.post("/", json={"receipt": receipt, "kind": f"{number}"}).status_code == 400
-        assert page.post("/", json={"receipt": receipt, "kind": "up", "comment": "x" * 15_000}).status_code == 204
+            assert page.post("/", json={"feedback_token": f"{number}", "kind": "x" * 15_000}).status_code == 400
+            assert page.post("/", json={"feedback_token": token, "kind": f"{number}"}).status_code == 400
+        assert page.post("/", json={"feedback_token": token, "kind": "up", "comment": "x" * 15_000}).status_code == 204
     assert len(pickle.dumps(endpoint)) < 500
 
 
@@ -217,8 +219,8 @@ def test_what_a_page_is_refused_is_not_kept_and_what_is_taken_is_kept_small(
         (b"\xff\xfe", 400),
         (json.dumps({"kind": "up"}).encode(), 400),
         (json.dumps({"kind": "up", "response_id": "chatcmpl-1"}).encode(), 400),
-        (json.dumps({"kind": "up", "receipt": "forged"}).encode(), 400),
-        (json.dumps({"kind": ["up"], "receipt": {}}).encode(), 400),
+        (json.dumps({"kind": "up", "feedback_token": "forged"}).encode(), 400),
+        (json.dumps({"kind": ["up"], "feedback_token": {}}).encode(), 400),
         (b" " * 20_000, 413),
     ],
 )

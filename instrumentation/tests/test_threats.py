@@ -162,7 +162,7 @@ def test_a_tool_result_of_many_small_values_takes_no_longer_than_one_text() -> N
 def test_findings_are_counted_and_logged_with_their_attribution_and_without_the_content(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("GENAI_OBSERVABILITY_SECURITY", "true")
+    monkeypatch.setenv("GENAI_OBSERVABILITY_DETECT_THREATS", "true")
     recording = Recording()
     try:
         client = Provider({"role": "assistant", "content": INSTRUCTIONS}).client()

@@ -33,7 +33,7 @@ SECTIONS: Final = (
     Section(
         "Feedback and scores",
         "Guide: [feedback](feedback.md).",
-        ("feedback", "evaluation", "receipt", "asgi.FeedbackEndpoint"),
+        ("feedback", "evaluation", "feedback_token", "asgi.FeedbackEndpoint"),
     ),
     Section("Budgets", "Guide: [budgets](budgets.md).", ("Budget", "BudgetExceeded", "RedisStore")),
     Section("Content and security", "Guide: [content](content.md).", ("Content",)),

@@ -48,7 +48,7 @@ from stack.thresholds import FindingBurst, Thresholds
 from stack.usage.columns import FINDINGS
 
 _UID: Final = "genai-security"
-_OFF: Final = "No findings in this time range; they need instrument(security=True)"
+_OFF: Final = "No findings in this time range; they need instrument(detect_threats=True)"
 _KINDS: Final = {"prompt_injection": ORANGE, "pii": BLUE, "system_prompt_leak": RED}
 _REFUSED: Final = where(BUDGET_ACTION, "=", "refused")
 _UNKNOWN: Final = where(UNPRICED, "=", "unknown_model")
@@ -77,7 +77,7 @@ def dashboard(thresholds: Thresholds) -> Dashboard:
         uid=_UID,
         title="GenAI security",
         description="Is someone attacking, is something leaking, does somebody use more than is theirs? Findings are "
-        "heuristics of instrument(security=True): few and precise rather than complete.",
+        "heuristics of instrument(detect_threats=True): few and precise rather than complete.",
         source="stack/dashboards/security.py",
         rows=[
             Row("Is someone attacking, or something leaking?", _now(thresholds)),

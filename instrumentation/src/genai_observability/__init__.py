@@ -17,7 +17,7 @@ from genai_observability._chains.chains import Opening, Step, agent, embedding, 
 from genai_observability._chains.reliability import circuit_breaker, fallback, queue_depth
 from genai_observability._content.settings import Content
 from genai_observability._context.attribution import attributed_to
-from genai_observability._instrument import Handle, evaluation, feedback, instrument, receipt
+from genai_observability._instrument import Handle, evaluation, feedback, feedback_token, instrument
 
 __all__ = [
     "Budget",
@@ -36,9 +36,9 @@ __all__ = [
     "evaluation",
     "fallback",
     "feedback",
+    "feedback_token",
     "instrument",
     "queue_depth",
-    "receipt",
     "rerank",
     "retrieval",
     "tool",

@@ -101,12 +101,12 @@ def instrument(
     budgets: Iterable[Budget] = (),
     budget_store: RedisStore | None = None,
     content: Content | Form | Literal["off"] | None = None,
-    security: bool | None = None,
+    detect_threats: bool | None = None,
     attribution_to_provider: bool = False,
     threads: bool = True,
     deliver_on_sigterm: bool = True,
     propagate: Iterable[str] = (),
-    accept: Iterable[str] = (),
+    accept_baggage: Iterable[str] = (),
 ) -> Handle:
     """Record every model call of this process from now on. Calling it again changes nothing.
 
@@ -131,8 +131,8 @@ def instrument(
             memory.
         content: What to record of questions and answers, redacted: ``"preview"``, ``"full"``, ``"hash"``, or a
             ``Content`` with more to say. By default nothing, unless ``GENAI_OBSERVABILITY_CONTENT`` says so.
-        security: Whether to count signs of prompt injection, personal data and leaks of the system prompt. By default
-            not, unless ``GENAI_OBSERVABILITY_SECURITY=true``.
+        detect_threats: Whether to count signs of prompt injection, personal data and leaks of the system prompt. By
+            default not, unless ``GENAI_OBSERVABILITY_DETECT_THREATS=true``.
         attribution_to_provider: Whether OpenAI is told of the user's hash, as ``safety_identifier``, and of feature,
             team, session and so on, as ``metadata``, so that its own dashboard can tell calls apart. No other server
             is told.
@@ -143,8 +143,8 @@ def instrument(
         propagate: What of the attribution leaves with HTTP requests to other services, as baggage: ``"feature"``,
             ``"team"`` and so on, by the names of ``attributed_to()``; other names are left out, with a warning. A
             model's provider is never told.
-        accept: What is taken from the baggage of incoming requests, by the same names. Anybody who can reach this
-            service can set it.
+        accept_baggage: What is taken from the baggage of incoming requests, by the same names. Anybody who can reach
+            this service can set it.
 
     Returns:
         A handle with ``force_flush()`` and ``shutdown()``. Neither is needed for a process that ends normally.
@@ -165,11 +165,11 @@ def instrument(
                 logger_provider=logger_provider,
                 logs=logs,
                 content=content,
-                security=security,
+                detect_threats=detect_threats,
                 attribution_to_provider=attribution_to_provider,
                 threads=threads,
                 propagate=propagate,
-                accept=accept,
+                accept_baggage=accept_baggage,
             )
             _handle = Handle(_start(options, budgets, budget_store), deliver_on_sigterm=deliver_on_sigterm)
         elif not _handle._enforces(budgets):  # noqa: SLF001
@@ -215,7 +215,7 @@ def evaluation(
     label: str | None = None,
     explanation: str | None = None,
     response_id: str | None = None,
-    receipt: str | None = None,
+    feedback_token: str | None = None,
 ) -> None:
     """Record a score of an answer, as the conventions' event ``gen_ai.evaluation.result`` and as a metric.
 
@@ -226,15 +226,15 @@ def evaluation(
         explanation: Why; written to the log as it is, cut to 500 characters: leave out what must not be there.
         response_id: ``response.id`` of the answer. It joins the score to the answer's trace, feature and model, where
             this process made the call and has made fewer than 10,000 since.
-        receipt: In place of it, what ``receipt()`` gave for the answer, in whatever process and however long ago. One
-            that is not of this installation is left out, with a warning; the score is kept.
+        feedback_token: In place of it, what ``feedback_token()`` gave for the answer, in whatever process and however
+            long ago. One that is not of this installation is left out, with a warning; the score is kept.
 
     Example:
         answer = client.responses.create(model="gpt-4.1-mini", input="Do you ship to Norway?")
         genai_observability.evaluation("groundedness", score=0.9, label="pass", response_id=answer.id)
     """
     if (recording := recorder()) is not None:
-        answer = _answer(recording, response_id, receipt)
+        answer = _answer(recording, response_id, feedback_token)
         recording.evaluate(name, score=score, label=label, explanation=explanation, answer=answer)
 
 
@@ -245,7 +245,7 @@ def feedback(
     category: str | None = None,
     comment: str | None = None,
     response_id: str | None = None,
-    receipt: str | None = None,
+    feedback_token: str | None = None,
 ) -> bool:
     """Record what a user said of an answer, or did with it.
 
@@ -258,7 +258,7 @@ def feedback(
         comment: The user's own words; written to the log without keys, quoted text and personal data, cut to 200
             characters.
         response_id: As for ``evaluation()``.
-        receipt: As for ``evaluation()``, but feedback with one that is not of this installation is left out.
+        feedback_token: As for ``evaluation()``, but feedback with one that is not of this installation is left out.
 
     Returns:
         Whether it was recorded. Anything else than the above is left out, with a warning; without ``instrument()``
@@ -275,15 +275,15 @@ def feedback(
         return False
     if (recording := recorder()) is None:
         return False
-    answer = _answer(recording, response_id, receipt)
-    if receipt is not None and answer is None:
+    answer = _answer(recording, response_id, feedback_token)
+    if feedback_token is not None and answer is None:
         return False
     said = scrubbed(text(comment)) if comment is not None else None
     recording.feedback(kind, found, category=category, comment=said, answer=answer)
     return True
 
 
-def receipt(response_id: str) -> str:
+def feedback_token(response_id: str) -> str:
     """What to keep with an answer, so that feedback on it can be given elsewhere and later, as from a web page.
 
     It holds the answer's id, trace, feature, team, tenant, prompt and model, and no user; it is signed, with the key
@@ -291,26 +291,26 @@ def receipt(response_id: str) -> str:
 
     Args:
         response_id: ``response.id`` of the answer. Right after the call all of this is known; of an answer that this
-            process does not know, the receipt holds the id alone.
+            process does not know, the token holds the id alone.
 
     Returns:
         A text of some 300 characters that fits into an address or a form.
 
     Example:
         answer = client.responses.create(model="gpt-4.1-mini", input="Do you ship to Norway?")
-        receipt = genai_observability.receipt(answer.id)
+        token = genai_observability.feedback_token(answer.id)
         # later, wherever instrument() was called:
-        genai_observability.feedback("up", receipt=receipt)
+        genai_observability.feedback("up", feedback_token=token)
     """
     known = text(response_id)
     recording = recorder()
     return write(recording.answer(known) if recording else Answer(response_id=known, span=None, attributes={}))
 
 
-def _answer(recorder: Recorder, response_id: str | None, receipt: str | None) -> Answer | None:
-    if receipt is None:
+def _answer(recorder: Recorder, response_id: str | None, feedback_token: str | None) -> Answer | None:
+    if feedback_token is None:
         return None if response_id is None else recorder.answer(text(response_id))
-    answer = read(receipt)
+    answer = read(feedback_token)
     if answer is None:
-        _logger.warning("A receipt is none of ours, or its key is not that of this process: it is left out.")
+        _logger.warning("A feedback token is none of ours, or its key is not that of this process: it is left out.")
     return answer

@@ -20,9 +20,9 @@ class Options:
     logger_provider: LoggerProvider | None = None
     logs: bool | None = None
     content: Content | str | None = None
-    security: bool | None = None
+    detect_threats: bool | None = None
     attribution_to_provider: bool = False
     threads: bool = True
     propagate: Iterable[str] = ()
-    accept: Iterable[str] = ()
+    accept_baggage: Iterable[str] = ()
     globally: bool = True

@@ -77,7 +77,7 @@ class Recorder:
         """What is begun here ends when ``undo`` is closed: at the shutdown, or where something of it fails."""
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         undo.callback(self._worker.stop)
-        asked = chosen(options.content, security=options.security)
+        asked = chosen(options.content, detect_threats=options.detect_threats)
         self._processor: GenAISpanProcessor
         self._providers: Providers = providers(
             service_name=options.service_name,
@@ -145,7 +145,7 @@ class Recorder:
         )
         undo.callback(_baggage.travel(
             propagate=options.propagate,
-            accept=options.accept,
+            accept=options.accept_baggage,
             to_provider=self._to_provider,
             traces_are_ours=self._providers.tracer in self._providers.owned,
         ))  # fmt: skip

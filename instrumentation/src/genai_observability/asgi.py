@@ -10,19 +10,19 @@ from genai_observability._instrument import feedback
 _Message = MutableMapping[str, Any]
 _LONGEST: Final = 16_384  # bytes of a request
 _REMEMBERED: Final = 10_000  # pieces of feedback
-_SIGNATURE: Final = 22  # characters that a receipt begins with, and by which it is known
-_TEXTS: Final = ("receipt", "kind", "category", "comment")
+_SIGNATURE: Final = 22  # characters that a token begins with, and by which it is known
+_TEXTS: Final = ("feedback_token", "kind", "category", "comment")
 
 
 class FeedbackEndpoint:
     """A small ASGI application that takes feedback from web pages: mount it where the pages can reach it.
 
-    A page sends what ``receipt()`` gave it with the answer by POST, as JSON of at most 16 KiB:
-    ``{"receipt": "…", "kind": "down", "category": "outdated", "comment": "…"}``, with ``"stars"`` where the kind is
-    that. The answer is 204 for feedback that was recorded, and 4xx with one sentence for anything else.
+    A page sends what ``feedback_token()`` gave it with the answer by POST, as JSON of at most 16 KiB:
+    ``{"feedback_token": "…", "kind": "down", "category": "outdated", "comment": "…"}``, with ``"stars"`` where the
+    kind is that. The answer is 204 for feedback that was recorded, and 4xx with one sentence for anything else.
 
-    Anybody on the internet may be a page. Only receipts are taken, which are signed, and each kind of feedback on an
-    answer is counted once by a process.
+    Anybody on the internet may be a page. Only these tokens are taken, which are signed, and each kind of feedback
+    on an answer is counted once by a process.
 
     Args:
         allow_origins: Other origins whose pages may send feedback, such as ``"https://shop.example"``. Those of the
@@ -68,12 +68,12 @@ class FeedbackEndpoint:
             return 413, f"Feedback has at most {_LONGEST} bytes.", []
         said = _read(body)
         if said is None:
-            return 400, 'Feedback is a JSON object with "receipt" and "kind".', []
-        key = (said["receipt"][:_SIGNATURE], said["kind"])
+            return 400, 'Feedback is a JSON object with "feedback_token" and "kind".', []
+        key = (said["feedback_token"][:_SIGNATURE], said["kind"])
         if key in self._seen:
             return 204, "", []
         if not feedback(**said):
-            return 400, "The kind of feedback or the receipt is not known.", []
+            return 400, "The kind of feedback or the feedback token is not known.", []
         self._seen[key] = None  # not before: what was refused may be sent again, corrected, and takes no room
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
@@ -111,6 +111,6 @@ def _read(body: bytes) -> dict[str, Any] | None:
     if not isinstance(said, dict):
         return None
     texts = {name: said[name] for name in _TEXTS if said.get(name) is not None}
-    if not all(isinstance(value, str) for value in texts.values()) or not {"receipt", "kind"} <= texts.keys():
+    if not all(isinstance(value, str) for value in texts.values()) or not {"feedback_token", "kind"} <= texts.keys():
         return None
     return {**texts, "stars": said.get("stars")}

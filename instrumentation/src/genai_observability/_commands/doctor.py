@@ -65,11 +65,11 @@ def _service() -> Finding:
 
 
 def _content() -> Finding:
-    asked = chosen(None, security=None)
+    asked = chosen(None, detect_threats=None)
     if asked.problem:
         return Finding("content", f"not recorded: {asked.problem}", right=False)
     found = f"recorded, redacted: {asked.form}" if asked.form else f"not recorded ({VARIABLE} is off)"
-    return Finding("content", f"{found}; threats are {'' if asked.security else 'not '}looked for")
+    return Finding("content", f"{found}; threats are {'' if asked.detect_threats else 'not '}looked for")
 
 
 def _endpoint(signal: str) -> Finding:

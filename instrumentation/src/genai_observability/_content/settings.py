@@ -17,8 +17,8 @@ VARIABLE: Final = "GENAI_OBSERVABILITY_CONTENT"
 else ``instrument(content=...)`` goes before it: ``docs/content.md``."""
 PATTERN_VARIABLE: Final = "GENAI_OBSERVABILITY_REDACT"
 """A regular expression of what else to replace in content, by ``[redacted]``: like those of ``Content.redact``."""
-SECURITY_VARIABLE: Final = "GENAI_OBSERVABILITY_SECURITY"
-"""``true`` counts signs of attacks and leaks. ``instrument(security=...)`` goes before it."""
+THREATS_VARIABLE: Final = "GENAI_OBSERVABILITY_DETECT_THREATS"
+"""``true`` counts signs of attacks and leaks. ``instrument(detect_threats=...)`` goes before it."""
 Form = Literal["full", "preview", "hash"]
 _FORMS: Final = get_args(Form)
 _OFF: Final = ("", "off", "none", "false", "0")
@@ -62,18 +62,18 @@ class Chosen:
     form: Form | None = None
     longest: int = 0
     patterns: Mapping[str, OwnPattern] = field(default_factory=dict)
-    security: bool = False
+    detect_threats: bool = False
     problem: str | None = None
     """Why content is not recorded although it was asked for."""
 
 
-def chosen(content: Content | str | None, *, security: bool | None) -> Chosen:
+def chosen(content: Content | str | None, *, detect_threats: bool | None) -> Chosen:
     """What the arguments of ``instrument()`` and the environment ask for.
 
     An argument goes before the environment, but that can always switch content off. What cannot be done as asked is
     not done, with a warning: in doubt nothing is recorded.
     """
-    watching = _flag(SECURITY_VARIABLE) if security is None else bool(security)
+    watching = _flag(THREATS_VARIABLE) if detect_threats is None else bool(detect_threats)
     try:
         wanted = _wanted(content)
         if wanted is None and not watching:
@@ -83,11 +83,11 @@ def chosen(content: Content | str | None, *, security: bool | None) -> Chosen:
             patterns[_NAMED_BY_VARIABLE] = own
         checked = {_name(name): _pattern(name, pattern) for name, pattern in patterns.items()}
         if wanted is None:
-            return Chosen(patterns=checked, security=watching)
+            return Chosen(patterns=checked, detect_threats=watching)
         return Chosen(wanted.form, _length(wanted), checked, watching)
     except (ValueError, TypeError, AttributeError) as error:
         _logger.warning("Content is not recorded: %s", error)
-        return Chosen(security=watching, problem=str(error))
+        return Chosen(detect_threats=watching, problem=str(error))
 
 
 def _wanted(content: Content | str | None) -> Content | None:

@@ -27,7 +27,7 @@ class ContentWatch:
 
     def after_fork(self) -> None:
         """In a child: the room that the parent's calls take is the parent's."""
-        looked_at = self._chosen.form or self._chosen.security
+        looked_at = self._chosen.form or self._chosen.detect_threats
         self.room = Room(on_full=self._on_full) if looked_at else None
         """Keeps what is asked and answered, where anything is to be done with it."""
 
@@ -40,7 +40,7 @@ class ContentWatch:
             said = of_dialogue(dialogue) if dialogue else of_attributes(span.attributes or {})
             if said is None:
                 return {}, []
-            threats = findings(said, self._chosen.patterns) if self._chosen.security else []
+            threats = findings(said, self._chosen.patterns) if self._chosen.detect_threats else []
             return (content_attributes(said, self._chosen) if self._chosen.form else {}), threats
         except Exception as error:  # messages of an unforeseen shape; the error's text could quote them
             self._complain(error)

@@ -51,7 +51,7 @@ def travel(
         to_provider: Whether what happens in a context is a request to the provider of a model.
         traces_are_ours: Whether the process's traces are there through this package alone.
     """
-    _attribution.received = _received(_known("accept", accept))
+    _attribution.received = _received(_known("accept_baggage", accept))
     leaving = _known("propagate", propagate)
     remove = _install(leaving, to_provider, traces_are_ours=traces_are_ours)
 

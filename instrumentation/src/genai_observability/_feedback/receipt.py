@@ -1,6 +1,6 @@
-"""A receipt for an answer: what feedback needs to find it again, elsewhere and later.
+"""The feedback token of an answer: what feedback needs to find it again, elsewhere and later.
 
-Whoever shows the answer keeps the receipt with it, in a page or a database, and gives it back with what the user said.
+Whoever shows the answer keeps the token with it, in a page or a database, and gives it back with what the user said.
 It is signed, as it passes through hands that are not ours, and names no user.
 """
 
@@ -22,7 +22,7 @@ _CARRIED: Final = (
     signals.FEATURE, signals.TEAM, signals.TENANT, signals.PROMPT_NAME, signals.PROMPT_VERSION, signals.VARIANT,
     signals.REQUEST_MODEL, signals.EXPERIMENT,
 )  # fmt: skip
-"""Only ever added to at the end: a receipt that was written earlier has the first of them."""
+"""Only ever added to at the end: a token that was written earlier has the first of them."""
 _LONGEST: Final = 4096  # characters
 
 
@@ -36,23 +36,23 @@ class Answer:
 
 
 def write(answer: Answer) -> str:
-    """The receipt, in characters that fit into an address."""
+    """The token, in characters that fit into an address."""
     carried = [answer.attributes.get(attribute.name) for attribute in _CARRIED]
     span = [answer.span.trace_id, answer.span.span_id] if answer.span else None
     message = json.dumps([answer.response_id, span, carried], separators=(",", ":")).encode()
     return _spelt(signature(message) + message)
 
 
-def read(receipt: object) -> Answer | None:
-    """The answer of a receipt; ``None`` for what this installation did not write."""
-    if not isinstance(receipt, str) or len(receipt) > _LONGEST:
+def read(token: object) -> Answer | None:
+    """The answer of a token; ``None`` for what this installation did not write."""
+    if not isinstance(token, str) or len(token) > _LONGEST:
         return None
     try:
-        whole = base64.b64decode(receipt + "=" * (-len(receipt) % 4), altchars=b"-_", validate=True)
+        whole = base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         return None
     signed, message = whole[:16], whole[16:]
-    if receipt != _spelt(whole):  # of the several spellings of the same bytes one is ours, so that it is counted once
+    if token != _spelt(whole):  # of the several spellings of the same bytes one is ours, so that it is counted once
         return None
     if not hmac.compare_digest(signed, signature(message)):
         return None
