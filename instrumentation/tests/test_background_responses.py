@@ -1,6 +1,8 @@
 """Responses in the background: submitted, fetched until they are finished, and counted once."""
 
 import asyncio
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import genai_observability
@@ -80,6 +82,22 @@ def test_a_background_response_is_priced_once_when_it_is_found_finished(*, async
     assert finished[signals.CACHED_TOKENS.name] == 400
     assert finished[signals.REASONING_TOKENS.name] == 150
     assert finished[signals.FEATURE.name] == "guide"  # which the fetches were not made for
+
+
+def test_pollers_in_several_threads_count_a_response_once(recording: Recording) -> None:
+    uniques = [f"resp_threads_{number}" for number in range(20)]
+    answers = {f"/v1/responses/{unique}": background(unique) for unique in uniques}
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with scripted(answers) as provider, ThreadPoolExecutor(4) as threads:
+            client = openai.OpenAI(base_url=f"{provider}/v1", api_key="test", max_retries=0)
+            with client:
+                for unique in uniques:
+                    list(threads.map(client.responses.retrieve, [unique] * 4))
+    finally:
+        sys.setswitchinterval(interval)
+    assert sorted(record[signals.RESPONSE_ID.name] for record in recording.records) == sorted(uniques)
 
 
 def test_a_response_that_another_process_submitted_is_priced_too(recording: Recording) -> None:

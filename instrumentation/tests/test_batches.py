@@ -18,7 +18,7 @@ from typing import Any, Final
 import genai_observability
 import openai
 import pytest
-from genai_observability import signals
+from genai_observability import Budget, signals
 from genai_observability._calls.batches import Batches
 from genai_observability._calls.call import Call, Price
 from genai_observability._capture.batch_results import Batch, Results, calls
@@ -26,10 +26,14 @@ from genai_observability._feedback.receipt import Answer
 from genai_observability._pricing import Prices
 from genai_observability._process.worker import Worker
 
+from instrumentation.tests import conversations, scripts
 from instrumentation.tests.aimock_process import aimock
+from instrumentation.tests.conversations import Talk
 from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.programs import Run
 from instrumentation.tests.recording import Recording
+from instrumentation.tests.wire import Answer as Said
+from instrumentation.tests.wire import scripted
 
 CREATED: Final = 1_793_491_200.0  # 2026-11-01T00:00:00Z
 BATCH: Final = Batch(
@@ -197,6 +201,90 @@ def test_what_a_result_used_is_read_as_of_a_call() -> None:
     assert call.usage == {signals.AUDIO_INPUT_TOKENS.name: 100, signals.AUDIO_OUTPUT_TOKENS.name: 20}
     assert (call.response_id, call.finish_reasons, call.exchange.request_id) == ("chatcmpl-1", ("stop",), "req_1")
     assert (call.started.timestamp(), call.duration, call.output_tokens_per_second) == (CREATED, 3600, None)
+
+
+COMPLETION_USAGE: Final = {
+    "prompt_tokens": 1000,
+    "prompt_tokens_details": {"cached_tokens": 400, "audio_tokens": 100},
+    "completion_tokens": 200,
+    "completion_tokens_details": {"reasoning_tokens": 50, "audio_tokens": 20},
+}
+SEARCHED: Final = [
+    {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "?"}},
+    {"type": "web_search_call", "id": "ws_2", "status": "completed", "action": {"type": "open_page", "url": "u"}},
+    {"type": "file_search_call", "id": "fs_1", "status": "completed", "queries": ["?"]},
+]
+BODIES: Final[dict[str, tuple[str, Talk, dict[str, Any]]]] = {
+    "chat": ("/v1/chat/completions", conversations.chat, scripts.chat(model="gpt-4o", usage=COMPLETION_USAGE)),
+    "responses": (
+        "/v1/responses",
+        conversations.responses,
+        scripts.response(output=[*SEARCHED, *scripts.response()["output"]]),
+    ),
+    "embeddings": ("/v1/embeddings", conversations.embeddings, json.loads(scripts.EMBEDDINGS.body)),
+    "images": ("/v1/images/generations", conversations.images, json.loads(scripts.IMAGES.body)),
+}
+
+
+@pytest.mark.parametrize(("path", "talk", "body"), BODIES.values(), ids=BODIES)
+def test_a_result_uses_and_costs_what_the_same_answer_does_that_came_at_once(
+    path: str, talk: Talk, body: dict[str, Any], recording: Recording
+) -> None:
+    created = int(CREATED)
+    batch = {"id": "batch_1", "object": "batch", "endpoint": path, "created_at": created, "status": "completed",
+             "input_file_id": "f", "completion_window": "24h", "output_file_id": "file-1"}  # fmt: skip
+    answers = {
+        path: scripts.as_json(body),
+        "/v1/batches/batch_1": scripts.as_json(batch),
+        "/v1/files/file-1/content": Said(line(body), "application/octet-stream"),
+    }
+    with scripted(answers) as provider:
+        conversations.converse(talk, provider, asynchronous=False)
+        with openai.OpenAI(base_url=f"{provider}/v1", api_key="test", max_retries=0) as client:
+            client.files.content(str(client.batches.retrieve("batch_1").output_file_id))
+    at_once, result = recording.records
+    assert result[signals.BATCH.name] == "batch_1"
+    names = [each.name for each in USED]
+    assert {name: result.get(name) for name in names} == {name: at_once.get(name) for name in names}
+    (call,) = calls(Batch(id="batch_1", endpoint=path, created=CREATED, server_address=""), line(body), now=CREATED)
+    price, half = Prices().price(call), result.get(signals.COST.name)
+    assert half == (None if price.amount is None else float(price.amount))
+    if path == "/v1/responses":
+        assert result[signals.WEB_SEARCHES.name] == 1  # opening a page is free
+
+
+USED: Final = (
+    signals.INPUT_TOKENS, signals.OUTPUT_TOKENS, signals.CACHED_TOKENS, signals.REASONING_TOKENS,
+    signals.AUDIO_INPUT_TOKENS, signals.AUDIO_OUTPUT_TOKENS, signals.IMAGE_INPUT_TOKENS, signals.IMAGE_OUTPUT_TOKENS,
+    signals.IMAGES, signals.WEB_SEARCHES, signals.FILE_SEARCHES, signals.FINISH_REASONS, signals.RESPONSE_ID,
+)  # fmt: skip
+
+
+def test_results_of_a_batch_give_back_no_reservation_of_a_call_that_is_under_way(foreign_provider: str) -> None:
+    recording = Recording(budgets=[Budget(by="feature", per="month", usd=1.0, on_exceeded="raise")])
+    try:
+        (enforcement,) = [recording.handle._recorder._enforcement]  # type: ignore[union-attr]
+        with (
+            openai.OpenAI(base_url=f"{foreign_provider}/v1", api_key="test", max_retries=0) as client,
+            genai_observability.attributed_to(feature="nightly"),
+        ):
+            batch = submitted(client, 3)
+            recording.settle()
+            under_way = client.chat.completions.create(
+                model="gpt-4o-mini", messages=[{"role": "user", "content": "greet me"}], stream=True
+            )
+            assert enforcement
+            (account,) = enforcement._rules[0].accounts.values()
+            assert len(account._in_flight) == 1
+            client.files.content(str(batch.output_file_id))
+            recording.settle()
+            assert len(results_of(recording)) == 3
+            assert len(account._in_flight) == 1
+            list(under_way)
+            recording.settle()
+            assert len(account._in_flight) == 0
+    finally:
+        recording.close()
 
 
 def priced(*, created: float) -> Price:

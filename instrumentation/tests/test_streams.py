@@ -8,7 +8,9 @@ import openai
 import pytest
 from genai_observability import signals
 
+from instrumentation.tests import conversations, scripts
 from instrumentation.tests.recording import QUESTION, Recording
+from instrumentation.tests.wire import scripted
 
 VARIABLE = "GENAI_OBSERVABILITY_STREAM_USAGE"
 
@@ -55,6 +57,35 @@ def test_an_async_stream_reports_it_too(provider: str, recording: Recording) -> 
     chunks = asyncio.run(read())
     assert all(chunk["choices"] and "usage" not in chunk["fields"] for chunk in chunks)
     assert recording.record[signals.COST.name] > 0
+
+
+@pytest.mark.usefixtures("_always")
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["plain", "async"])
+def test_streamed_sound_costs_what_the_same_answer_does_that_is_not_streamed(*, asynchronous: bool) -> None:
+    usage = {
+        "prompt_tokens": 1000,
+        "prompt_tokens_details": {"audio_tokens": 800, "cached_tokens": 0},
+        "completion_tokens": 500,
+        "completion_tokens_details": {"audio_tokens": 400, "reasoning_tokens": 0},
+        "total_tokens": 1500,
+    }
+    model = {"model": "gpt-audio"}
+    streamed = scripts.as_events(scripts.chunk(**model), scripts.chunk(**model, choices=[], usage=usage))
+    answers = (scripts.as_json(scripts.chat(**model, usage=usage)), streamed)
+    talks = (conversations.chat, conversations.chat_streamed_without_usage)
+    recording = Recording()
+    try:
+        for talk, answer in zip(talks, answers, strict=True):
+            with scripted({"/v1/chat/completions": answer}) as provider:
+                conversations.converse(talk, provider, asynchronous=asynchronous)
+        at_once, in_pieces = recording.records
+    finally:
+        recording.close()
+    assert at_once[signals.COST.name] == in_pieces[signals.COST.name]
+    # gpt-audio: text at $2.50 and $10 a million tokens, sound at $32 and $64
+    assert at_once[signals.COST.name] == pytest.approx((200 * 2.5 + 800 * 32 + 100 * 10 + 400 * 64) / 1e6)
+    assert in_pieces[signals.AUDIO_INPUT_TOKENS.name] == 800
+    assert in_pieces[signals.AUDIO_OUTPUT_TOKENS.name] == 400
 
 
 @pytest.mark.usefixtures("_always")

@@ -16,6 +16,7 @@ from opentelemetry.trace import SpanKind, Tracer, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
 
 from genai_observability import signals
+from genai_observability._budgets.budget import BudgetExceeded
 from genai_observability._capture import answers, background, disclosure, streams
 from genai_observability._capture.apis import FETCH, Api, api_of, request_attributes
 from genai_observability._capture.batches import BatchFiles
@@ -124,10 +125,13 @@ class _UnderWay:
     def _admitted(self, admit: Callable[[], Any]) -> Any:
         try:
             return admit()
-        except BaseException:  # of a call that another instrumentation has begun: it was never made
+        except BudgetExceeded:  # of a call that another instrumentation has begun: it was never made
             if (wrapped := self._seam.open_calls.begun_by_wrapper()) is not None:
                 wrapped.counted = False
             raise
+        except Exception:
+            _noted("A call could not be checked against its budgets")
+            return None
 
     def _begin(self, api: Api, reservation: Any) -> None:
         body = self.options.json_data if isinstance(self.options.json_data, dict) else _NO_BODY
@@ -205,11 +209,13 @@ class _UnderWay:
             self._span.end()
 
     def _end_span(self, said: Mapping[str, Any]) -> None:
-        if signals.ERROR_TYPE.name in said and self._span.status.status_code is not StatusCode.ERROR:
-            self._span.set_status(Status(StatusCode.ERROR))
-        if not self._seam.unseen():
-            self._span.set_attributes(said)
-        self._span.end()
+        try:
+            if signals.ERROR_TYPE.name in said and self._span.status.status_code is not StatusCode.ERROR:
+                self._span.set_status(Status(StatusCode.ERROR))
+            if not self._seam.unseen():
+                self._span.set_attributes(said)
+        finally:
+            self._span.end()
 
 
 def _name(api: Api, body: Mapping[str, Any]) -> tuple[str]:

@@ -5,6 +5,7 @@ answers that the application parses. The loop stands around that iterator. A chu
 every one does, is counted and passed on; any other is kept, to be read at the end.
 """
 
+import logging
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from time import time_ns
@@ -14,6 +15,8 @@ from genai_observability import signals
 from genai_observability._capture import background
 from genai_observability._capture.answers import get
 from genai_observability._capture.open_calls import OpenCall
+
+_logger = logging.getLogger("genai_observability")
 
 _TELLING: Final = ("error", ".completed", ".done")
 """Ends of the names of events that tell more than that there is more text."""
@@ -25,8 +28,7 @@ def observed(make: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[A
     """In the place of a stream's ``__stream__``."""
 
     def stream(self: Any) -> Iterator[Any]:
-        call = _call_of(self)
-        return make(self) if call is None else _watched(_chunks(make(self), call), call)
+        return _watched(self, make(self), _chunks)
 
     return stream
 
@@ -35,8 +37,7 @@ def observed_async(make: Callable[[Any], AsyncIterator[Any]]) -> Callable[[Any],
     """The same for an asynchronous client."""
 
     def stream(self: Any) -> AsyncIterator[Any]:
-        call = _call_of(self)
-        return make(self) if call is None else _watched(_chunks_async(make(self), call), call)
+        return _watched(self, make(self), _chunks_async)
 
     return stream
 
@@ -46,8 +47,7 @@ def closed(close: Callable[[Any], None]) -> Callable[[Any], None]:
 
     def close_stream(self: Any) -> None:
         close(self)
-        if (call := _call_of(self)) is not None:
-            end(call)
+        _end_of(self)
 
     return close_stream
 
@@ -57,18 +57,20 @@ def closed_async(close: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
     async def close_stream(self: Any) -> None:
         await close(self)
-        if (call := _call_of(self)) is not None:
-            end(call)
+        _end_of(self)
 
     return close_stream
 
 
 def end(call: OpenCall, error: BaseException | None = None) -> None:
-    """The stream of a call has ended, however that came."""
-    if error is not None:
-        call.fail(error, lambda: _read(call))
-    else:
-        call.end(lambda: _read(call))
+    """The stream of a call has ended, however that came. A fault in here breaks no stream."""
+    try:
+        if error is not None:
+            call.fail(error, lambda: _read(call))
+        else:
+            call.end(lambda: _read(call))
+    except Exception:
+        _logger.debug("The end of a stream could not be noted", exc_info=True)
 
 
 def end_when_closed(response: Any, call: OpenCall) -> None:
@@ -108,11 +110,26 @@ def _call_of(stream: Any) -> OpenCall | None:
     return call if isinstance(call, OpenCall) else None
 
 
-def _watched(chunks: Any, call: OpenCall) -> Any:
+def _watched(stream: Any, chunks: Any, watch: Callable[[Any, OpenCall], Any]) -> Any:
     """The chunks; where they are let go of before their end, or before their beginning, the call ends then."""
-    call.parsed = True
-    weakref.finalize(chunks, end, call).atexit = False
-    return chunks
+    try:
+        if (call := _call_of(stream)) is None:
+            return chunks
+        watched = watch(chunks, call)
+        call.parsed = True
+        weakref.finalize(watched, end, call).atexit = False
+    except Exception:
+        _logger.debug("A stream could not be watched", exc_info=True)
+        return chunks
+    return watched
+
+
+def _end_of(stream: Any) -> None:
+    try:
+        if (call := _call_of(stream)) is not None:
+            end(call)
+    except Exception:
+        _logger.debug("The end of a stream could not be noted", exc_info=True)
 
 
 def _chunks(source: Iterator[Any], call: OpenCall) -> Iterator[Any]:
@@ -150,11 +167,21 @@ def _is_for_application(chunk: Any, call: OpenCall) -> bool:
             call.dialogue.note(chunk)
         if call.first_token is not None and _is_more_text(chunk):
             call.chunks += 1
-            if call.usage_is_ours:
-                chunk.model_fields_set.discard("usage")  # without the question there is no such field
+        else:
+            _note_in_full(chunk, call)
+    except Exception:  # noqa: S110 - a chunk of another shape, such as the application's own type
+        pass
+    return _is_asked_for(chunk) if call.usage_is_ours else True
+
+
+def _is_asked_for(chunk: Any) -> bool:
+    """``False`` for the chunk that comes for the usage alone; any other is as without the question for it."""
+    try:
+        if chunk.usage is None:
+            chunk.model_fields_set.discard("usage")
             return True
-        return _note_in_full(chunk, call)
-    except Exception:  # a chunk of another shape, such as the application's own type, is the application's
+        return bool(chunk.choices)  # a server that reports usage with the last words does so unasked
+    except Exception:  # of the application's own type
         return True
 
 
@@ -170,7 +197,7 @@ def _is_more_text(chunk: Any) -> bool:
     return True
 
 
-def _note_in_full(chunk: Any, call: OpenCall) -> bool:
+def _note_in_full(chunk: Any, call: OpenCall) -> None:
     call.first_chunk = call.first_chunk or time_ns()
     if call.first_token is not None:
         call.chunks += 1
@@ -181,12 +208,6 @@ def _note_in_full(chunk: Any, call: OpenCall) -> bool:
     kind = getattr(chunk, "type", None)
     if not isinstance(kind, str) or kind.endswith(_TELLING) or hasattr(chunk, "response"):
         call.keep(chunk)
-    if not call.usage_is_ours:
-        return True
-    if chunk.usage is None:
-        chunk.model_fields_set.discard("usage")
-        return True
-    return bool(chunk.choices)  # a server that reports usage with the last words does so unasked
 
 
 def carries_token(chunk: Any) -> bool:
