@@ -235,7 +235,7 @@ with attributed:
 
 
 @pytest.mark.parametrize("sampler", ["always_on", "always_off"])
-@pytest.mark.parametrize("options", [{}, {"content": "full", "security": True}], ids=["plain", "content"])
+@pytest.mark.parametrize("options", [{}, {"content": "full", "detect_threats": True}], ids=["plain", "content"])
 def test_the_provider_receives_byte_for_byte_what_it_does_without_us(
     run: Run, sampler: str, options: dict[str, Any]
 ) -> None:
@@ -265,7 +265,7 @@ def http(recorded: Recording) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("http")
-@pytest.mark.parametrize("recorded", [{"propagate": ("feature",), "accept": ("feature",)}], indirect=True)
+@pytest.mark.parametrize("recorded", [{"propagate": ("feature",), "accept_baggage": ("feature",)}], indirect=True)
 @pytest.mark.parametrize("path", ["/chat/completions", "/files"])
 def test_what_another_service_has_sent_is_not_forwarded_to_a_provider_and_the_applications_own_is(
     path: str,

@@ -114,8 +114,8 @@ def left():
 
 def record():
     handle = genai_observability.instrument(
-        budgets=[Budget(by="feature", per="day", usd=1)], propagate=["feature"], content="preview", security=True,
-        **options)
+        budgets=[Budget(by="feature", per="day", usd=1)], propagate=["feature"], content="preview",
+        detect_threats=True, logs=True, **options)
     with genai_observability.attributed_to(feature="search"), genai_observability.workflow("search"):
         client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "?"}])
         stream = client.chat.completions.create(

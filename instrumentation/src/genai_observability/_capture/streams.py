@@ -9,7 +9,7 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from time import time_ns
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from genai_observability import signals
 from genai_observability._capture import background
@@ -18,6 +18,7 @@ from genai_observability._capture.open_calls import OpenCall
 
 _logger = logging.getLogger("genai_observability")
 
+_Chunks = TypeVar("_Chunks")
 _TELLING: Final = ("error", ".completed", ".done")
 """Ends of the names of events that tell more than that there is more text."""
 KEY: Final = "genai_observability"
@@ -110,7 +111,7 @@ def _call_of(stream: Any) -> OpenCall | None:
     return call if isinstance(call, OpenCall) else None
 
 
-def _watched(stream: Any, chunks: Any, watch: Callable[[Any, OpenCall], Any]) -> Any:
+def _watched(stream: Any, chunks: _Chunks, watch: Callable[[_Chunks, OpenCall], _Chunks]) -> _Chunks:
     """The chunks; where they are let go of before their end, or before their beginning, the call ends then."""
     try:
         if (call := _call_of(stream)) is None:
