@@ -110,8 +110,8 @@ def instrument(
 ) -> Handle:
     """Record every model call of this process from now on. Calling it again changes nothing.
 
-    Clients may be made before or after. What cannot be recorded, such as a client without its wrapper, is a warning of
-    the logger ``genai_observability``, never an exception.
+    Clients may be made before or after. What cannot be recorded, such as what an unknown version of a client does in
+    another way, is a warning of the logger ``genai_observability``, never an exception.
 
     Where the application has set up OpenTelemetry providers of its own, globally or as arguments here, they are used
     and kept; call this after setting them up. Its spans then get the attribution, while outcome and cost, known only
