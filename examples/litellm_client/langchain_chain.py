@@ -18,7 +18,7 @@ tracer = trace.get_tracer("assistant")
 
 
 def retrieve(question: str) -> str:
-    """The two passages with the most words of the question; LiteLLM's embeddings would not be recorded."""
+    """The two passages with the most words of the question."""
     words = set(question.lower().split())
     return "\n".join(sorted(PASSAGES, key=lambda passage: -len(words & set(passage.lower().split())))[:2])
 

@@ -25,4 +25,6 @@ if __name__ == "__main__":
         litellm.completion(**CALL)
     with known("streamed"):
         list(litellm.completion(**CALL, stream=True))
+    with known("embeddings"):
+        litellm.embedding(model="openai/text-embedding-3-small", input=[QUESTION])
     asyncio.run(asynchronous_calls())
