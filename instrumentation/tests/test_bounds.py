@@ -1,6 +1,10 @@
 """Whatever the application does, what we hold in memory and what we send stays bounded, and its calls go on."""
 
+import itertools
+import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import genai_observability
 import openai
@@ -8,9 +12,11 @@ import pytest
 from genai_observability import signals
 from genai_observability._calls.call import utc
 from genai_observability._calls.spans import read_call
+from genai_observability._chains.steps import OpenSteps
 from genai_observability._feedback.evaluation import RecentCalls
 from genai_observability._metrics.labels import OTHER, LabelBudget
 from genai_observability._process.worker import Worker
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
@@ -46,6 +52,50 @@ def test_calls_beyond_the_label_bound_are_still_counted_under_other(
     assert other == [5]
     (dropped,) = recording.points(signals.DROPPED.name)
     assert (dropped.labels["genai_observability.dropped.kind"], dropped.value) == ("label", 5)
+
+
+def test_calls_in_flight_beyond_the_label_bound_are_all_counted_and_none_is_dropped(recording: Recording) -> None:
+    tracer = recording.tracer_provider.get_tracer("app")
+    call = {signals.OPERATION.name: "chat", signals.PROVIDER.name: "openai"}
+    spans = [tracer.start_span("chat", attributes={**call, signals.REQUEST_MODEL.name: f"m{n}"}) for n in range(105)]
+    counts = {
+        point.labels[signals.REQUEST_MODEL.name]: point.value
+        for point in recording.points(signals.CALLS_IN_FLIGHT.name)
+    }
+    assert sum(counts.values()) == 105
+    assert counts[OTHER] == 5
+    assert recording.points(signals.DROPPED.name) == []
+    for span in spans:
+        span.end()
+    assert recording.points(signals.CALLS_IN_FLIGHT.name) == []
+
+
+def test_a_full_table_of_steps_costs_a_new_one_no_more_and_never_fails_in_many_threads() -> None:
+    steps = OpenSteps()
+    tool = {signals.OPERATION.name: "execute_tool"}
+    contexts = (SpanContext(1, number, is_remote=False) for number in itertools.count(1))
+    nothing = Resource({})
+
+    def spans(count: int) -> list[ReadableSpan]:
+        return [ReadableSpan("", next(contexts), resource=nothing, attributes=tool) for _ in range(count)]
+
+    def begin(spans: list[ReadableSpan]) -> float:
+        started = time.thread_time()
+        for span in spans:
+            steps.begin(span, None, is_call=False)
+        return time.thread_time() - started
+
+    empty = begin(spans(10_000))
+    begin(spans(10_000))  # and now 20,000 that nobody ends
+    assert max(begin(spans(10_000)) for _ in range(5)) < 3 * empty
+    shares = [spans(5_000) for _ in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(begin, shares))
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_full_queue_refuses_more_and_goes_on_afterwards() -> None:

@@ -2,6 +2,7 @@
 
 import pickle
 import random
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -391,3 +392,42 @@ def test_users_are_bounded_and_the_least_recent_is_forgotten_first(
         "The budget user/day/requests is for m",
         "Model calls are refused: The budget o",
     ]
+
+
+def test_reading_a_full_budget_for_the_metrics_keeps_no_call_waiting_for_it() -> None:
+    enforcement = Enforcement([Budget(by="tenant", per="month", usd=5)])
+    for number in range(100_000):
+        enforcement._open(enforcement._rules[0], f"tenant-{number}", time.time())
+    waits: list[float] = []
+    ended = threading.Event()
+
+    def call() -> None:
+        while not ended.wait(0.001):
+            began = time.perf_counter()
+            spend(enforcement, at=time.time(), ended=False, tenant="tenant-1")
+            waits.append(time.perf_counter() - began)
+
+    calling = threading.Thread(target=call)
+    calling.start()
+    began = time.perf_counter()
+    for _ in range(3):
+        observed(enforcement)
+    took = (time.perf_counter() - began) / 3
+    ended.set()
+    calling.join()
+    assert max(waits) < took / 3
+
+
+def test_a_new_name_in_a_full_budget_costs_its_caller_no_more_than_in_an_empty_one() -> None:
+    enforcement = Enforcement([Budget(by="tenant", per="month", usd=5)])
+
+    def calls(first: int) -> float:
+        began = time.thread_time()
+        for number in range(first, first + 1_000):
+            spend(enforcement, at=time.time(), ended=False, tenant=f"tenant-{number}")
+        return time.thread_time() - began
+
+    empty = min(calls(first) for first in range(0, 5_000, 1_000))
+    for number in range(5_000, 100_000):
+        enforcement._open(enforcement._rules[0], f"tenant-{number}", time.time())
+    assert min(calls(first) for first in range(100_000, 105_000, 1_000)) < 3 * empty

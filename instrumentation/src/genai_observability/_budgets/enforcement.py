@@ -1,12 +1,13 @@
 """Budgets in force: each call is checked before it is made, and its cost booked once it has ended."""
 
+import heapq
 import logging
 import os
 import threading
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from genai_observability._budgets.leases import Leases, RedisStore
 from genai_observability._calls.call import Call, Price
 from genai_observability._context import attribution as _attribution
 from genai_observability._metrics.observed import observe
+from genai_observability._process.turns import Turns
 
 _logger = logging.getLogger("genai_observability")
 
@@ -27,6 +29,7 @@ Reservation = tuple[Account, ...]
 
 _MOST_ACCOUNTS: Final = 100_000  # of each budget: some 70 MB
 _MOST_SERIES: Final = 100  # of each budget in the gauge: those that have used the most of it
+_AT_ONCE: Final = 500  # accounts looked at while calls wait: a fraction of a millisecond
 _MOST_QUESTIONS: Final = 10  # to the store for one call, where others take what it gives
 
 
@@ -207,14 +210,23 @@ class Enforcement:
             yield Observation(count, {signals.BUDGET.name: label})
 
     def _observe_used(self, _options: CallbackOptions) -> Iterable[Observation]:
-        now = self._clock()
         for rule in self._rules:
             if self._active and rule.budget.by != "user":
                 attribute = ATTRIBUTES[rule.budget.by].name
-                with self._lock:
-                    used = [(a.used(now), a.value) for a in rule.accounts.values() if now < a.period.ends]
-                for amount, value in sorted(used, reverse=True)[:_MOST_SERIES]:
+                for amount, value in heapq.nlargest(_MOST_SERIES, self._used(rule)):
                     yield Observation(amount / rule.limit, {signals.BUDGET.name: rule.label, attribute: value})
+
+    def _used(self, rule: Rule) -> Iterator[tuple[float, str]]:
+        """What each account of a budget has used; the lock, for which calls wait, is held for a few at a time."""
+        now = self._clock()
+        with self._lock:
+            accounts = list(rule.accounts.values())
+        turns = Turns()
+        for start in range(0, len(accounts), _AT_ONCE):
+            with self._lock:
+                used = [(a.used(now), a.value) for a in accounts[start : start + _AT_ONCE] if now < a.period.ends]
+            yield from used
+            turns.give_way()
 
     def _fault(self, what: str) -> None:
         """Say once, with its traceback, what went wrong in here."""

@@ -6,6 +6,7 @@ leave a note. Prices are known only on the worker, which alone writes what is co
 ahead of it in the queue, as they end before it does.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextvars import Token
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ class OpenSteps:
     """Finds the step that a span is inside of."""
 
     def __init__(self) -> None:
-        self._by_span: dict[int, OpenStep] = {}
+        # Ordered: the oldest is found at once, and taken out in one go while other threads begin spans.
+        self._by_span: OrderedDict[int, OpenStep] = OrderedDict()
 
     def begin(self, span: FinishedSpan, context: Context | None, *, is_call: bool) -> None:
         """A span has started, which may be a step, be part of one, or be the call of a model."""
@@ -121,7 +123,7 @@ class OpenSteps:
         step = OpenStep(outer) if not is_call and is_step(span) else outer
         if step is not None and span.context is not None:
             if len(self._by_span) >= _MOST:
-                self._by_span.pop(next(iter(self._by_span)), None)
+                self._by_span.popitem(last=False)
             self._by_span[span.context.span_id] = step
 
     def end(self, span: FinishedSpan) -> OpenStep | None:

@@ -1,6 +1,7 @@
 """The metrics of a call, by the semantic conventions and with the attribution as labels."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -53,6 +54,8 @@ class Metrics:
         self._feedback = counter(meter, signals.FEEDBACK)
         self._feedback_weight = counter(meter, signals.FEEDBACK_WEIGHT)
         self._feedback_satisfaction = counter(meter, signals.FEEDBACK_SATISFACTION)
+        # Their own, as they are read on another thread; an overflow is counted where the call is recorded.
+        self._in_flight_labels = LabelBudget(on_overflow=lambda: None)
         observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
         observe(meter, signals.QUOTA_LIMIT, self._quotas.observe_limit)
         observe(meter, signals.QUOTA_REMAINING, self._quotas.observe_remaining)
@@ -152,10 +155,10 @@ class Metrics:
 
     def _observe_in_flight(self, _options: CallbackOptions) -> Iterable[Observation]:
         names = (signals.PROVIDER.name, signals.REQUEST_MODEL.name)
-        return [
-            Observation(count, self._labels.bound(dict(zip(names, values, strict=True))).values)
-            for values, count in self._open_calls.by_model().items()
-        ]
+        counts: Counter[Labels] = Counter()  # of two observations under "_other" one would be lost
+        for values, count in self._open_calls.by_model().items():
+            counts[self._in_flight_labels.bound(dict(zip(names, values, strict=True)))] += count
+        return [Observation(count, labels.values) for labels, count in counts.items()]
 
     def _observe_dropped(self, _options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(count, {_DROPPED_KIND: kind}) for kind, count in list(self._losses.items())]
