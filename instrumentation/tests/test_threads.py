@@ -2,6 +2,7 @@
 
 import contextvars
 import gc
+import queue
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from genai_observability import signals
 from genai_observability._context import attribution as _attribution
 from genai_observability._context import threads as _threads
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
 from instrumentation.tests.recording import QUESTION, Recording
 
@@ -74,6 +76,47 @@ def test_threads_of_every_kind_of_class_follow() -> None:
         thread.join()
     assert found == [SEARCH] * 3
     assert in_thread(attribution) == {}
+
+
+@pytest.mark.usefixtures("followed")
+@pytest.mark.parametrize("daemon", [False, True])
+def test_a_thread_works_for_its_starter_also_after_that_has_ended(daemon: bool) -> None:
+    ended = threading.Event()
+    found: list[object] = []
+
+    def work() -> None:
+        ended.wait(10)
+        found.append(attribution())
+
+    thread = threading.Thread(target=work, daemon=daemon)
+    with genai_observability.attributed_to(feature="search"):
+        thread.start()
+    ended.set()
+    thread.join()
+    assert found == [SEARCH]
+
+
+@pytest.mark.usefixtures("followed")
+def test_a_thread_that_serves_all_requests_is_started_outside_of_them_and_each_job_brings_its_own() -> None:
+    jobs: queue.SimpleQueue[tuple[contextvars.Context, Callable[[], object]] | None] = queue.SimpleQueue()
+    found: list[object] = []
+
+    def serve() -> None:
+        found.append(attribution())
+        while job := jobs.get():
+            context, function = job
+            found.append(context.run(function))
+        found.append((attribution(), trace.get_current_span()))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    span = TracerProvider(shutdown_on_exit=False).get_tracer("app").start_as_current_span("the first request")
+    with genai_observability.attributed_to(feature="search"), span:
+        contextvars.Context().run(thread.start)
+        jobs.put((contextvars.copy_context(), attribution))
+    jobs.put((contextvars.copy_context(), attribution))
+    jobs.put(None)
+    thread.join()
+    assert found == [{}, SEARCH, {}, ({}, trace.INVALID_SPAN)]
 
 
 @pytest.mark.usefixtures("followed")

@@ -3,6 +3,11 @@
 Of the starter's context only what is ours goes along, and OpenTelemetry's: other context variables are as Python has
 them. The threads of a pool outlive the request that made the pool start them, and belong to none: each function that
 they run brings its own place, and takes it away again.
+
+A thread works for its starter to its end, also beyond the end of the request, and daemon threads do likewise. Nothing
+tells a long job of one request from a thread that a library starts during the first request and that serves all later
+ones: most threads of web servers are daemons, and so are those that they start; and a job may outlive its request by
+hours. Who starts a thread for all does it outside of every request, by ``contextvars.Context().run(thread.start)``.
 """
 
 import functools
