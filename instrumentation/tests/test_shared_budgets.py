@@ -1,5 +1,6 @@
 """Budgets that several processes share in a real Redis, also when it goes away."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -159,6 +160,53 @@ def test_a_redis_that_hangs_delays_one_call_and_counts_nothing_twice(
     assert len(caplog.messages) == 1
     enforcement.stop(5)
     settled(redis_server, 301)
+
+
+def test_an_event_loop_waits_for_a_redis_that_hangs_for_one_timeout_and_not_again(
+    redis_server: RedisServer, provider: str
+) -> None:
+    recording = Recording(budgets=[monthly(1000)], budget_store=RedisStore(url=redis_server.url, timeout=0.3))
+
+    async def calls() -> list[float]:
+        gaps: list[float] = []
+
+        async def tick() -> None:
+            while True:
+                last = time.perf_counter()
+                await asyncio.sleep(0.005)
+                gaps.append(time.perf_counter() - last)
+
+        async with openai.AsyncOpenAI(base_url=f"{provider}/v1", api_key="test") as client:
+            await client.embeddings.create(model="text-embedding-3-small", input="a")  # under no budget
+            ticking = asyncio.create_task(tick())
+            redis_server.signal(signal.SIGSTOP)
+            for team in ("growth", "sales", "support"):  # of none of them is anything known here
+                with genai_observability.attributed_to(team=team):
+                    await client.embeddings.create(model="text-embedding-3-small", input="a")
+            ticking.cancel()
+        return sorted(gaps, reverse=True)
+
+    longest, second, *_ = asyncio.run(calls())
+    redis_server.signal(signal.SIGCONT)
+    recording.close()
+    assert longest < 0.3 + 0.25
+    assert second < 0.25
+
+
+def test_a_call_never_waits_for_two_timeouts_together_however_slow_redis_is(
+    redis_server: RedisServer, enforcing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enforcement = enforcing(RedisStore(url=redis_server.url, timeout=0.2), monthly(1000))
+
+    def answered_late_and_taken_by_others(_accounts: object) -> bool:
+        time.sleep(0.15)
+        return True
+
+    monkeypatch.setattr(enforcement._leases, "ask", answered_late_and_taken_by_others)
+    began = time.perf_counter()
+    with pytest.raises(BudgetExceeded):
+        call(enforcement)
+    assert time.perf_counter() - began < 2 * 0.2
 
 
 def test_the_end_of_a_process_does_not_wait_for_a_redis_that_hangs(redis_server: RedisServer, enforcing: Any) -> None:

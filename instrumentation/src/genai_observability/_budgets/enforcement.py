@@ -119,6 +119,7 @@ class Enforcement:
     def _admit(self, attribution: Mapping[str, Any]) -> tuple[Reservation, Sequence[Account]]:
         """Admit a call where all its budgets have room for it; else the second are those that have not."""
         full: list[Account] = []
+        began = time.monotonic()
         for _ in range(_MOST_QUESTIONS):
             with self._lock:
                 now = self._clock()
@@ -126,7 +127,9 @@ class Enforcement:
                 full = [a for a in accounts if not a.has_room(now) and not self._has_room_anyway(a, now)]
                 if not full:
                     return self._admit_to(accounts, now), ()
-            if self._leases is None or not self._leases.ask(full):
+            if self._leases is None or time.monotonic() - began > self._leases.store.timeout:
+                break  # with an asynchronous client the event loop waits: so never for two timeouts together
+            if not self._leases.ask(full):
                 break
         return (), full
 

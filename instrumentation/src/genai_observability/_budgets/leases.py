@@ -61,7 +61,8 @@ class RedisStore:
             last total and its own calls. ``"closed"``: each uses up what it was given, then its budgets count as used
             up.
         timeout: Seconds, up to 60, after which a call waits no longer for an answer; then none waits until Redis
-            answers again.
+            answers again. With an asynchronous client the event loop waits. Where a call has to ask again, as others
+            took what it was given, it waits less than twice as long altogether.
 
     Raises:
         ValueError: one of the values is not possible; the message says which.
