@@ -72,12 +72,13 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m stack.api_reference --check
 
 # For less: BENCH="--variants none,ours" HISTORY="--days 3" INGEST="--seconds 30" WAREHOUSE="--calls 500000 --days 9"
-bench: setup-dev ## Measure what instrumentation adds to a model call, how fast dashboards are, what the usage warehouse takes in
+bench: setup-dev ## Measure what instrumentation adds to a model call (needs valgrind), how fast dashboards are, what the usage warehouse takes in
 	@$(RUN) -m instrumentation.benchmarks $(BENCH)
 	@$(RUN) -m stack.native build --all
 	@$(RUN) -m stack.benchmarks $(HISTORY)
 	@$(RUN) -m stack.benchmarks.ingest $(INGEST)
 	@$(RUN) -m stack.benchmarks.warehouse $(WAREHOUSE)
+	@$(RUN) -m instrumentation.benchmarks.instructions # the last: valgrind may be missing
 
 # For less: CLIENTS="--only openai --only litellm"
 clients: setup-dev ## Check that the newest release of every client is recorded, each call exactly once; before a release

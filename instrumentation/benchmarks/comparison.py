@@ -33,12 +33,12 @@ class Comparison:
             self._start()
             for call in CALLS:
                 for number in range(rounds):
-                    _progress(f"{call} calls, round {number + 1} of {rounds}")
+                    progress(f"{call} calls, round {number + 1} of {rounds}")
                     self._take_turns(call, seconds, number)
         finally:
             for worker in self._workers.values():
                 worker.end()
-            _progress("")
+            progress("")
 
     def results(self) -> dict[Variant, Measured]:
         """What was measured whole, with a baseline that was too."""
@@ -49,12 +49,12 @@ class Comparison:
 
     def _install(self) -> None:
         for variant in self._going_on():
-            _progress(f"installing {variant.title}")
+            progress(f"installing {variant.title}")
             with self._failing(variant):
                 self._pythons[variant] = python_of(variant.environment, self._folder)
 
     def _time_imports(self, number: int) -> None:
-        _progress(f"import times, round {number + 1}")
+        progress(f"import times, round {number + 1}")
         for variant in self._going_on(number):
             with self._failing(variant):
                 worker = Worker(variant, self._pythons[variant])
@@ -63,7 +63,7 @@ class Comparison:
 
     def _start(self) -> None:
         for variant in self._going_on():
-            _progress(f"starting {variant.title}")
+            progress(f"starting {variant.title}")
             with self._failing(variant):
                 self._workers[variant] = Worker(variant, self._pythons[variant])
                 self._measured[variant].found |= self._workers[variant].check()
@@ -87,7 +87,8 @@ class Comparison:
             self.failures[variant] = str(error)
 
 
-def _progress(text: str) -> None:
+def progress(text: str) -> None:
+    """Show in one line of a terminal what is being done; nothing for an empty text."""
     if sys.stderr.isatty():
         sys.stderr.write(f"\r\033[K{text}")
         sys.stderr.flush()

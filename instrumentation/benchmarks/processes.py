@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ Turn = dict[str, float]
 
 _MOST: Final = 0.99  # of the spans that have to arrive: batches drop what comes too fast
 _ENVIRONMENT: Final = {
+    "PYTHONHASHSEED": "0",  # sets and dictionaries take as long in every process
     "GENAI_OBSERVABILITY_USER_KEY": "benchmark",  # none is to be made and kept for this
     "TRACELOOP_TRACE_CONTENT": "false",
 }
@@ -27,8 +29,8 @@ class WorkerError(Exception):
 class Worker:
     """The process of one variant."""
 
-    def __init__(self, variant: Variant, python: Path) -> None:
-        """Start it; ``started`` tells how long that took.
+    def __init__(self, variant: Variant, python: Path, *, under: Sequence[str] = ()) -> None:
+        """Start it, where that is given ``under`` another program; ``started`` tells how long that took.
 
         Raises:
             WorkerError: it does not start.
@@ -38,7 +40,7 @@ class Worker:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "TMPDIR")}
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - closed by end()
         self._process = subprocess.Popen(
-            [str(python), "-m", "instrumentation.benchmarks.worker", variant.setup, variant.module or ""],
+            [*under, str(python), "-m", "instrumentation.benchmarks.worker", variant.setup, variant.module or ""],
             cwd=ROOT,
             env=kept | _ENVIRONMENT,
             stdin=subprocess.PIPE,
@@ -62,6 +64,14 @@ class Worker:
         require_recording(self._variant, found)
         return found
 
+    def repeat(self, call: str, number: int) -> None:
+        """Make so many calls.
+
+        Raises:
+            WorkerError: it lost spans, so that it did less than its work, or has ended.
+        """
+        self._require_spans(self._ask({"call": "repeat", "kind": call, "number": number}))
+
     def run(self, call: str, seconds: float) -> Turn:
         """Measure calls for some seconds.
 
@@ -69,15 +79,23 @@ class Worker:
             WorkerError: it lost spans, so that it did less than its work, or has ended.
         """
         turn: Turn = self._ask({"call": call, "seconds": seconds})
-        if self._variant.setup != "none" and turn["spans"] < _MOST:
-            raise WorkerError(f"it lost {1 - turn['spans']:.0%} of the spans")
+        self._require_spans(turn)
         return turn
+
+    @property
+    def pid(self) -> int:
+        """Its id."""
+        return self._process.pid
 
     def end(self) -> None:
         """End the process."""
         self._process.kill()
         self._process.communicate()
         self._errors.close()
+
+    def _require_spans(self, turn: Turn) -> None:
+        if self._variant.setup != "none" and turn["spans"] < _MOST:
+            raise WorkerError(f"it lost {1 - turn['spans']:.0%} of the spans")
 
     def _ask(self, order: dict[str, Any]) -> Any:
         assert self._process.stdin

@@ -49,6 +49,13 @@ VARIANTS: Final = (
         module="genai_observability",
     ),
     Variant(
+        name="ours-application",
+        title="the same, the application's providers",
+        environment="ours",
+        setup="ours_application",
+        module="genai_observability",
+    ),
+    Variant(
         name="openllmetry",
         title="OpenLLMetry",
         environment="openllmetry",

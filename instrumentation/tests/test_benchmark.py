@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from instrumentation.benchmarks import __main__ as benchmark
-from instrumentation.benchmarks import environments
+from instrumentation.benchmarks import environments, instructions
 from instrumentation.benchmarks.comparison import Comparison
 from instrumentation.benchmarks.environments import ROOT
+from instrumentation.benchmarks.instructions import Counts
 from instrumentation.benchmarks.processes import Worker, WorkerError, require_recording
-from instrumentation.benchmarks.variants import BY_NAME, VARIANTS, Variant, chosen
+from instrumentation.benchmarks.variants import BY_NAME, CALLS, VARIANTS, Variant, chosen
 
 BENCHMARKS = ROOT / "instrumentation" / "benchmarks"
 OURS = BY_NAME["ours"]
@@ -40,15 +41,38 @@ def test_every_line_of_requirements_is_pinned() -> None:
         assert shared or all("==" in line for line in lines), path.name
 
 
-def test_a_worker_finds_that_ours_records_every_call_without_content() -> None:
-    worker = Worker(OURS, Path(sys.executable))
+@pytest.mark.parametrize("name", ["ours", "ours-application"])
+def test_a_worker_finds_that_ours_records_every_call_without_content(name: str) -> None:
+    worker = Worker(BY_NAME[name], Path(sys.executable))
     found, turn = worker.check(), worker.run("streamed", 0.1)
+    worker.repeat("plain", 3)
     worker.end()
     assert found["spans"] == found["logs"] == found["calls"] > 0
     assert found["content"] is False
     assert turn["spans"] == 1
     assert 0 < turn["latency"] <= turn["p99"]
     assert turn["cpu"] > 0
+
+
+def test_instructions_are_told_apart_by_thread_and_dump(tmp_path: Path) -> None:
+    for name, number in (("1-01", 900), ("1-02", 30), ("1-13", 4), ("2-01", 500)):
+        (tmp_path / f"counts.{name}").write_text(f"# callgrind format\nsummary: {number}\ntotals: {number}\n")
+    (tmp_path / "counts").touch()  # it writes this one too, and leaves it empty
+    assert instructions.counted(tmp_path) == {1: Counts(900, 34), 2: Counts(500, 0)}
+
+
+def test_what_a_call_adds_is_shown_as_a_share_of_what_upstream_adds(capsys: pytest.CaptureFixture[str]) -> None:
+    counts = {"none": Counts(5e6, 0), "upstream": Counts(7e6, 1e5), "ours": Counts(6e6, 8e5)}
+    instructions.show({name: dict.fromkeys(CALLS, each) for name, each in counts.items()})
+    none, _, ours = capsys.readouterr().out.splitlines()[-3:]
+    assert none.split()[2:] == ["5.00", "0.00", "5.00", "0.00"]
+    assert ours.split()[-6:] == ["1.00", "0.50", "0.80"] * 2
+
+
+def test_without_valgrind_its_package_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SystemExit, match=r"no valgrind; Debian has it in the package valgrind\.$"):
+        instructions.main()
 
 
 @pytest.mark.parametrize(
