@@ -1,6 +1,7 @@
 """Where the OpenTelemetry SDK tells of every span that starts and ends."""
 
 import functools
+import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, cast
@@ -16,6 +17,8 @@ from genai_observability._capture.open_calls import OpenCall, OpenCalls
 from genai_observability._chains.steps import OpenStep, OpenSteps, is_step
 from genai_observability._context import attribution as _attribution
 from genai_observability._export.spans import bare, with_attributes
+
+_logger = logging.getLogger("genai_observability")
 
 _MOST_FINISHED: Final = 10_000
 """Calls that may wait to be recorded: some 60 MB at the most."""
@@ -64,12 +67,15 @@ class GenAISpanProcessor(SpanProcessor):
         self._sink = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        """Set the attribution in force where the span starts.
+        """Set the attribution in force where the span starts. A fault in here is not the application's."""
+        try:
+            if self.active:
+                self._begin(span, parent_context)
+        except Exception:
+            _logger.debug("The beginning of a span could not be noted", exc_info=True)
 
-        That of a model call is only noted, as it is copied anyway before it is exported.
-        """
-        if not self.active:
-            return
+    def _begin(self, span: Span, parent_context: Context | None) -> None:
+        """Of a model call the attribution is only noted, as its span is copied anyway before it is exported."""
         attribution = _attribution.current()
         is_call = is_model_call(span)
         self._open_steps.begin(span, parent_context, is_call=is_call)
@@ -82,6 +88,12 @@ class GenAISpanProcessor(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a finished model call, step of a chain, or span with content; hand on every other span at once."""
+        try:
+            self._end(span)
+        except Exception:
+            _logger.debug("The end of a span could not be noted", exc_info=True)
+
+    def _end(self, span: ReadableSpan) -> None:
         sink, step = self._sink, self._open_steps.end(span)
         call = self._open_calls.end(span) if is_model_call(span) else None
         if call is not None and not call.counted:

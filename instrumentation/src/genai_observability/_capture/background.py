@@ -5,6 +5,7 @@ this process that finds it finished is recorded with its usage, and for whom it 
 are not calls of a model.
 """
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -14,8 +15,8 @@ from genai_observability._capture import answers
 from genai_observability._capture.answers import get
 
 _MOST: Final = 10_000  # responses that are remembered
-_submitted: dict[str, Mapping[str, Value]] = {}
-_recorded: dict[str, object] = {}
+_submitted: OrderedDict[str, Mapping[str, Value]] = OrderedDict()
+_recorded: OrderedDict[str, object] = OrderedDict()
 
 
 def submitted(answer: Any, attribution: Mapping[str, Value]) -> dict[str, Any]:
@@ -42,11 +43,11 @@ def fetched(answer: Any) -> dict[str, Any]:
     return {**answers.response(answer), **_submitted.pop(key, {})}
 
 
-def _keep(kept: dict[str, Any], key: str, value: Any) -> None:
+def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
     kept[key] = value
     _bound(kept)
 
 
-def _bound(kept: dict[str, Any]) -> None:
+def _bound(kept: OrderedDict[str, Any]) -> None:
     if len(kept) > _MOST:
-        kept.pop(next(iter(kept)), None)
+        kept.popitem(last=False)

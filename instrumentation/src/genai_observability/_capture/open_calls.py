@@ -4,7 +4,7 @@ The caller's thread only notes times, references and what the span needs; what f
 the worker.
 """
 
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from time import time_ns
@@ -168,12 +168,12 @@ class OpenCalls:
 
     def __init__(self, wrappers: frozenset[str] = frozenset()) -> None:
         self._wrappers = wrappers
-        self._calls: dict[int, OpenCall] = {}
+        self._calls: OrderedDict[int, OpenCall] = OrderedDict()
 
     def begin(self, span: Any, attribution: Mapping[str, Value]) -> None:
         """A span has started that is the call of a model."""
         if len(self._calls) >= _MOST:
-            self._calls.pop(next(iter(self._calls)), None)
+            self._calls.popitem(last=False)
         if span.context is None:
             return
         outer = self._calls.get(span.parent.span_id) if span.parent else None
