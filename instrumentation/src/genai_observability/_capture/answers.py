@@ -236,23 +236,23 @@ def _usage(usage: Any, read: str, written: str, details_read: str, details_writt
     asked = get(usage, details_read) if details_read else None
     answered = get(usage, details_written) if details_written else None
     cache_write = get(asked, "cache_write_tokens")
-    counts = {
+    whole = {
         signals.INPUT_TOKENS.name: count(get(usage, read)),
         signals.OUTPUT_TOKENS.name: count(get(usage, written)) if written else None,
+    }
+    parts = {
         signals.CACHED_TOKENS.name: count(get(asked, "cached_tokens")),
         signals.CACHE_WRITE_TOKENS.name: count(
             get(asked, "cache_creation_input_tokens") if cache_write is None else cache_write
         ),
         signals.REASONING_TOKENS.name: count(get(answered, "reasoning_tokens")),
-    }
-    kinds = {
         signals.AUDIO_INPUT_TOKENS.name: count(get(asked, "audio_tokens")),
         signals.IMAGE_INPUT_TOKENS.name: count(get(asked, "image_tokens")),
         signals.AUDIO_OUTPUT_TOKENS.name: count(get(answered, "audio_tokens")),
         signals.IMAGE_OUTPUT_TOKENS.name: count(get(answered, "image_tokens")),
     }
-    known = {name: number for name, number in counts.items() if number is not None}
-    return {**known, **_present(kinds), **_cost(usage)}
+    known = {name: number for name, number in whole.items() if number is not None}
+    return {**known, **_present(parts), **_cost(usage)}
 
 
 def _cost(usage: Any) -> Attributes:
