@@ -66,9 +66,9 @@ def _check(calls: Iterable[Callable[[], None]], started: Any, dropped: Any) -> d
 
 def _repeat(call: Callable[[], None], started: Any, dropped: Any, number: int) -> dict[str, float]:
     """Make so many calls, and wait for what they leave to other threads; a call's recorded spans."""
-    # What is there stays; looking at all of it again, for cycles, would be counted for a thread that comes by chance.
+    # Its work would be counted for a thread that comes by chance.
     gc.collect()
-    gc.freeze()
+    gc.disable()
     spans = dropped.spans if dropped else 0
     for _ in range(number):
         call()

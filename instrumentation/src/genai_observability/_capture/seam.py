@@ -157,14 +157,18 @@ class _UnderWay:
 
     def _attributes(self, api: Api, body: Mapping[str, Any]) -> dict[str, Any]:
         url, model = self._client.base_url, body.get("model")
-        attributes = {signals.OPERATION.name: api.operation, signals.PROVIDER.name: "openai"}
+        attributes = request_attributes(api, body)
+        attributes[signals.OPERATION.name] = api.operation
+        attributes[signals.PROVIDER.name] = "openai"
         if isinstance(model, str):
             attributes[signals.REQUEST_MODEL.name] = model
-        if url.host:
-            attributes[signals.SERVER_ADDRESS.name] = url.host
-        port = {"server.port": url.port} if url.port not in (None, _HTTPS) else {}
-        streams_ = {signals.STREAM.name: True} if body.get("stream") is True else {}
-        return {**attributes, **port, **streams_, **request_attributes(api, body)}
+        if host := url.host:
+            attributes[signals.SERVER_ADDRESS.name] = host
+        if (port := url.port) not in (None, _HTTPS):
+            attributes["server.port"] = port
+        if body.get("stream") is True:
+            attributes[signals.STREAM.name] = True
+        return attributes
 
     def answered(self, answer: Any) -> None:
         """The client returns this."""

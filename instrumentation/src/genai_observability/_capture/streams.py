@@ -187,7 +187,7 @@ def _is_asked_for(chunk: Any) -> bool:
 
 
 def _is_more_text(chunk: Any) -> bool:
-    kind = getattr(chunk, "type", None)
+    kind = vars(chunk).get("type")  # not by getattr: chunks of chat have none, and finding that out takes 3 µs
     if isinstance(kind, str):
         return kind.endswith(".delta")
     if chunk.usage is not None:
@@ -206,7 +206,7 @@ def _note_in_full(chunk: Any, call: OpenCall) -> None:
         call.first_token = time_ns()
         call.chunks = 1
         call.refused = _refuses(chunk)
-    kind = getattr(chunk, "type", None)
+    kind = get(chunk, "type")
     if not isinstance(kind, str) or kind.endswith(_TELLING) or hasattr(chunk, "response"):
         call.keep(chunk)
 
@@ -216,7 +216,7 @@ def carries_token(chunk: Any) -> bool:
 
     The first chunk of a chat answer only names the role, those of the responses API that come first only announce.
     """
-    kind = getattr(chunk, "type", None)
+    kind = get(chunk, "type")
     if isinstance(kind, str):
         return kind.endswith((".delta", "partial_image"))
     for choice in chunk.choices or ():
@@ -231,6 +231,6 @@ def carries_token(chunk: Any) -> bool:
 
 
 def _refuses(chunk: Any) -> bool:
-    if isinstance(kind := getattr(chunk, "type", None), str):
+    if isinstance(kind := get(chunk, "type"), str):
         return kind == "response.refusal.delta"
     return any(getattr(getattr(choice, "delta", None), "refusal", None) for choice in chunk.choices)
