@@ -95,12 +95,13 @@ class GenAISpanProcessor(SpanProcessor):
 
     def _end(self, span: ReadableSpan) -> None:
         sink, step = self._sink, self._open_steps.end(span)
-        call = self._open_calls.end(span) if is_model_call(span) else None
+        is_call = is_model_call(span)
+        call = self._open_calls.end(span) if is_call else None
         if call is not None and not call.counted:
             return
         if sink is None:
             self._export(bare(span) if carries_content(span) else span)
-        elif is_model_call(span):
+        elif is_call:
             sink.call_ended(span, call)
             if len(self._finished) >= _MOST_FINISHED:
                 sink.count_dropped()

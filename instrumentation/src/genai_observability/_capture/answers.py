@@ -5,7 +5,7 @@ Compatible servers leave out what they like: what is not there, or of another ty
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from genai_observability import signals
@@ -30,6 +30,13 @@ def get(value: Any, name: str) -> Any:
     # Not by getattr at once: asking the client's objects for a field that is not there takes 3 µs.
     others = getattr(value, "model_extra", None)
     return others.get(name) if isinstance(others, dict) else getattr(value, name, None)
+
+
+def _fields(value: Any) -> Mapping[str, Any]:
+    """All fields of a part of an answer, also those that the client does not know."""
+    if isinstance(value, dict):
+        return value
+    return {**getattr(value, "__dict__", _NO_FIELDS), **(getattr(value, "model_extra", None) or _NO_FIELDS)}
 
 
 def plain(answer: Any) -> Any:
@@ -219,17 +226,21 @@ def nothing(_: Any) -> Attributes:
 
 def _identity(pieces: Sequence[Any]) -> Attributes:
     """Id, model and tier: of a stream, each from the first chunk that has it."""
-    names = {
-        "id": signals.RESPONSE_ID.name,
-        "model": signals.RESPONSE_MODEL.name,
-        "service_tier": signals.SERVICE_TIER.name,
-        "system_fingerprint": _SYSTEM_FINGERPRINT,
-    }
-    return {
-        attribute: found
-        for field, attribute in names.items()
-        if (found := next((value for piece in pieces if (value := _text(get(piece, field)))), None))
-    }
+    found = {}
+    for field, attribute in _IDENTITY.items():
+        for piece in pieces:
+            if value := _text(get(piece, field)):
+                found[attribute] = value
+                break
+    return found
+
+
+_IDENTITY: Final = {
+    "id": signals.RESPONSE_ID.name,
+    "model": signals.RESPONSE_MODEL.name,
+    "service_tier": signals.SERVICE_TIER.name,
+    "system_fingerprint": _SYSTEM_FINGERPRINT,
+}
 
 
 def _finished(reasons: Iterable[Any]) -> Attributes:
@@ -241,35 +252,33 @@ def _usage(usage: Any, read: str, written: str, details_read: str, details_writt
     """Tokens by kind, by the names that an API has for them, and what the provider says that they cost."""
     if usage is None:
         return {}
-    asked = get(usage, details_read) if details_read else None
-    answered = get(usage, details_written) if details_written else None
-    cache_write = get(asked, "cache_write_tokens")
+    used = _fields(usage)
+    asked, answered = _fields(used.get(details_read)), _fields(used.get(details_written))
+    cache_write = asked.get("cache_write_tokens")
     whole = {
-        signals.INPUT_TOKENS.name: count(get(usage, read)),
-        signals.OUTPUT_TOKENS.name: count(get(usage, written)) if written else None,
+        signals.INPUT_TOKENS.name: count(used.get(read)),
+        signals.OUTPUT_TOKENS.name: count(used.get(written)),
     }
     parts = {
-        signals.CACHED_TOKENS.name: count(get(asked, "cached_tokens")),
+        signals.CACHED_TOKENS.name: count(asked.get("cached_tokens")),
         signals.CACHE_WRITE_TOKENS.name: count(
-            get(asked, "cache_creation_input_tokens") if cache_write is None else cache_write
+            asked.get("cache_creation_input_tokens") if cache_write is None else cache_write
         ),
-        signals.REASONING_TOKENS.name: count(get(answered, "reasoning_tokens")),
-        signals.AUDIO_INPUT_TOKENS.name: count(get(asked, "audio_tokens")),
-        signals.IMAGE_INPUT_TOKENS.name: count(get(asked, "image_tokens")),
-        signals.AUDIO_OUTPUT_TOKENS.name: count(get(answered, "audio_tokens")),
-        signals.IMAGE_OUTPUT_TOKENS.name: count(get(answered, "image_tokens")),
+        signals.REASONING_TOKENS.name: count(answered.get("reasoning_tokens")),
+        signals.AUDIO_INPUT_TOKENS.name: count(asked.get("audio_tokens")),
+        signals.IMAGE_INPUT_TOKENS.name: count(asked.get("image_tokens")),
+        signals.AUDIO_OUTPUT_TOKENS.name: count(answered.get("audio_tokens")),
+        signals.IMAGE_OUTPUT_TOKENS.name: count(answered.get("image_tokens")),
     }
     known = {name: number for name, number in whole.items() if number is not None}
-    return {**known, **_present(parts), **_cost(usage)}
+    return {**known, **_present(parts), **_cost(used)}
 
 
-def _cost(usage: Any) -> Attributes:
+def _cost(fields: Mapping[str, Any]) -> Attributes:
     """What a router says that it charged, in US dollars: https://openrouter.ai/docs/use-cases/usage-accounting.
 
     Where the user pays the provider directly, its charge is in a field of its own.
     """
-    # Not by getattr: a field that is not there costs 3 µs.
-    fields = usage if isinstance(usage, dict) else getattr(usage, "model_extra", None) or {}
     cost: Any = fields.get("cost")
     if not _is_amount(cost):
         return {}

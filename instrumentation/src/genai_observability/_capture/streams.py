@@ -187,12 +187,13 @@ def _is_asked_for(chunk: Any) -> bool:
 
 
 def _is_more_text(chunk: Any) -> bool:
-    kind = vars(chunk).get("type")  # not by getattr: chunks of chat have none, and finding that out takes 3 µs
+    fields = vars(chunk)  # attributes of the client's objects take longer, and those of none 3 µs
+    kind = fields.get("type")
     if isinstance(kind, str):
         return kind.endswith(".delta")
-    if chunk.usage is not None:
+    if fields["usage"] is not None:
         return False
-    for choice in chunk.choices:  # noqa: SIM110 - of one choice, nearly always: a generator takes longer
+    for choice in fields["choices"]:  # noqa: SIM110 - of one choice, nearly always: a generator takes longer
         if choice.finish_reason:
             return False
     return True
