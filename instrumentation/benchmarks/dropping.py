@@ -1,5 +1,6 @@
 """Exporters that drop what they get, after counting it and, when asked to, searching it for content."""
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,8 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
-_INTERVAL = 5_000  # milliseconds between two exports of metrics, for every variant
+_INTERVAL = int(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "5000"))
+"""Milliseconds between two exports of metrics, for every variant."""
 
 
 @dataclass

@@ -29,7 +29,7 @@ class WorkerError(Exception):
 class Worker:
     """The process of one variant."""
 
-    def __init__(self, variant: Variant, python: Path, *, under: Sequence[str] = ()) -> None:
+    def __init__(self, variant: Variant, python: Path, *, under: Sequence[str] = (), **environment: str) -> None:
         """Start it, where that is given ``under`` another program; ``started`` tells how long that took.
 
         Raises:
@@ -42,7 +42,7 @@ class Worker:
         self._process = subprocess.Popen(
             [*under, str(python), "-m", "instrumentation.benchmarks.worker", variant.setup, variant.module or ""],
             cwd=ROOT,
-            env=kept | _ENVIRONMENT,
+            env=kept | _ENVIRONMENT | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

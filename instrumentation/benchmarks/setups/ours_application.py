@@ -4,10 +4,12 @@ import genai_observability
 
 from instrumentation.benchmarks.dropping import Dropped, Providers
 from instrumentation.benchmarks.setups import Started, call_plain, call_streamed
+from instrumentation.benchmarks.setups.ours import slow_down
 
 
 def start(marker: str) -> tuple[Started, Dropped]:
     """Instrument with the application's providers."""
+    slow_down()
     dropped = Dropped(marker)
     providers = Providers(dropped)
     handle = genai_observability.instrument(
