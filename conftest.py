@@ -7,13 +7,18 @@ from typing import Any, Final
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
+from stack.native import ports
 from tests.provider import running_provider
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Commands under test take Ctrl-C: a job in the background, as in CI, starts its programs with it ignored."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    worker: dict[str, Any] | None = getattr(config, "workerinput", None)
+    if worker:  # between the choice of a free port and the start of its server, another worker must not take the port
+        workers, mine = int(worker["workercount"]), int(worker["workerid"].removeprefix("gw"))
+        ports.choice = ports.choice[mine * len(ports.choice) // workers : (mine + 1) * len(ports.choice) // workers]
 
 
 class _Files(LoadFileScheduling):  # type: ignore[misc]  # untyped

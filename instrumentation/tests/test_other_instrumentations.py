@@ -14,6 +14,7 @@ from genai_observability import signals
 from genai_observability._calls.call import Call, Tokens, utc
 from genai_observability._calls.duplicates import Duplicates
 from genai_observability._capture.open_calls import OpenCalls
+from genai_observability._clients import OWN_SCOPE
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext
@@ -28,7 +29,7 @@ CLIENTS: Final = "instrumentation/tests/clients"
 (GUIDES_PROGRAM,) = re.findall(
     r"```python\n(.*?)```", (Path(__file__).parents[2] / "docs" / "clients.md").read_text(), re.DOTALL
 )
-OURS: Final = "opentelemetry.instrumentation.genai.openai"
+OURS: Final = OWN_SCOPE
 OPENLLMETRY: Final = "opentelemetry.instrumentation.openai.v1"
 LANGCHAIN: Final = "opentelemetry.instrumentation.langchain"
 

@@ -4,12 +4,14 @@ import random
 import socket
 from dataclasses import fields
 from pathlib import Path
-from typing import Final
 
 from stack.settings import Logs, Settings
 
-_CHOICE: Final = range(10_000, 32_000)
-"""Below the ports that the system gives to outgoing connections: one of those may be gone a moment later."""
+choice = range(10_000, 32_000)
+"""Below the ports that the system gives to outgoing connections: one of those may be gone a moment later.
+
+Tests that run side by side choose from a part each.
+"""
 
 
 def is_free(port: int) -> bool:
@@ -30,7 +32,7 @@ def free_ports(count: int) -> list[int]:
     Where is left to chance: others may be looking for some at the same time, and rows seldom meet.
     """
     while True:
-        first = random.choice(_CHOICE)  # noqa: S311 -- not a secret
+        first = random.choice(choice)  # noqa: S311 -- not a secret
         ports = list(range(first, first + count))
         if all(map(is_free, ports)):
             return ports

@@ -6,6 +6,7 @@ own, never from what was recorded about the calls.
 
 import json
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +71,10 @@ class Seen:
     error: str | None = None
     retried: bool = False
     seconds: float = 0.0
+    least_seconds: float = 0.0
+    """From the request's leaving to the arrival of its last answer or chunk: what was recorded lies between the two."""
     first_token: float | None = None
+    least_first_token: float | None = None
     answered_by: str | None = None
     tokens: dict[str, int] = field(default_factory=dict)
     """Of the kinds input, cached, output and reasoning."""
@@ -82,7 +86,8 @@ def main() -> None:
     """Make every call, a few at a time."""
     genai_observability.instrument(service_name="scripted")
     calls = list(chain.from_iterable([planned] * planned.times for planned in PLAN))
-    with openai.OpenAI(api_key="test", max_retries=0) as client, ThreadPoolExecutor(4) as several:
+    wire = openai.DefaultHttpxClient(event_hooks={"request": [_leaves], "response": [_arrives]})
+    with openai.OpenAI(api_key="test", max_retries=0, http_client=wire) as client, ThreadPoolExecutor(4) as several:
         for seen in several.map(lambda numbered: _make(client, *numbered), enumerate(calls)):
             sys.stdout.write(f"{json.dumps(asdict(seen))}\n")
 
@@ -91,14 +96,37 @@ def _make(client: openai.OpenAI, number: int, planned: Planned) -> Seen:
     operation = "embeddings" if planned.api == "embeddings" else "chat"
     seen = Seen(planned.feature, planned.team, planned.model, f"user-{number % USERS}", operation)
     with genai_observability.attributed_to(feature=seen.feature, team=seen.team, user=seen.user):
+        _on_the_wire.left = None
         began = time.perf_counter()
         try:
             _call(_prepared(client, planned), planned, seen, began)
         except openai.APIError as error:
             assert planned.fault
             seen.outcome, seen.error = _OUTCOMES[planned.fault], f"openai.{type(error).__name__}"
-        seen.seconds = time.perf_counter() - began
+        seen.seconds, seen.least_seconds = time.perf_counter() - began, _on_the_wire.least()
     return seen
+
+
+class _OnTheWire(threading.local):
+    """When the call of this thread left first, and when its last answer began to arrive."""
+
+    left: float | None = None
+    arrived: float = 0.0
+
+    def least(self) -> float:
+        """Seconds between the two."""
+        return self.arrived - (self.left or self.arrived)
+
+
+_on_the_wire = _OnTheWire()
+
+
+def _leaves(_: object) -> None:
+    _on_the_wire.left = _on_the_wire.left or time.perf_counter()
+
+
+def _arrives(_: object) -> None:
+    _on_the_wire.arrived = time.perf_counter()
 
 
 def _prepared(client: openai.OpenAI, planned: Planned) -> openai.OpenAI:
@@ -131,8 +159,10 @@ def _call(client: openai.OpenAI, planned: Planned, seen: Seen, began: float) -> 
 
 def _timed(chunks: Any, seen: Seen, began: float) -> Iterator[Any]:
     for chunk in chunks:
+        now = time.perf_counter()
         if seen.first_token is None and chunk.choices and chunk.choices[0].delta.content:
-            seen.first_token = time.perf_counter() - began
+            seen.first_token, seen.least_first_token = now - began, _on_the_wire.least()
+        _on_the_wire.arrived = now
         yield chunk
 
 

@@ -286,24 +286,30 @@ class Panels:
         return {frame.name: frame.last for frame in self.ask(page, title)}
 
 
-_INTERPRETER = 0.02
-"""Seconds from an answer's arrival until the application, one of several threads, reads its own clock."""
+Waits = dict[str, list[tuple[float, float]]]
+"""By group, what calls took at least, on the wire, and at most, by the application's clock around them."""
 
 
-def _waited(metric: Metric, by: Key, truth: Truth) -> dict[str, list[float]]:
-    found: dict[str, list[float]] = {}
+def _waited(metric: Metric, by: Key, truth: Truth) -> Waits:
+    found: Waits = {}
     for call in truth.calls:
-        seconds = call.seconds if metric is CALL_DURATION else call.first_token
-        if call.outcome == "success" and seconds is not None:
-            found.setdefault(by(call), []).append(seconds)
+        least, most = (
+            (call.least_seconds, call.seconds)
+            if metric is CALL_DURATION
+            else (call.least_first_token, call.first_token)
+        )
+        if call.outcome == "success" and least is not None and most is not None:
+            found.setdefault(by(call), []).append((least, most))
     return found
 
 
-def _bucket_of_quantile(level: float, seconds: list[float], bounds: tuple[float, ...]) -> tuple[float, float]:
+def _bucket_of_quantile(
+    level: float, waits: list[tuple[float, float]], bounds: tuple[float, ...]
+) -> tuple[float, float]:
     """Where the bucket begins and ends that holds the quantile: the smallest time that so many did not exceed."""
-    latest = sorted(seconds)[ceil(level * len(seconds)) - 1]
+    least, most = (sorted(times)[ceil(level * len(waits)) - 1] for times in zip(*waits, strict=True))
     edges = (0.0, *bounds)
-    return edges[bisect_left(bounds, latest - _INTERPRETER)], bounds[bisect_left(bounds, latest)]
+    return edges[bisect_left(bounds, least)], bounds[bisect_left(bounds, most)]
 
 
 def _present(figures: Figures) -> Figures:
@@ -363,9 +369,9 @@ def test_a_quantile_is_in_the_bucket_of_the_true_one(
     shown = {"" if name else frame.name: frame.last for frame in frames}
     waited = _waited(metric, by, truth)
     assert set(shown) == set(waited)
-    for group, seconds in waited.items():
-        lowest, highest = _bucket_of_quantile(level, seconds, metric.buckets)
-        assert lowest <= shown[group] <= highest, (group, seconds)
+    for group, waits in waited.items():
+        lowest, highest = _bucket_of_quantile(level, waits, metric.buckets)
+        assert lowest <= shown[group] <= highest, (group, waits)
 
 
 def test_over_days_what_is_recorded_every_minute_adds_up_to_the_same(stack: Settings, truth: Truth) -> None:
