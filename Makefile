@@ -63,6 +63,7 @@ check: setup-dev ## Check style, types, and that nothing generated is stale
 	@$(RUN) -m ruff check --quiet .
 	@$(RUN) -m ruff format --check --quiet .
 	@$(RUN) -m mypy --no-error-summary
+	@found=$$(.venv/bin/lint-imports --no-logo --no-cache 2>&1) || { echo "$$found"; exit 1; }
 	@$(RUN) -m stack.rules --check
 	@$(RUN) -m stack.dashboards --check
 	@$(RUN) -m stack.alerting --check

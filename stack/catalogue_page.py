@@ -10,7 +10,7 @@ from genai_observability.signals import Attribute, Metric, Place
 from stack import generated_page
 
 _INTRODUCTION: Final = """\
-<!-- Written by `make generate` from instrumentation/src/genai_observability/signals.py. Change that, not this page. -->
+<!-- Written by `make generate` from instrumentation/src/genai_observability/signals/. Change that, not this page. -->
 
 # Catalogue: every signal
 

@@ -5,10 +5,10 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import get_args
 
+from genai_observability import _call as package
 from genai_observability import signals
-from genai_observability._calls import call as package
-from genai_observability._calls.call import Outcome, Price, Tokens
-from genai_observability._export.request_log import RequestLog, derived_attributes
+from genai_observability._call import Outcome, Price, Tokens
+from genai_observability._record.request_log import RequestLog, derived_attributes
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 
 from stack.settings import Settings

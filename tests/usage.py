@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import httpx
 from genai_observability import signals
-from genai_observability._calls.call import Call, Exchange, Price, Tokens
+from genai_observability._call import Call, Exchange, Price, Tokens
 from genai_observability._export import otlp
-from genai_observability._export.request_log import RequestLog, derived_attributes
-from genai_observability._feedback.evaluation import evaluation_attributes
-from genai_observability._feedback.feedback import FEEDBACK
+from genai_observability._record.request_log import RequestLog, derived_attributes
+from genai_observability._record.scores import FEEDBACK, evaluation_attributes
 from opentelemetry.context import Context
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.sdk._logs import LoggerProvider

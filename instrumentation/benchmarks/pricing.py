@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from genai_observability import signals
-from genai_observability._calls.call import Call, Tokens
+from genai_observability._call import Call, Tokens
 from genai_observability._pricing import Prices
 from genai_observability._pricing.table import TIERS, counts
 from genai_prices import Usage, calc_price

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from genai_observability import signals
-from genai_observability._calls.spans import MODEL_OPERATIONS
+from genai_observability._record.read import MODEL_OPERATIONS
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from instrumentation.clients.providers import Figures

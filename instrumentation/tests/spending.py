@@ -8,7 +8,7 @@ from decimal import Decimal
 import genai_observability
 from genai_observability import BudgetExceeded, signals
 from genai_observability._budgets.enforcement import Enforcement, Reservation
-from genai_observability._calls.call import Call, Price, Tokens
+from genai_observability._call import Call, Price, Tokens
 from genai_observability._context.identity import user_hash
 
 BY = {"feature": signals.FEATURE, "team": signals.TEAM, "tenant": signals.TENANT, "user": signals.USER_HASH}

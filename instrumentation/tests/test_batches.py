@@ -19,12 +19,12 @@ import genai_observability
 import openai
 import pytest
 from genai_observability import Budget, signals
-from genai_observability._calls.batches import Batches
-from genai_observability._calls.call import Call, Price
-from genai_observability._capture.batch_results import Batch, Results, calls
-from genai_observability._feedback.receipt import Answer
+from genai_observability._call import Call, Price
+from genai_observability._capture.deferred import Batch, Results, calls
 from genai_observability._pricing import Prices
-from genai_observability._process.worker import Worker
+from genai_observability._record.pipeline import Batches
+from genai_observability._record.scores import Answer
+from genai_observability._worker import Worker
 
 from instrumentation.tests import conversations, scripts
 from instrumentation.tests.aimock_process import aimock

@@ -10,12 +10,12 @@ import genai_observability
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._calls.call import utc
-from genai_observability._calls.spans import read_call
-from genai_observability._chains.steps import OpenSteps
-from genai_observability._feedback.evaluation import RecentCalls
-from genai_observability._metrics.labels import OTHER, LabelBudget
-from genai_observability._process.worker import Worker
+from genai_observability._call import utc
+from genai_observability._capture.steps import OpenSteps
+from genai_observability._record.instruments import OTHER, LabelBudget
+from genai_observability._record.read import read_call
+from genai_observability._record.scores import RecentCalls
+from genai_observability._worker import Worker
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext

@@ -14,6 +14,7 @@ from genai_observability import Budget, BudgetExceeded, signals
 from genai_observability._budgets import enforcement as enforcement_module
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._context.identity import user_hash
+from genai_observability._record.instruments import observe
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 
@@ -31,7 +32,8 @@ def observed(enforcement: Enforcement) -> dict[str, dict[Labels, float]]:
     """What the enforcement's metrics say, by name and labels."""
     reader = InMemoryMetricReader()
     provider = MeterProvider([reader], shutdown_on_exit=False)
-    enforcement.observe_with(provider.get_meter("test"))
+    for metric, read in enforcement.observed().items():
+        observe(provider.get_meter("test"), metric, read)
     data = reader.get_metrics_data()
     provider.shutdown()
     return {

@@ -8,7 +8,7 @@ from typing import Any
 import genai_observability
 import pytest
 from genai_observability import signals
-from genai_observability._metrics import gauges as _gauges
+from genai_observability._record import measures as _gauges
 
 from instrumentation.tests.recording import Recording
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._clients import OWN_SCOPE
+from genai_observability._capture.clients import OWN_SCOPE
 from openai._base_client import BaseClient
 
 from instrumentation.tests.aimock_process import aimock

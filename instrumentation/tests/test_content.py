@@ -15,11 +15,10 @@ import openai
 import pydantic
 import pytest
 from genai_observability import Content, signals
-from genai_observability._capture.dialogue import Dialogue, Room
+from genai_observability._capture.open_calls import Dialogue, Room
 from genai_observability._commands.doctor import doctor
 from genai_observability._content.recorded import BYTES_A_SPAN, SPANS_AN_EXPORT
-from genai_observability._options import Options
-from genai_observability._recorder import Recorder
+from genai_observability._recorder import Options, Recorder
 
 from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.recording import QUESTION, Recording

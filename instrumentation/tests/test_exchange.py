@@ -7,10 +7,10 @@ import time
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._calls.call import Call, Exchange, Quota, utc
-from genai_observability._calls.exchange import read_exchange
+from genai_observability._call import Call, Exchange, Quota, utc
 from genai_observability._capture.open_calls import OpenCall
-from genai_observability._metrics.quotas import Quotas
+from genai_observability._record.metrics import Quotas
+from genai_observability._record.read import read_exchange
 from opentelemetry.metrics import CallbackOptions
 from opentelemetry.sdk.trace import ReadableSpan
 

@@ -16,7 +16,7 @@ import httpx
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._feedback.feedback import SIGNS, sign
+from genai_observability._record.scores import SIGNS, sign
 from genai_observability.asgi import FeedbackEndpoint
 
 from instrumentation.tests.otlp_capture import Capture, values

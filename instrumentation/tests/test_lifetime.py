@@ -89,7 +89,7 @@ import gc, logging, os, sys, threading, time
 import openai, genai_observability
 from genai_observability import Budget
 from genai_observability._budgets.enforcement import Enforcement
-from genai_observability._metrics.metrics import Metrics
+from genai_observability._record.metrics import Metrics
 from genai_observability._recorder import Recorder
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk.metrics import MeterProvider

@@ -10,7 +10,7 @@ import httpx2
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._capture.disclosure import _TOLD
+from genai_observability._capture.requests import _TOLD
 
 from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.programs import Run

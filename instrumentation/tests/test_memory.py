@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 from genai_observability import signals
-from genai_observability._calls.call import Call, Tokens, utc
-from genai_observability._calls.duplicates import Duplicates
+from genai_observability._call import Call, Tokens, utc
 from genai_observability._capture.open_calls import OpenCall
-from genai_observability._feedback.evaluation import RecentCalls
+from genai_observability._record.duplicates import Duplicates
+from genai_observability._record.scores import RecentCalls
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanContext
 
@@ -28,7 +28,7 @@ SMALL_QUEUES = {
 PROGRAM = f"""
 import gc, sys, time
 import genai_observability
-from genai_observability._calls import duplicates as _duplicates
+from genai_observability._record import duplicates as _duplicates
 from genai_observability._context import identity as _identity
 from instrumentation.benchmarks.memory import traffic
 

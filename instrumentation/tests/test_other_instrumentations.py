@@ -11,10 +11,10 @@ from typing import Any, Final
 
 import pytest
 from genai_observability import signals
-from genai_observability._calls.call import Call, Tokens, utc
-from genai_observability._calls.duplicates import Duplicates
+from genai_observability._call import Call, Tokens, utc
+from genai_observability._capture.clients import OWN_SCOPE
 from genai_observability._capture.open_calls import OpenCalls
-from genai_observability._clients import OWN_SCOPE
+from genai_observability._record.duplicates import Duplicates
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import SpanContext

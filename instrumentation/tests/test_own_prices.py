@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from genai_observability._calls.call import Call, Price
+from genai_observability._call import Call, Price
 from genai_observability._pricing import FILE_VARIABLE, Prices
 
 from instrumentation.tests.test_pricing import MILLION, call

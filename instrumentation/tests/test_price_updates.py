@@ -14,9 +14,8 @@ from decimal import Decimal
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._calls.call import Price
-from genai_observability._pricing import UPDATE_VARIABLE, Prices
-from genai_observability._pricing.refresh import Refresh
+from genai_observability._call import Price
+from genai_observability._pricing import UPDATE_VARIABLE, Prices, Refresh
 from genai_prices.data_snapshot import get_snapshot
 
 from instrumentation.tests.recording import Recording

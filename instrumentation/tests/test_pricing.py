@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 from genai_observability import signals
-from genai_observability._calls.call import Call, Outcome, Price, Tokens
+from genai_observability._call import Call, Outcome, Price, Tokens
 from genai_observability._pricing import Prices
 from genai_observability._pricing.table import TIERS, Entry
 from genai_prices import Usage

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import genai_observability
 import pytest
-from genai_observability._private_names import OF_OPENAI, OF_OPENTELEMETRY, PRIVATE_MODULES, missing
+from genai_observability._capture.private_names import OF_OPENAI, OF_OPENTELEMETRY, PRIVATE_MODULES, missing
 
 from instrumentation.tests.recording import Recording
 
 SOURCE = Path(genai_observability.__file__).parent
-TABLE = "_private_names.py"
+TABLE = "private_names.py"
 BY_NAME = ("getattr", "hasattr", "setattr", "delattr", "replace")
 PUBLIC = {"_replace", "_OTHER"}  # of named tuples, by their documentation; a word of the conventions
 
@@ -55,6 +55,18 @@ def touched(tree: ast.Module) -> Iterator[str]:
                 )  # type: ignore[misc]
         elif isinstance(node, ast.FunctionDef) and node.name == "_get_attributes":  # in the place of an inherited one
             yield node.name
+
+
+def test_only_the_folder_of_the_export_imports_the_sdk() -> None:
+    importing = {
+        path.relative_to(SOURCE).parts[0]
+        for path in SOURCE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (getattr(node, "module", None), *(alias.name for alias in node.names))
+        if name and name.startswith(("opentelemetry.sdk", "opentelemetry.exporter"))
+    }
+    assert importing == {"_export"}
 
 
 def test_every_private_name_of_another_library_stands_in_the_table_with_its_reason() -> None:

@@ -4,7 +4,7 @@ import httpx2
 import openai
 import pytest
 from genai_observability import signals
-from genai_observability._calls.provider_names import provider_name
+from genai_observability._capture.attributes import provider_name
 
 from instrumentation.tests.recording import QUESTION, Recording
 from tests.serving import free_port

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import pytest
 from genai_observability._content.detection import find, replace
-from genai_observability._content.own_patterns import OwnPattern
+from genai_observability._content.settings import OwnPattern
 
 REDACTED = {
     # e-mail addresses

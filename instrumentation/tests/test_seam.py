@@ -14,7 +14,8 @@ import openai
 import pytest
 from genai_observability import Budget, signals
 from genai_observability._budgets.enforcement import Enforcement
-from genai_observability._capture import answers, background, seam, streams
+from genai_observability._capture import answers, seam, streams
+from genai_observability._capture import deferred as background
 from genai_observability._capture.apis import Api, api_of
 from genai_observability._capture.open_calls import OpenCall, OpenCalls
 from openai import AsyncStream, Stream

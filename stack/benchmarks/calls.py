@@ -16,9 +16,9 @@ from itertools import accumulate
 from typing import Final, NamedTuple
 
 from genai_observability import signals
-from genai_observability._calls.call import Call, Exchange, Outcome, Price, Tokens, Value
+from genai_observability._call import Call, Exchange, Outcome, Price, Tokens, Value
 from genai_observability._export import otlp
-from genai_observability._export.request_log import RequestLog, derived_attributes
+from genai_observability._record.request_log import RequestLog, derived_attributes
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.resources import Resource

@@ -35,12 +35,12 @@ class Column:
         return "numeric" if self.signal.unit == "{USD}" else _TYPES[self.signal.type]
 
 
-SERVICE: Final = Attribute(name="service.name", type="string", status="stable", meaning="The application")
+SERVICE: Final = Attribute(name="service.name", type="string", settled="stable", meaning="The application")
 ENVIRONMENT: Final = Attribute(
-    name="deployment.environment.name", type="string", status="stable", meaning="Where the application runs"
+    name="deployment.environment.name", type="string", settled="stable", meaning="Where the application runs"
 )
 SERVICE_VERSION: Final = Attribute(
-    name="service.version", type="string", status="stable", meaning="Version of the application"
+    name="service.version", type="string", settled="stable", meaning="Version of the application"
 )
 RESOURCE: Final = (
     Column("service", SERVICE),

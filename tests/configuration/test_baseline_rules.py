@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from genai_observability._feedback.feedback import FEEDBACK
+from genai_observability._record.scores import FEEDBACK
 
 from stack.reader import Name
 from stack.rules.__main__ import render

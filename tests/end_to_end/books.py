@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 from genai_observability import signals
-from genai_observability._calls.spans import MODEL_OPERATIONS
+from genai_observability._record.read import MODEL_OPERATIONS
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from instrumentation.tests.otlp_capture import Capture, values

@@ -3,8 +3,8 @@
 import os
 
 import genai_observability
+from genai_observability import _worker as worker
 from genai_observability._export import exporters as _exporters
-from genai_observability._process import worker
 
 from instrumentation.benchmarks.dropping import DropLogs, DropMetrics, Dropped, DropSpans
 from instrumentation.benchmarks.setups import Started, call_plain, call_streamed

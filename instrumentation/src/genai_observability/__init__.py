@@ -10,14 +10,14 @@ Example:
         client.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "Hello?"}])
 """
 
+from genai_observability._application.chains import Opening, Step, agent, embedding, rerank, retrieval, tool, workflow
+from genai_observability._application.feedback import evaluation, feedback, feedback_token
+from genai_observability._application.operations import Cache, cache, circuit_breaker, fallback, queue_depth
 from genai_observability._budgets.budget import Budget, BudgetExceeded
 from genai_observability._budgets.leases import RedisStore
-from genai_observability._chains.caches import Cache, cache
-from genai_observability._chains.chains import Opening, Step, agent, embedding, rerank, retrieval, tool, workflow
-from genai_observability._chains.reliability import circuit_breaker, fallback, queue_depth
 from genai_observability._content.settings import Content
 from genai_observability._context.attribution import attributed_to
-from genai_observability._instrument import Handle, evaluation, feedback, feedback_token, instrument
+from genai_observability._instrument import Handle, instrument
 
 __all__ = [
     "Budget",

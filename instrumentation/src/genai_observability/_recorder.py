@@ -4,52 +4,66 @@ import logging
 import os
 import weakref
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final
 
+from opentelemetry._logs import LoggerProvider
 from opentelemetry.context import Context, get_current
-from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.trace import Tracer
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import Tracer, TracerProvider
 
 from genai_observability import signals
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.enforcement import Enforcement
-from genai_observability._calls.batches import Batches
-from genai_observability._calls.call import Value
-from genai_observability._calls.pipeline import Finished, Pipeline
-from genai_observability._calls.processor import GenAISpanProcessor
-from genai_observability._calls.sampling import AllCallsProvider
-from genai_observability._calls.spans import RECORDED_OPERATIONS, context_of, read_step
-from genai_observability._capture.batches import BatchFiles
+from genai_observability._call import Value
+from genai_observability._capture import steps as _steps
+from genai_observability._capture.clients import OWN_SCOPE, SCOPES, watch_clients
+from genai_observability._capture.deferred import BatchFiles
 from genai_observability._capture.open_calls import OpenCall, OpenCalls, current
 from genai_observability._capture.seam import Seam
-from genai_observability._chains import steps as _steps
-from genai_observability._chains.steps import OpenStep, OpenSteps
-from genai_observability._clients import OWN_SCOPE, SCOPES, watch_clients
-from genai_observability._content.recorded import SPANS_AN_EXPORT
-from genai_observability._content.settings import chosen
-from genai_observability._content.watch import ContentWatch
+from genai_observability._capture.steps import OpenStep, OpenSteps
+from genai_observability._content.recorded import SPANS_AN_EXPORT, ContentWatch
+from genai_observability._content.settings import Content, chosen
 from genai_observability._context import attribution as _attribution
 from genai_observability._context import baggage as _baggage
 from genai_observability._context import threads as _threads
+from genai_observability._ending import deliver_at_end
 from genai_observability._export import application_logs as _application_logs
-from genai_observability._export.losses import Losses
+from genai_observability._export.processor import GenAISpanProcessor
 from genai_observability._export.providers import Providers, configured, providers
-from genai_observability._export.request_log import RequestLog
-from genai_observability._export.spans import enriched, scrubbed_status, with_attributes
-from genai_observability._feedback.evaluation import RecentCalls, evaluation_attributes
-from genai_observability._feedback.feedback import FEEDBACK, Sign
-from genai_observability._feedback.receipt import Answer
-from genai_observability._metrics import gauges as _gauges
-from genai_observability._metrics.measures import Measures, step_labels
-from genai_observability._metrics.metrics import Metrics
-from genai_observability._options import Options
+from genai_observability._export.spans import AllCallsProvider, Span, enriched, scrubbed_status, with_attributes
 from genai_observability._pricing import Prices
-from genai_observability._process.children import deliver_at_end
-from genai_observability._process.worker import Worker
+from genai_observability._record import measures as _measures
+from genai_observability._record.instruments import observe
+from genai_observability._record.measures import Measures, step_labels
+from genai_observability._record.metrics import Losses, Metrics
+from genai_observability._record.pipeline import Batches, Finished, Pipeline
+from genai_observability._record.read import RECORDED_OPERATIONS, context_of, read_step
+from genai_observability._record.request_log import RequestLog
+from genai_observability._record.scores import FEEDBACK, Answer, RecentCalls, Sign, evaluation_attributes
+from genai_observability._worker import Worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """See ``instrument()``; ``globally`` as in ``providers()``."""
+
+    service_name: str | None = None
+    tracer_provider: TracerProvider | None = None
+    meter_provider: MeterProvider | None = None
+    logger_provider: LoggerProvider | None = None
+    logs: bool | None = None
+    content: Content | str | None = None
+    detect_threats: bool | None = None
+    attribution_to_provider: bool = False
+    threads: bool = True
+    propagate: Iterable[str] = ()
+    accept_baggage: Iterable[str] = ()
+    globally: bool = True
+
 
 _QUEUE: Final = 10_000  # finished calls that may wait to be recorded: some 60 MB at the most
 _SCOPE: Final = "genai_observability"
@@ -78,20 +92,20 @@ class Recorder:
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         undo.callback(self._worker.stop)
         asked = chosen(options.content, detect_threats=options.detect_threats)
-        self._processor: GenAISpanProcessor
+        self._processor = GenAISpanProcessor(self, open_calls=self._open_calls, open_steps=self.open_steps)
         self._providers: Providers = providers(
             service_name=options.service_name,
             tracer_provider=options.tracer_provider,
             meter_provider=options.meter_provider,
             logger_provider=options.logger_provider,
-            processor=self._make_processor,
+            processor=self._processor,
             globally=options.globally,
             losses=self._losses,
             spans_an_export=SPANS_AN_EXPORT if asked.form else None,
         )
         undo.callback(self._providers.shutdown)
         undo.callback(self._processor.let_go)
-        if asked.form and not self._processor.exports:
+        if asked.form and self._processor.exporter is None:
             _logger.warning(
                 "Content is not recorded: the application's own tracer provider exports its spans before they could "
                 "be redacted."
@@ -100,7 +114,7 @@ class Recorder:
         meter = self._providers.meter.get_meter(_SCOPE)
         self._metrics = Metrics(meter, losses=self._losses, open_calls=self._open_calls, prices_age=self._prices.age)
         self._measures = Measures(meter, on_overflow=lambda: self._losses.update(("label",)))
-        _gauges.observe(meter)
+        _measures.observe(meter)
         self._worker.settle = self._settle
         self._batches = Batches(
             worker=self._worker,
@@ -119,11 +133,12 @@ class Recorder:
             metrics=self._metrics,
             request_log=self._request_log,
             enforcement=self._enforcement,
-            enriched=enriched if self._processor.exports else None,
+            enriched=enriched if self._processor.exporter else None,
         )
         self._tracers = AllCallsProvider(self._providers.tracer, RECORDED_OPERATIONS)
         if self._enforcement is not None:
-            self._enforcement.observe_with(meter)
+            for metric, read in self._enforcement.observed().items():
+                observe(meter, metric, read)
         self._watching = undo.enter_context(ExitStack())
         self._watch(options, self._watching)
         if hasattr(os, "register_at_fork"):  # not on Windows
@@ -244,19 +259,13 @@ class Recorder:
         if not self._worker.submit(task):
             self.count_dropped()
 
-    def _make_processor(self, exporter: SpanProcessor | None) -> SpanProcessor:
-        self._processor = GenAISpanProcessor(
-            self, open_calls=self._open_calls, open_steps=self.open_steps, exporter=exporter
-        )
-        return self._processor
-
     # --- What the span processor asks for -----------------------------------------------------------------------------
 
     def submit(self, task: Callable[[], object]) -> bool:
         """Queue a task; ``False`` where there is no room."""
         return self._worker.submit(task)
 
-    def call_ended(self, span: ReadableSpan, noted: OpenCall | None) -> None:
+    def call_ended(self, span: Span, noted: OpenCall | None) -> None:
         """Remember a call, so that its answer can be scored."""
         self._recent.remember(span, noted)
 
@@ -264,11 +273,11 @@ class Recorder:
         """Record finished calls."""
         self._pipeline.record(batch)
 
-    def content_of(self, span: ReadableSpan) -> Mapping[str, Any]:
+    def content_of(self, span: Span) -> Mapping[str, Any]:
         """The attributes to export of a span that is no model call but carries content, such as a tool's."""
         return self._content.attributes(span)
 
-    def record_step(self, span: ReadableSpan, open_step: OpenStep) -> ReadableSpan:
+    def record_step(self, span: Span, open_step: OpenStep) -> Span:
         """Record a finished step of a chain; returns the span to export."""
         step, context = read_step(span, open_step), context_of(span.context)
         self._measures.record_step(step, context)

@@ -5,7 +5,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final
 
-from genai_observability._instrument import feedback
+from genai_observability._application.feedback import feedback
 
 _Message = MutableMapping[str, Any]
 _LONGEST: Final = 16_384  # bytes of a request

@@ -11,16 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Observation
 
 from genai_observability import signals
-from genai_observability._budgets.account import Account, Rule
-from genai_observability._budgets.budget import ATTRIBUTES, Budget, BudgetExceeded, OnExceeded, period
+from genai_observability._budgets.budget import ATTRIBUTES, Account, Budget, BudgetExceeded, OnExceeded, Rule, period
 from genai_observability._budgets.leases import Leases, RedisStore
-from genai_observability._calls.call import Call, Price
+from genai_observability._call import Call, Price
 from genai_observability._context import attribution as _attribution
-from genai_observability._metrics.observed import observe
-from genai_observability._process.turns import Turns
+from genai_observability._worker import Turns
 
 _logger = logging.getLogger("genai_observability")
 
@@ -58,11 +56,13 @@ class Enforcement:
             after_fork = weakref.WeakMethod(self._after_fork)
             os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())
 
-    def observe_with(self, meter: Meter) -> None:
-        """Create the catalogue's instruments on the meter."""
-        observe(meter, signals.BUDGET_EXCEEDED, self._observe_exceeded)
-        observe(meter, signals.BUDGET_UNCHECKED, self._observe_unchecked)
-        observe(meter, signals.BUDGET_USED, self._observe_used)
+    def observed(self) -> dict[signals.Metric, Callable[[CallbackOptions], Iterable[Observation]]]:
+        """What reads each of the catalogue's metrics of budgets."""
+        return {
+            signals.BUDGET_EXCEEDED: self._observe_exceeded,
+            signals.BUDGET_UNCHECKED: self._observe_unchecked,
+            signals.BUDGET_USED: self._observe_used,
+        }
 
     def stop(self, timeout: float) -> None:
         """Let every call through from now on, and give back what the store has reserved, within ``timeout`` s."""

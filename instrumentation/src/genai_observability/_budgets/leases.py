@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import uuid4
 
-from genai_observability._budgets.account import Account
+from genai_observability._budgets.budget import Account
 
 _logger = logging.getLogger("genai_observability")
 

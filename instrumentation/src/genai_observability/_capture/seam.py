@@ -17,11 +17,13 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from genai_observability import signals
 from genai_observability._budgets.budget import BudgetExceeded
-from genai_observability._capture import answers, background, disclosure, streams
+from genai_observability._capture import answers, streams
+from genai_observability._capture import deferred as background
+from genai_observability._capture import requests as disclosure
 from genai_observability._capture.apis import FETCH, Api, api_of, request_attributes
-from genai_observability._capture.batches import BatchFiles
+from genai_observability._capture.deferred import BatchFiles
 from genai_observability._capture.open_calls import OTHER_REQUEST, OpenCall, OpenCalls, current
-from genai_observability._capture.stream_usage import asking_for_usage
+from genai_observability._capture.requests import asking_for_usage
 
 _logger = logging.getLogger("genai_observability")
 

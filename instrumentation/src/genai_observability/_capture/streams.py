@@ -12,7 +12,7 @@ from time import time_ns
 from typing import Any, Final, TypeVar
 
 from genai_observability import signals
-from genai_observability._capture import background
+from genai_observability._capture import deferred as background
 from genai_observability._capture.answers import get
 from genai_observability._capture.open_calls import OpenCall
 

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import sys
 import threading
 import time
 import urllib.error
@@ -17,14 +18,28 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, Final
 
 from opentelemetry import trace
-from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Span, SpanProcessor
 
 from genai_observability import signals
-from genai_observability._commands.findings import Finding
 from genai_observability._context.attribution import attributed_to
 from genai_observability._export import exporters as _exporters
 from genai_observability._instrument import instrument
+
+_WIDTH: Final = len("Collector, metrics")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report: a subject, what was found, and whether it is as it should be."""
+
+    subject: str
+    found: str
+    right: bool = True
+
+    def show(self) -> None:
+        """Print the line at once: the next one may take a while."""
+        sys.stdout.write(f"{'ok   ' if self.right else 'WRONG'}  {self.subject:{_WIDTH}}  {self.found}\n")
+        sys.stdout.flush()
+
 
 SERVICE: Final = "genai-observability-doctor"
 _FEATURE: Final = "doctor"
@@ -196,8 +211,8 @@ def _send() -> _Sent:
         return _Sent("")
     provider: Any = trace.get_tracer_provider()
     sent = _Sent(str(provider.resource.attributes["service.instance.id"]))
-    provider.add_span_processor(_TraceOf(sent))
     with (
+        trace.get_tracer(SERVICE).start_as_current_span("doctor") as span,
         attributed_to(feature=_FEATURE),
         _provider() as url,
         openai.DefaultHttpxClient(trust_env=False) as http,  # no proxy
@@ -205,17 +220,9 @@ def _send() -> _Sent:
     ):
         client.chat.completions.create(model=_MODEL, messages=[{"role": "user", "content": "Does this arrive?"}])
     handle.force_flush(_FLUSH)
+    if (context := span.get_span_context()).trace_flags.sampled:
+        sent.trace_id = trace.format_trace_id(context.trace_id)
     return sent
-
-
-class _TraceOf(SpanProcessor):
-    """Notes the trace that the call is in."""
-
-    def __init__(self, sent: _Sent) -> None:
-        self._sent = sent
-
-    def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002
-        self._sent.trace_id = trace.format_trace_id(span.get_span_context().trace_id)
 
 
 class _Complaints(logging.Handler):

@@ -10,12 +10,11 @@ from typing import Final
 
 from opentelemetry.util.re import parse_env_headers
 
-from genai_observability._clients import CLIENTS, is_installed
-from genai_observability._commands.check import Stores, check
-from genai_observability._commands.findings import Finding
+from genai_observability._capture.clients import CLIENTS, is_installed
+from genai_observability._capture.private_names import missing
+from genai_observability._commands.check import Finding, Stores, check
 from genai_observability._content.settings import VARIABLE, chosen
 from genai_observability._export import exporters as _exporters
-from genai_observability._private_names import missing
 
 _PATIENCE: Final = 5.0  # seconds for an answer of the Collector
 

@@ -1,10 +1,12 @@
-"""``genai-observability run``: records the model calls of a program that was not changed.
+"""Records the model calls of a program that was not changed: ``genai-observability run``, ``opentelemetry-instrument``.
 
-The program replaces this process, so that its exit code, signals and standard streams are its own. All that it gets is
-a directory at the front of ``PYTHONPATH``, whose ``sitecustomize.py`` waits for the import of a client library.
+With the former, the program replaces this process, so that its exit code, signals and standard streams are its own. All
+that it gets is a directory at the front of ``PYTHONPATH``, whose ``sitecustomize.py`` waits for the import of a client
+library.
 """
 
 import getopt
+import logging
 import os
 import re
 import shutil
@@ -12,9 +14,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from genai_observability._clients import CLIENTS
-from genai_observability._instrument import instrument_unasked
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.instrumentation.logging import LoggingInstrumentor
 
+from genai_observability._capture.clients import CLIENTS
+from genai_observability._export import application_logs
+from genai_observability._export.providers import existing
+from genai_observability._instrument import instrument, instrument_unasked
+
+_EXPECTED_COMPLAINT: Final = "Attempting to instrument while already instrumented"
 _AUTOLOAD: Final = Path(__file__).parent.with_name("_autoload")
 _VARIABLE: Final = "GENAI_OBSERVABILITY_RUN"
 """Set by ``genai-observability run`` for the programs that it starts; nothing to set yourself."""
@@ -87,3 +95,20 @@ def _program() -> str | None:
     given = Path(sys.argv[0] if sys.argv else "")
     name = given.parent.name if given.name == "__main__.py" else given.stem
     return None if name in ("", "-c") else name
+
+
+def start_with_distribution() -> None:
+    """Record with the providers that the distribution has set up, or else with ours.
+
+    The upstream wrappers of clients and logs are then loaded by ``opentelemetry-instrument`` as well. It finds those
+    of clients in place already, which it need not say. Its handler of logs, which sends them unasked, is left to a
+    distribution that has set up a provider for them, but where it would send each record a second time.
+    """
+    left_to_it = existing(get_logger_provider()) is not None and not application_logs.wanted(asked=None)
+    if not instrument().recording:
+        return
+    logging.getLogger("opentelemetry.instrumentation.instrumentor").addFilter(
+        lambda record: record.getMessage() != _EXPECTED_COMPLAINT
+    )
+    if not left_to_it:
+        LoggingInstrumentor().instrument(enable_log_auto_instrumentation=False)

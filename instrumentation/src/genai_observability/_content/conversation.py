@@ -12,7 +12,7 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from genai_observability import signals
-from genai_observability._capture.dialogue import Dialogue
+from genai_observability._capture.open_calls import Dialogue
 
 Part = dict[str, Any]
 Message = dict[str, Any]

@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 from genai_observability._content.conversation import Conversation, Message, texts
 from genai_observability._content.detection import DATA, find
-from genai_observability._content.own_patterns import OwnPattern
+from genai_observability._content.settings import OwnPattern
 
 Kind = Literal["prompt_injection", "pii", "system_prompt_leak"]
 Source = Literal["input", "tool", "output"]

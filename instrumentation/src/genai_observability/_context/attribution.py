@@ -2,14 +2,26 @@
 
 import math
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from types import MappingProxyType, TracebackType
-from typing import Final, ParamSpec, TypeVar
+from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from genai_observability import signals
-from genai_observability._calls.call import Value
+from genai_observability._call import Value
 from genai_observability._context.decoration import Setting, decorated
 from genai_observability._context.identity import user_hash
-from genai_observability._context.scope import Scope, scope
+
+
+class Scope(NamedTuple):
+    """The attributes in force within a block, whose ``owner`` ends it."""
+
+    owner: object
+    attributes: Mapping[str, Value]
+    outer: "Scope | None"
+
+
+scope: Final[ContextVar[Scope | None]] = ContextVar("genai_observability_attribution", default=None)
+
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")

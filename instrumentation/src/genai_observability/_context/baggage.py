@@ -15,7 +15,7 @@ from opentelemetry.propagate import get_global_textmap, set_global_textmap
 from opentelemetry.propagators import textmap
 
 from genai_observability import signals
-from genai_observability._calls.call import Value
+from genai_observability._call import Value
 from genai_observability._context import attribution as _attribution
 
 _logger = logging.getLogger("genai_observability")

@@ -14,9 +14,35 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, NamedTuple
 
-from genai_observability._process.place import NOWHERE, Place, go_to, here
+from opentelemetry import context as opentelemetry_context
+from opentelemetry.context import Context
+
+from genai_observability._context.attribution import Scope, scope
+
+
+class Place(NamedTuple):
+    """The attribution in force, and OpenTelemetry's context with the current span and the baggage."""
+
+    scope: Scope | None
+    context: Context
+
+
+NOWHERE = Place(None, Context())
+"""Outside of every request."""
+
+
+def here() -> Place:
+    """Where the running code is."""
+    return Place(scope.get(), opentelemetry_context.get_current())
+
+
+def go_to(place: Place) -> None:
+    """Be there from now on: until this task, or thread, goes elsewhere."""
+    scope.set(place.scope)
+    opentelemetry_context.attach(place.context)
+
 
 _POOL = "multiprocessing.dummy"  # module of the threads of multiprocessing.pool.ThreadPool
 

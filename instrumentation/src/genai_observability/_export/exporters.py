@@ -1,4 +1,4 @@
-"""The exporters that the standard ``OTEL_*`` variables ask for.
+"""The exporters that the standard ``OTEL_*`` variables ask for, and what is lost on the way to the Collector.
 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#exporter-selection
 """
@@ -14,6 +14,56 @@ from urllib.parse import urlsplit
 from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExportResult
+
+from genai_observability._record.metrics import Kind, Losses
+
+
+class CountedExporter:
+    """An exporter of the SDK; batches that it cannot deliver are counted."""
+
+    def __init__(self, exporter: Any, kind: Kind, losses: Losses) -> None:
+        self._exporter = exporter
+        self._kind: Kind = kind
+        self._losses = losses
+
+    def export(self, batch: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        """Export a batch as the exporter does."""
+        try:
+            result = self._exporter.export(batch, *args, **kwargs)
+        except Exception:
+            self._losses[self._kind] += len(batch)
+            raise
+        if getattr(result, "name", None) == "FAILURE":
+            self._losses[self._kind] += len(batch)
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._exporter, name)
+
+
+def count_overflow(processor: Any, kind: Kind, losses: Losses) -> None:
+    """Count what a batch processor of the SDK has no room for.
+
+    The SDK keeps such a count as well, for metrics of its own that are mostly switched off; this takes its place.
+    """
+    batches = getattr(processor, "_batch_processor", None)
+    if batches is not None and hasattr(batches, "_metrics"):
+        batches._metrics = _Overflow(lambda count: losses.update({kind: count}))  # noqa: SLF001 - there is no public way
+
+
+class _Overflow:
+    """What the SDK's batch processor tells of its queue."""
+
+    def __init__(self, on_drop: Callable[[int], None]) -> None:
+        self._on_drop = on_drop
+
+    def register_queue_size(self, get_queue_size: Callable[[], int]) -> None: ...
+
+    def drop_items(self, count: int, error_type: str = "queue_full") -> None:  # noqa: ARG002
+        self._on_drop(count)
+
+    def finish_items(self, count: int) -> None: ...
+
 
 _logger = logging.getLogger("genai_observability")
 

@@ -20,7 +20,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace.status import StatusCode
 
-from genai_observability._process.turns import Turns
+from genai_observability._worker import Turns
 
 _KEPT: Final = 1024  # of those that came last: what recurs comes with every call, and is never let go of
 _LONGEST_KEPT: Final = 100  # characters

@@ -4,11 +4,17 @@ Ours follow the standard ``OTEL_*`` variables.
 """
 
 import logging
+import os
+import re
+import socket
+import tempfile
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 from weakref import WeakSet
 
 from opentelemetry import metrics, trace
@@ -24,12 +30,70 @@ from opentelemetry.sdk.trace import TracerProvider as SDKTracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import TracerProvider
 
-from genai_observability._calls.sampling import CallsRecorded
-from genai_observability._calls.spans import RECORDED_OPERATIONS
 from genai_observability._export import exporters as _exporters
-from genai_observability._export.instance import instance_id, let_go
-from genai_observability._export.losses import CountedExporter, Losses, count_overflow
+from genai_observability._export.exporters import CountedExporter, count_overflow
 from genai_observability._export.metrics import Apart
+from genai_observability._export.processor import GenAISpanProcessor
+from genai_observability._export.spans import CallsRecorded
+from genai_observability._record.metrics import Losses
+from genai_observability._record.read import RECORDED_OPERATIONS
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+_MOST: Final = 256
+_held: Final[list[tuple[int, tuple[int, int]]]] = []
+"""Descriptors whose locks last as long as the process does, with the files they are of."""
+
+
+def instance_id(service: str, *, host: str = "") -> str:
+    """``host:n`` with the smallest n that no living process of the same service holds on this host.
+
+    Two processes must never write one series, so where slots cannot be locked the name is a random one.
+    """
+    host = host or socket.gethostname()
+    name = re.sub(r"\W+", "-", service)[:80]
+    try:
+        directory = Path(tempfile.gettempdir()) / f"genai-observability-{os.getuid() if fcntl else 0}"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        for number in range(_MOST):
+            if _lock(directory / f"{name}.{number}"):
+                return f"{host}:{number}"
+    except OSError:
+        pass
+    return f"{host}:{uuid4().hex[:12]}"
+
+
+def let_go() -> None:
+    """Let go of the names that are held: at the end, or in a child made by fork, whose parent has them."""
+    while _held:
+        descriptor, file = _held.pop()
+        try:
+            if _file(descriptor) == file:  # else the application has closed it, and uses the number for another file
+                os.close(descriptor)
+        except OSError:
+            pass  # closed, as daemons do
+
+
+def _file(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _lock(path: Path) -> bool:
+    if fcntl is None:
+        raise OSError("no file locks here")
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    _held.append((descriptor, _file(descriptor)))
+    return True
+
 
 _logger = logging.getLogger("genai_observability")
 
@@ -86,7 +150,7 @@ def providers(
     tracer_provider: TracerProvider | None,
     meter_provider: MeterProvider | None,
     logger_provider: LoggerProvider | None,
-    processor: Callable[[SpanProcessor | None], SpanProcessor],
+    processor: GenAISpanProcessor,
     globally: bool,
     losses: Losses,
     spans_an_export: int | None = None,
@@ -98,8 +162,8 @@ def providers(
         tracer_provider: The application's own, if given; likewise the next two.
         meter_provider: See above.
         logger_provider: See above.
-        processor: Makes our span processor. Its argument is the processor that exports finished spans; ``None`` where
-            the tracer provider is the application's, with processors of its own.
+        processor: Our span processor. It gets one to export finished spans with, but where the tracer provider is the
+            application's, with processors of its own.
         globally: Whether those that are made become the process's, for the application to use too.
         losses: Counts what our exporters lose.
         spans_an_export: At most; ``None`` for what the environment says.
@@ -108,7 +172,7 @@ def providers(
     existing_meter = meter_provider or existing(metrics.get_meter_provider())
     existing_logger = logger_provider or existing(get_logger_provider())
     if existing_tracer is not None:
-        _add_processor(existing_tracer, processor(None))
+        _add_processor(existing_tracer, processor)
     if existing_tracer and existing_meter and existing_logger:
         return Providers(existing_tracer, existing_meter, existing_logger, ())
 
@@ -203,7 +267,7 @@ class _OwnTracerProvider(SDKTracerProvider):
 
 def _tracer_provider(
     resource: Resource,
-    processor: Callable[[SpanProcessor | None], SpanProcessor],
+    processor: GenAISpanProcessor,
     losses: Losses,
     spans_an_export: int | None,
 ) -> SDKTracerProvider:
@@ -215,7 +279,8 @@ def _tracer_provider(
         counted = CountedExporter(exporter, "span", losses)
         batches = BatchSpanProcessor(counted, max_export_batch_size=spans_an_export)  # type: ignore[arg-type]
         count_overflow(batches, "span", losses)
-    provider.add_span_processor(processor(batches))
+    processor.exporter = batches
+    provider.add_span_processor(processor)
     return provider
 
 

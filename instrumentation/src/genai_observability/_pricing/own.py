@@ -15,7 +15,7 @@ from typing import Any, Final
 from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
 from genai_observability import signals
-from genai_observability._calls.call import Call, Price
+from genai_observability._call import Call, Price
 from genai_observability._pricing.arithmetic import UNITS
 from genai_observability._pricing.table import PROVIDERS, TIERS, Entry, PriceTable, counts
 

@@ -14,9 +14,9 @@ from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider
 
 from genai_observability import signals
-from genai_observability._calls.call import Call, Price
+from genai_observability._call import Call, Price
+from genai_observability._pricing import Refresh
 from genai_observability._pricing.arithmetic import UNITS, Counts, Formula, formula, priced_units
-from genai_observability._pricing.refresh import Refresh
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "azure.ai.inference": "azure",

@@ -1,0 +1,1 @@
+"""What an application says itself: steps of chains, feedback, caches, fallbacks, queues."""

@@ -1,0 +1,152 @@
+"""The client libraries whose calls are recorded: where their seam is, and which wrappers may be in use for them."""
+
+import functools
+import importlib
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Any, Final
+
+import openai
+from opentelemetry._logs import NoOpLoggerProvider
+from opentelemetry.metrics import NoOpMeterProvider
+from opentelemetry.trace import TracerProvider
+
+from genai_observability._capture import seam as _seam
+from genai_observability._capture import streams as _streams
+from genai_observability._capture.private_names import missing
+from genai_observability._capture.seam import Seam
+
+
+def watch(seam: Seam, undo: ExitStack) -> None:
+    """See every request of every client from now on, until ``undo`` is closed."""
+    undo.callback(seam.end)  # also where somebody else has replaced ``request`` since, and keeps ours
+    replace(openai.OpenAI, "request", seam.request, undo)
+    replace(openai.AsyncOpenAI, "request", seam.request_async, undo)
+    replace(openai.OpenAI, "_build_request", _seam.attempt, undo)
+    replace(openai.OpenAI, "_should_retry", _seam.refusal, undo)
+    for client in (openai.OpenAI, openai.AsyncOpenAI):
+        replace(client, "_process_response", _seam.answer, undo)
+    replace(openai.Stream, "__stream__", _streams.observed, undo)
+    replace(openai.AsyncStream, "__stream__", _streams.observed_async, undo)
+    replace(openai.Stream, "close", _streams.closed, undo)
+    replace(openai.AsyncStream, "close", _streams.closed_async, undo)
+
+
+def replace(
+    owner: type, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]], undo: ExitStack
+) -> None:
+    """Put a function in the place of a method, in the class that defines it, until ``undo`` is closed.
+
+    What is not there is left. A method that somebody else has replaced since stays as it is then.
+    """
+    definer = next((each for each in owner.__mro__ if name in vars(each)), None)
+    if definer is None:
+        return
+    original = vars(definer)[name]
+    replaced = functools.wraps(original)(noting(original))
+    setattr(definer, name, replaced)
+
+    def put_back() -> None:
+        if vars(definer).get(name) is replaced:
+            setattr(definer, name, original)
+
+    undo.callback(put_back)
+
+
+_logger = logging.getLogger("genai_observability")
+
+UPSTREAM_VARIABLE: Final = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
+"""``span_only``, ``event_only`` or ``span_and_event`` mean ``full``, redacted, where ``GENAI_OBSERVABILITY_CONTENT`` is
+not set."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wrapper:
+    """An instrumentor that wraps a client library.
+
+    Attributes:
+        module: Where it is; the scope of its spans has the same name.
+        instrumentor: Its class.
+        extra: The extra of this package that brings it, and has it begin the calls of its methods; none for one that
+            the application may use besides.
+    """
+
+    module: str
+    instrumentor: str = "OpenAIInstrumentor"
+    extra: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Client:
+    """A client library, the module that has its seam, and wrappers of it."""
+
+    library: str
+    seam: str
+    wrappers: tuple[Wrapper, ...]
+
+
+CLIENTS: Final = (
+    Client(
+        library="openai",
+        seam="genai_observability._capture.clients",
+        wrappers=(
+            Wrapper(module="opentelemetry.instrumentation.openai_v2", extra="openai-v2"),
+            Wrapper(module="opentelemetry.instrumentation.genai.openai"),
+        ),
+    ),
+)
+
+OWN_SCOPE: Final = "genai_observability.clients"
+"""The instrumentation scope of the calls that are begun here."""
+SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {OWN_SCOPE}
+"""The instrumentation scopes of calls that contain no other."""
+
+
+def watch_clients(tracers: TracerProvider, seam: Seam, undo: ExitStack) -> None:
+    """See the calls of every client library that is installed, until ``undo`` is closed."""
+    present = [client for client in CLIENTS if is_installed(client.library)]
+    if not present:
+        known = ", ".join(client.library for client in CLIENTS)
+        _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
+    for client in present:
+        importlib.import_module(client.seam).watch(seam, undo)
+        for wrapper in client.wrappers:
+            if wrapper.extra is not None and is_installed(wrapper.module):
+                _wrap(wrapper, tracers, undo)
+    lost = dict.fromkeys(name.lost for name in missing())
+    if present and lost:
+        _logger.warning("With this version of openai some is not recorded: %s.", "; ".join(lost))
+
+
+def _wrap(wrapper: Wrapper, tracers: TracerProvider, undo: ExitStack) -> None:
+    instrumentor = getattr(importlib.import_module(wrapper.module), wrapper.instrumentor)()
+    if instrumentor.is_instrumented_by_opentelemetry:
+        return  # by the application itself: its spans come through its own tracer provider
+    with _without_content():
+        instrumentor.instrument(  # its own metrics lack attribution and cost: ours are recorded from the span
+            tracer_provider=tracers, meter_provider=NoOpMeterProvider(), logger_provider=NoOpLoggerProvider()
+        )
+    undo.callback(instrumentor.uninstrument)
+
+
+@contextmanager
+def _without_content() -> Iterator[None]:
+    """Keep a wrapper from recording content by itself: it could not be redacted."""
+    asked = os.environ.pop(UPSTREAM_VARIABLE, None)
+    try:
+        yield
+    finally:
+        if asked is not None:
+            os.environ[UPSTREAM_VARIABLE] = asked
+
+
+def is_installed(module: str) -> bool:
+    """Whether the module could be imported."""
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # of a parent package
+        return False

@@ -1,1 +1,0 @@
-"""The steps of a chain, and its helpers: caches, fallbacks, circuit breakers."""

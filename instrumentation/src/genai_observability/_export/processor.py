@@ -1,0 +1,168 @@
+"""Where the OpenTelemetry SDK tells of every span that starts and ends."""
+
+import functools
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol, cast
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.util.types import AttributeValue
+
+from genai_observability._capture import streams
+from genai_observability._capture.open_calls import OpenCall, OpenCalls
+from genai_observability._capture.steps import OpenStep, OpenSteps, is_step
+from genai_observability._context import attribution as _attribution
+from genai_observability._export.spans import bare, with_attributes
+from genai_observability._record.pipeline import Finished
+from genai_observability._record.read import carries_content, is_model_call
+
+_logger = logging.getLogger("genai_observability")
+
+_MOST_FINISHED: Final = 10_000
+"""Calls that may wait to be recorded: some 60 MB at the most."""
+_AT_ONCE: Final = 16
+"""Calls recorded together: a third cheaper than one by one. About 1 ms of work, for which another call may wait."""
+
+
+class Sink(Protocol):
+    """What is done with finished spans, off the caller's thread but for ``call_ended``."""
+
+    def submit(self, task: Callable[[], object]) -> bool: ...
+    def call_ended(self, span: ReadableSpan, noted: OpenCall | None) -> None: ...
+    def record_calls(self, batch: Sequence[Finished]) -> None: ...
+    def record_step(self, span: ReadableSpan, open_step: OpenStep) -> ReadableSpan: ...
+    def content_of(self, span: ReadableSpan) -> Mapping[str, AttributeValue]: ...
+    def count_dropped(self) -> None: ...
+
+
+class GenAISpanProcessor(SpanProcessor):
+    """Gives every span its attribution, and finished model calls to the sink.
+
+    Args:
+        sink: Gets them.
+        open_calls: Where the calls are kept that have begun and not ended.
+        open_steps: Likewise the steps of chains.
+
+    Attributes:
+        exporter: The processor that finished spans go to next. ``None`` where the application's own provider has its
+            own processors: it keeps its spans as they are.
+    """
+
+    def __init__(self, sink: Sink, *, open_calls: OpenCalls, open_steps: OpenSteps) -> None:
+        self._sink: Sink | None = sink
+        self._open_calls = open_calls
+        self._open_steps = open_steps
+        self.exporter: SpanProcessor | None = None
+        self._finished: deque[Finished] = deque()
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is recorded."""
+        return self._sink is not None
+
+    def let_go(self) -> None:
+        """Record nothing more. An application's tracer provider keeps its processors for ever, and so this one."""
+        self._sink = None
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        """Set the attribution in force where the span starts. A fault in here is not the application's."""
+        try:
+            if self.active:
+                self._begin(span, parent_context)
+        except Exception:
+            _logger.debug("The beginning of a span could not be noted", exc_info=True)
+
+    def _begin(self, span: Span, parent_context: Context | None) -> None:
+        """Of a model call the attribution is only noted, as its span is copied anyway before it is exported."""
+        attribution = _attribution.current()
+        is_call = is_model_call(span)
+        self._open_steps.begin(span, parent_context, is_call=is_call)
+        if is_call:
+            self._open_calls.begin(span, attribution)
+            if self.exporter is not None:
+                return
+        if attribution:
+            span.set_attributes(attribution)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue a finished model call, step of a chain, or span with content; hand on every other span at once."""
+        try:
+            self._end(span)
+        except Exception:
+            _logger.debug("The end of a span could not be noted", exc_info=True)
+
+    def _end(self, span: ReadableSpan) -> None:
+        sink, step = self._sink, self._open_steps.end(span)
+        is_call = is_model_call(span)
+        call = self._open_calls.end(span) if is_call else None
+        if call is not None and not call.counted:
+            return
+        if sink is None:
+            self._export(bare(span) if carries_content(span) else span)
+        elif is_call:
+            sink.call_ended(span, call)
+            if len(self._finished) >= _MOST_FINISHED:
+                sink.count_dropped()
+                self._export(bare(span))
+            else:
+                self._finished.append(Finished(span, call, step))
+                sink.submit(self.record_calls)  # refused, another one of the tasks that wait will record it
+        elif step is not None and is_step(span):
+            if not sink.submit(functools.partial(self._record_step, sink, span, step)):
+                sink.count_dropped()
+                self._export(bare(span))
+        elif self.exporter is None or not carries_content(span):
+            self._export(span)
+        elif not sink.submit(lambda: self._export(with_attributes(span, sink.content_of(span)))):
+            self._export(bare(span))
+
+    def record_calls(self) -> bool:
+        """Record the calls that wait the longest; ``False`` for none: each is announced, and some go together."""
+        batch: list[Finished] = []
+        while self._finished and len(batch) < _AT_ONCE:
+            batch.append(self._finished.popleft())
+        if batch:
+            self._record(batch)
+        return bool(batch)
+
+    def abandon_streams(self) -> None:
+        """The streams that are still open are recorded as they are, whatever will be read of them."""
+        for call in self._open_calls.streams():
+            streams.end(call)
+        while self.record_calls():
+            pass
+
+    def forget(self) -> None:
+        """In a child made by fork: the calls that wait are the parent's."""
+        self._finished.clear()
+
+    def _record(self, batch: Sequence[Finished]) -> None:
+        try:
+            if self._sink is not None:
+                self._sink.record_calls(batch)
+        finally:
+            for each in batch:
+                self._export(each.exported or bare(cast("ReadableSpan", each.span)))
+
+    def _record_step(self, sink: Sink, span: ReadableSpan, step: OpenStep) -> None:
+        finished = bare(span)
+        try:
+            finished = sink.record_step(span, step)
+        finally:
+            self._export(finished)
+
+    def _export(self, span: ReadableSpan) -> None:
+        if self.exporter is not None:
+            self.exporter.on_end(span)
+
+    def shutdown(self) -> None:
+        """Record nothing more; end the exporter."""
+        self.let_go()
+        if self.exporter is not None:
+            self.exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Export what was handed on so far; for queued calls too, use the handle's ``force_flush``."""
+        return self.exporter is None or self.exporter.force_flush(timeout_millis)

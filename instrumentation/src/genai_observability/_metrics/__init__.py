@@ -1,1 +1,0 @@
-"""What is counted and measured, in few and bounded series."""

@@ -1,1 +1,0 @@
-"""The life of the process: the background thread, forked children, signals, files."""

@@ -1,0 +1,1 @@
+"""What becomes of a finished call: read, compared, priced, counted, logged."""
