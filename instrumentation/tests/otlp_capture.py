@@ -79,6 +79,8 @@ class Capture(Listening):
         bodies, delay = self.bodies, self._delay
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"  # connections stay open between exports, as those to the Collector do
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 if self.headers.get("content-encoding") == "gzip":

@@ -76,6 +76,12 @@ logging.getLogger("shop").warning("sold out")
     assert b"What is a trace?" not in capture.everything
 
 
+def test_a_script_that_has_exported_before_its_end_leaves_no_connection_open(run: Run, capture: Capture) -> None:
+    done = run(INSTRUMENT + "ask()\nhandle.force_flush()\nask()\n", OTEL_EXPORTER_OTLP_ENDPOINT=capture.url)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")  # Python names what is left open, as warnings are on
+    assert len(capture.spans) == 2
+
+
 def test_the_exported_error_is_scrubbed(run: Run, capture: Capture) -> None:
     done = run(
         INSTRUMENT

@@ -3,6 +3,7 @@
 import atexit
 import logging
 import threading
+import weakref
 from collections.abc import Iterable
 from typing import Final, Literal
 
@@ -29,6 +30,9 @@ class Handle:
         self._recorder = recorder
         self._unasked = unasked
         if recorder is not None:
+            # Python runs what is registered last first. Its hook of finalizers, which closes the connections of the
+            # exporters, is there from the first finalizer on, and has to run after the last export.
+            weakref.finalize(self, bool).detach()
             atexit.register(self._at_exit)
         if recorder is not None and deliver_on_sigterm:
             _sigterm.deliver_before_end(recorder.deliver)
