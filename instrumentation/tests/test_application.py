@@ -78,7 +78,11 @@ logging.getLogger("shop").warning("sold out")
 
 def test_a_script_that_has_exported_before_its_end_leaves_no_connection_open(run: Run, capture: Capture) -> None:
     done = run(INSTRUMENT + "ask()\nhandle.force_flush()\nask()\n", OTEL_EXPORTER_OTLP_ENDPOINT=capture.url)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")  # Python names what is left open, as warnings are on
+    assert (done.returncode, done.stdout, done.stderr) == (
+        0,
+        "",
+        "",
+    )  # where Python names what is left open
     assert len(capture.spans) == 2
 
 

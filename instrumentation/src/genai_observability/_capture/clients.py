@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Final
 
-import openai
 from opentelemetry._logs import NoOpLoggerProvider
 from opentelemetry.metrics import NoOpMeterProvider
 from opentelemetry.trace import TracerProvider
@@ -19,43 +18,6 @@ from genai_observability._capture import seam as _seam
 from genai_observability._capture import streams as _streams
 from genai_observability._capture.private_names import missing
 from genai_observability._capture.seam import Seam
-
-
-def watch(seam: Seam, undo: ExitStack) -> None:
-    """See every request of every client from now on, until ``undo`` is closed."""
-    undo.callback(seam.end)  # also where somebody else has replaced ``request`` since, and keeps ours
-    replace(openai.OpenAI, "request", seam.request, undo)
-    replace(openai.AsyncOpenAI, "request", seam.request_async, undo)
-    replace(openai.OpenAI, "_build_request", _seam.attempt, undo)
-    replace(openai.OpenAI, "_should_retry", _seam.refusal, undo)
-    for client in (openai.OpenAI, openai.AsyncOpenAI):
-        replace(client, "_process_response", _seam.answer, undo)
-    replace(openai.Stream, "__stream__", _streams.observed, undo)
-    replace(openai.AsyncStream, "__stream__", _streams.observed_async, undo)
-    replace(openai.Stream, "close", _streams.closed, undo)
-    replace(openai.AsyncStream, "close", _streams.closed_async, undo)
-
-
-def replace(
-    owner: type, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]], undo: ExitStack
-) -> None:
-    """Put a function in the place of a method, in the class that defines it, until ``undo`` is closed.
-
-    What is not there is left. A method that somebody else has replaced since stays as it is then.
-    """
-    definer = next((each for each in owner.__mro__ if name in vars(each)), None)
-    if definer is None:
-        return
-    original = vars(definer)[name]
-    replaced = functools.wraps(original)(noting(original))
-    setattr(definer, name, replaced)
-
-    def put_back() -> None:
-        if vars(definer).get(name) is replaced:
-            setattr(definer, name, original)
-
-    undo.callback(put_back)
-
 
 _logger = logging.getLogger("genai_observability")
 
@@ -82,17 +44,54 @@ class Wrapper:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client library, the module that has its seam, and wrappers of it."""
+    """A client library, what sees its requests until the stack is closed, and wrappers of it."""
 
     library: str
-    seam: str
+    watch: Callable[[Seam, ExitStack], None]
     wrappers: tuple[Wrapper, ...]
+
+
+def _watch_openai(seam: Seam, undo: ExitStack) -> None:
+    import openai  # an extra
+
+    undo.callback(seam.end)  # also where somebody else has replaced ``request`` since, and keeps ours
+    _replace(openai.OpenAI, "request", seam.request, undo)
+    _replace(openai.AsyncOpenAI, "request", seam.request_async, undo)
+    _replace(openai.OpenAI, "_build_request", _seam.attempt, undo)
+    _replace(openai.OpenAI, "_should_retry", _seam.refusal, undo)
+    for client in (openai.OpenAI, openai.AsyncOpenAI):
+        _replace(client, "_process_response", _seam.answer, undo)
+    _replace(openai.Stream, "__stream__", _streams.observed, undo)
+    _replace(openai.AsyncStream, "__stream__", _streams.observed_async, undo)
+    _replace(openai.Stream, "close", _streams.closed, undo)
+    _replace(openai.AsyncStream, "close", _streams.closed_async, undo)
+
+
+def _replace(
+    owner: type, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]], undo: ExitStack
+) -> None:
+    """Put a function in the place of a method, in the class that defines it, until ``undo`` is closed.
+
+    What is not there is left. A method that somebody else has replaced since stays as it is then.
+    """
+    definer = next((each for each in owner.__mro__ if name in vars(each)), None)
+    if definer is None:
+        return
+    original = vars(definer)[name]
+    replaced = functools.wraps(original)(noting(original))
+    setattr(definer, name, replaced)
+
+    def put_back() -> None:
+        if vars(definer).get(name) is replaced:
+            setattr(definer, name, original)
+
+    undo.callback(put_back)
 
 
 CLIENTS: Final = (
     Client(
         library="openai",
-        seam="genai_observability._capture.clients",
+        watch=_watch_openai,
         wrappers=(
             Wrapper(module="opentelemetry.instrumentation.openai_v2", extra="openai-v2"),
             Wrapper(module="opentelemetry.instrumentation.genai.openai"),
@@ -113,7 +112,7 @@ def watch_clients(tracers: TracerProvider, seam: Seam, undo: ExitStack) -> None:
         known = ", ".join(client.library for client in CLIENTS)
         _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
     for client in present:
-        importlib.import_module(client.seam).watch(seam, undo)
+        client.watch(seam, undo)
         for wrapper in client.wrappers:
             if wrapper.extra is not None and is_installed(wrapper.module):
                 _wrap(wrapper, tracers, undo)
