@@ -41,7 +41,7 @@ from genai_observability._record.instruments import observe
 from genai_observability._record.measures import Measures, step_labels
 from genai_observability._record.metrics import Losses, Metrics
 from genai_observability._record.pipeline import Batches, Finished, Pipeline
-from genai_observability._record.read import RECORDED_OPERATIONS, context_of, read_step
+from genai_observability._record.read import context_of, read_step
 from genai_observability._record.request_log import RequestLog
 from genai_observability._record.scores import FEEDBACK, Answer, RecentCalls, Sign, evaluation_attributes
 from genai_observability._worker import Worker
@@ -135,7 +135,7 @@ class Recorder:
             enforcement=self._enforcement,
             enriched=enriched if self._processor.exporter else None,
         )
-        self._tracers = AllCallsProvider(self._providers.tracer, RECORDED_OPERATIONS)
+        self._tracers = AllCallsProvider(self._providers.tracer)
         if self._enforcement is not None:
             for metric, read in self._enforcement.observed().items():
                 observe(meter, metric, read)

@@ -15,6 +15,7 @@ from opentelemetry.sdk._logs import LoggingHandler as SDKLoggingHandler
 from opentelemetry.util.types import AnyValue
 
 from genai_observability._context.attribution import text
+from genai_observability._export.exporters import is_true
 
 _SWITCH: Final = "OTEL_PYTHON_LOG_AUTO_INSTRUMENTATION"  # the variable that the upstream log instrumentation reads
 """``true`` sends the application's ``logging`` records too. ``instrument(logs=...)`` goes before it."""
@@ -38,7 +39,7 @@ def wanted(*, asked: bool | None) -> bool:
         return asked
     if any(isinstance(handler, LoggingHandler | SDKLoggingHandler) for handler in logging.getLogger().handlers):
         return False
-    return os.environ.get(_SWITCH, "").strip().lower() == "true"
+    return is_true(_SWITCH)
 
 
 def send(logger_provider: LoggerProvider, undo: ExitStack) -> None:
@@ -82,10 +83,8 @@ class _ApplicationLogs(LoggingHandler):
 
     def _get_attributes(self, record: logging.LogRecord) -> tuple[dict[str, AnyValue], str | None]:
         """Give objects of any kind, which libraries put into ``extra``, as text: the SDK warns of each of them."""
-        attributes, event_name = super()._get_attributes(record)
-        return {
-            name: value if isinstance(value, _CARRIED) else text(value) for name, value in attributes.items()
-        }, event_name
+        given, event = super()._get_attributes(record)
+        return {name: value if isinstance(value, _CARRIED) else text(value) for name, value in given.items()}, event
 
     def _is_wanted(self, record: logging.LogRecord) -> bool:
         """Not telemetry's own records, nor those of the HTTP client that exports: they would feed themselves."""

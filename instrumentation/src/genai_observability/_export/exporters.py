@@ -1,74 +1,45 @@
 """The exporters that the standard ``OTEL_*`` variables ask for, and what is lost on the way to the Collector.
 
 https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/#exporter-selection
+
+The application's metrics go the same way as ours, and none may stop the others: the SDK's exporters give up all of an
+export where they cannot encode one of its metrics, such as a counter beyond 64 bits, and so each export from then on.
 """
 
 import importlib
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, LogRecordExportResult
-from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
+from opentelemetry.sdk.metrics.export import (
+    AggregationTemporality,
+    ConsoleMetricExporter,
+    ExponentialHistogram,
+    Histogram,
+    Metric,
+    MetricExporter,
+    MetricExportResult,
+    MetricsData,
+    Sum,
+)
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExportResult
 
 from genai_observability._record.metrics import Kind, Losses
-
-
-class CountedExporter:
-    """An exporter of the SDK; batches that it cannot deliver are counted."""
-
-    def __init__(self, exporter: Any, kind: Kind, losses: Losses) -> None:
-        self._exporter = exporter
-        self._kind: Kind = kind
-        self._losses = losses
-
-    def export(self, batch: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
-        """Export a batch as the exporter does."""
-        try:
-            result = self._exporter.export(batch, *args, **kwargs)
-        except Exception:
-            self._losses[self._kind] += len(batch)
-            raise
-        if getattr(result, "name", None) == "FAILURE":
-            self._losses[self._kind] += len(batch)
-        return result
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._exporter, name)
-
-
-def count_overflow(processor: Any, kind: Kind, losses: Losses) -> None:
-    """Count what a batch processor of the SDK has no room for.
-
-    The SDK keeps such a count as well, for metrics of its own that are mostly switched off; this takes its place.
-    """
-    batches = getattr(processor, "_batch_processor", None)
-    if batches is not None and hasattr(batches, "_metrics"):
-        batches._metrics = _Overflow(lambda count: losses.update({kind: count}))  # noqa: SLF001 - there is no public way
-
-
-class _Overflow:
-    """What the SDK's batch processor tells of its queue."""
-
-    def __init__(self, on_drop: Callable[[int], None]) -> None:
-        self._on_drop = on_drop
-
-    def register_queue_size(self, get_queue_size: Callable[[], int]) -> None: ...
-
-    def drop_items(self, count: int, error_type: str = "queue_full") -> None:  # noqa: ARG002
-        self._on_drop(count)
-
-    def finish_items(self, count: int) -> None: ...
-
 
 _logger = logging.getLogger("genai_observability")
 
 _METRIC_INTERVAL: Final = 5_000.0
 _SECONDS_BETWEEN_COMPLAINTS: Final = 300.0
+_MOMENT: Final = 100_000_000  # nanoseconds: shorter than a restart, whose series may go on under the same name
+_OURS: Final = "genai_observability"
 
 
 def span_exporter() -> Any:
@@ -81,27 +52,24 @@ def metric_exporter() -> Any:
     return _exporter("METRICS", "metric_exporter", "OTLPMetricExporter", ConsoleMetricExporter)
 
 
+def log_exporter() -> Any:
+    """The exporter of log records, likewise."""
+    return _exporter("LOGS", "_log_exporter", "OTLPLogExporter", ConsoleLogRecordExporter)
+
+
 def metric_interval() -> float:
     """Milliseconds between two exports of metrics.
 
     Not the SDK's default of a minute: an alert can be no faster than the metrics it reads.
     """
     text = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
-    try:
-        interval = float(text) if text else _METRIC_INTERVAL
-    except ValueError:
-        interval = 0.0
-    if 0 < interval < float("inf"):
-        return interval
+    with suppress(ValueError):
+        if 0 < (interval := float(text or _METRIC_INTERVAL)) < math.inf:
+            return interval
     _logger.warning(
         "OTEL_METRIC_EXPORT_INTERVAL=%s is no number of milliseconds: %.0f is used.", text, _METRIC_INTERVAL
     )
     return _METRIC_INTERVAL
-
-
-def log_exporter() -> Any:
-    """The exporter of log records, likewise."""
-    return _exporter("LOGS", "_log_exporter", "OTLPLogExporter", ConsoleLogRecordExporter)
 
 
 def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -> Any:
@@ -128,13 +96,13 @@ def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -
             "Nothing is exported as OTEL_%s.", signal,
         )  # fmt: skip
         return None
-    logging.getLogger(path).addFilter(_Seldom())
+    logging.getLogger(path).addFilter(_is_due)
     return _OfThisProcess(exporter)
 
 
 def _quick(signal: str, exporter: Any) -> Any:
     """The SDK's exporter with our own encoding, where there is one and the SDK is not to measure its exports."""
-    if signal not in ("TRACES", "LOGS") or _is_true("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"):
+    if signal not in ("TRACES", "LOGS") or is_true("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"):
         return exporter
     from genai_observability._export import otlp  # takes long to import, and there may be other exporters
 
@@ -143,21 +111,15 @@ def _quick(signal: str, exporter: Any) -> Any:
     class Quick(exporter):  # type: ignore[misc]
         def export(self, batch: Sequence[Any]) -> Any:
             """Export a batch; the SDK's own way where anything is not as expected."""
-            sent = None if self._shutdown else _sent(self, encode, batch)
-            if sent is None:
+            try:
+                data, most, send = encode(batch), self._max_request_size, self._client.export
+            except Exception:  # another version of the SDK, or what the SDK can tell better
                 return super().export(batch)
-            return result.SUCCESS if sent else result.FAILURE
+            if self._shutdown or 0 < most < len(data):
+                return super().export(batch)
+            return result.SUCCESS if send(data).success else result.FAILURE
 
     return Quick
-
-
-def _sent(exporter: Any, encode: Callable[[Sequence[Any]], bytes], batch: Sequence[Any]) -> bool | None:
-    """Whether a batch was delivered; ``None`` where it was not tried."""
-    try:
-        data, most, send = encode(batch), exporter._max_request_size, exporter._client.export  # noqa: SLF001
-    except Exception:  # another version of the SDK, or what the SDK can tell better
-        return None
-    return bool(send(data).success) if most <= 0 or len(data) <= most else None
 
 
 class _OfThisProcess:
@@ -175,28 +137,29 @@ class _OfThisProcess:
         return getattr(self._exporter, name)
 
 
-class _Seldom(logging.Filter):
+_due: Final[dict[str, float]] = {}
+
+
+def _is_due(record: logging.LogRecord) -> bool:
     """Lets an exporter complain once in a while: with the Collector away it would fill the application's log."""
+    now = time.monotonic()
+    is_due = now >= _due.get(record.name, 0.0)
+    if is_due:
+        _due[record.name] = now + _SECONDS_BETWEEN_COMPLAINTS
+    return is_due
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._next = 0.0
 
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
-        now = time.monotonic()
-        if now < self._next:
-            return False
-        self._next = now + _SECONDS_BETWEEN_COMPLAINTS
-        return True
+# --- What the environment says ----------------------------------------------------------------------------------------
+
+
+def is_true(variable: str) -> bool:
+    """Whether a variable of the environment is ``true``."""
+    return os.environ.get(variable, "").strip().lower() == "true"
 
 
 def sdk_disabled() -> bool:
     """Whether the environment switches OpenTelemetry off."""
-    return _is_true("OTEL_SDK_DISABLED")
-
-
-def _is_true(variable: str) -> bool:
-    return os.environ.get(variable, "").strip().lower() == "true"
+    return is_true("OTEL_SDK_DISABLED")
 
 
 def chosen_exporter(signal: str) -> str:
@@ -213,9 +176,7 @@ def variable(name: str, signal: str) -> str:
 def endpoint_problem(signal: str) -> str | None:
     """What is wrong with the configured address; ``None`` for nothing."""
     endpoint = variable("OTEL_EXPORTER_OTLP_ENDPOINT", signal)
-    if not endpoint:
-        return None
-    if is_address(endpoint):
+    if not endpoint or is_address(endpoint):
         return None
     return f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint} is no address such as http://localhost:4318."
 
@@ -227,3 +188,131 @@ def is_address(text: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not False
     except ValueError:  # a port that is no number, a broken IPv6 address
         return False
+
+
+# --- In front of an exporter ------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class CountedExporter:
+    """An exporter of the SDK; batches that it cannot deliver are counted."""
+
+    _exporter: Any
+    _kind: Kind
+    _losses: Losses
+
+    def export(self, batch: Sequence[Any], *args: Any, **kwargs: Any) -> Any:
+        """Export a batch as the exporter does."""
+        delivered = False
+        try:
+            result = self._exporter.export(batch, *args, **kwargs)
+            delivered = getattr(result, "name", None) != "FAILURE"
+            return result
+        finally:
+            if not delivered:
+                self._losses[self._kind] += len(batch)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._exporter, name)
+
+
+def count_overflow(processor: Any, kind: Kind, losses: Losses) -> None:
+    """Count what a batch processor of the SDK has no room for.
+
+    The SDK keeps such a count as well, for metrics of its own that are mostly switched off; this takes its place.
+    """
+    batches = getattr(processor, "_batch_processor", None)
+    if batches is not None and hasattr(batches, "_metrics"):
+        batches._metrics = SimpleNamespace(  # noqa: SLF001 - there is no public way
+            register_queue_size=lambda _: None,
+            drop_items=lambda count, *_, **__: losses.update({kind: count}),
+            finish_items=lambda _: None,
+        )
+
+
+_Name = tuple[str, str]  # of the instrumentation scope, and of the metric
+
+
+class Apart(MetricExporter):
+    """An exporter in front of another one: what that cannot encode is left out from then on, with a warning."""
+
+    def __init__(self, exporter: MetricExporter) -> None:
+        super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)  # noqa: SLF001 - as the reader does
+        self._exporter = exporter
+        self._left_out: set[_Name] = set()
+
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+        """Export what can be exported."""
+        data = _each(metrics_data, self._prepared)
+        try:
+            result = self._exporter.export(data, timeout_millis, **kwargs)
+            if result is MetricExportResult.SUCCESS or not self._leave_out_unfit(data):
+                return result
+        except Exception:
+            if not self._leave_out_unfit(data):
+                raise
+        return self.export(metrics_data, timeout_millis, **kwargs)
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        """Flush the other exporter."""
+        return self._exporter.force_flush(timeout_millis)
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        """End the other exporter."""
+        self._exporter.shutdown(timeout_millis, **kwargs)
+
+    def _prepared(self, name: _Name, metric: Metric) -> Metric | None:
+        if name in self._left_out:
+            return None
+        return _started_before(metric) if name[0] == _OURS else metric
+
+    def _leave_out_unfit(self, data: MetricsData) -> bool:
+        """Whether there are metrics that cannot be encoded, by themselves; the next export goes without them."""
+        before = len(self._left_out)
+        encode = _encoding(self._exporter)
+
+        def check(name: _Name, metric: Metric) -> None:
+            try:
+                encode(_each(data, lambda _, other: other if other is metric else None))
+            except Exception as error:
+                self._left_out.add(name)
+                reason = str(error).rpartition("\n")[2]  # before that stands all of the metric
+                _logger.warning(
+                    "The metric %r of %r is left out, as it cannot be encoded: %.200s.", *name[::-1], reason
+                )
+
+        _each(data, check)
+        return len(self._left_out) > before
+
+
+def _encoding(exporter: MetricExporter) -> Callable[[MetricsData], object]:
+    """What an exporter does before it sends anything."""
+    if isinstance(exporter, ConsoleMetricExporter):
+        return MetricsData.to_json
+    from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics  # takes long to import
+
+    return encode_metrics
+
+
+def _started_before(metric: Metric) -> Metric:
+    """The same metric with all its starts a moment earlier."""
+    data = metric.data
+    if not isinstance(data, (Sum, Histogram, ExponentialHistogram)):
+        return metric
+    if data.aggregation_temporality != AggregationTemporality.CUMULATIVE:  # where each start is the end before it
+        return metric
+    points: Any = [replace(each, start_time_unix_nano=each.start_time_unix_nano - _MOMENT) for each in data.data_points]
+    return replace(metric, data=replace(data, data_points=points))
+
+
+def _each(data: MetricsData, change: Callable[[_Name, Metric], Metric | None]) -> MetricsData:
+    """The data with each metric changed, without those that become ``None``, and without scopes that have none left."""
+    resources = []
+    for resource in data.resource_metrics:
+        scopes = []
+        for scope in resource.scope_metrics:
+            changed = (change((scope.scope.name, metric.name), metric) for metric in scope.metrics)
+            if metrics := [metric for metric in changed if metric is not None]:
+                scopes.append(replace(scope, metrics=metrics))
+        resources.append(replace(resource, scope_metrics=scopes))
+    return MetricsData(resources)

@@ -9,7 +9,7 @@ import re
 import socket
 import tempfile
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,12 +31,10 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import TracerProvider
 
 from genai_observability._export import exporters as _exporters
-from genai_observability._export.exporters import CountedExporter, count_overflow
-from genai_observability._export.metrics import Apart
+from genai_observability._export.exporters import Apart, CountedExporter, count_overflow
 from genai_observability._export.processor import GenAISpanProcessor
 from genai_observability._export.spans import CallsRecorded
 from genai_observability._record.metrics import Losses
-from genai_observability._record.read import RECORDED_OPERATIONS
 
 try:
     import fcntl
@@ -157,45 +155,32 @@ def providers(
 ) -> Providers:
     """Find or make the three providers, and put the span processor on the tracer provider.
 
-    Args:
-        service_name: Name of the service where the environment gives none.
-        tracer_provider: The application's own, if given; likewise the next two.
-        meter_provider: See above.
-        logger_provider: See above.
-        processor: Our span processor. It gets one to export finished spans with, but where the tracer provider is the
-            application's, with processors of its own.
-        globally: Whether those that are made become the process's, for the application to use too.
-        losses: Counts what our exporters lose.
-        spans_an_export: At most; ``None`` for what the environment says.
+    The processor gets one to export finished spans with, but where the tracer provider is the application's, with
+    processors of its own. With ``globally``, those that are made become the process's, for the application to use too.
     """
-    existing_tracer = tracer_provider or existing(trace.get_tracer_provider())
-    existing_meter = meter_provider or existing(metrics.get_meter_provider())
-    existing_logger = logger_provider or existing(get_logger_provider())
-    if existing_tracer is not None:
-        _add_processor(existing_tracer, processor)
-    if existing_tracer and existing_meter and existing_logger:
-        return Providers(existing_tracer, existing_meter, existing_logger, ())
+    tracer = tracer_provider or existing(trace.get_tracer_provider())
+    meter = meter_provider or existing(metrics.get_meter_provider())
+    logger = logger_provider or existing(get_logger_provider())
+    if tracer is not None:
+        _add_processor(tracer, processor)
+    if tracer and meter and logger:
+        return Providers(tracer, meter, logger, ())
 
     resource = _resource(service_name)
-    owned: list[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider] = []
-    if existing_tracer is None:
-        existing_tracer = _tracer_provider(resource, processor, losses, spans_an_export)
-        if globally and trace.get_tracer_provider() not in _ended:
-            trace.set_tracer_provider(existing_tracer)
-        owned.append(existing_tracer)
-    if existing_meter is None:
-        existing_meter = _meter_provider(resource)
-        if globally and metrics.get_meter_provider() not in _ended:
-            metrics.set_meter_provider(existing_meter)
-        owned.append(existing_meter)
-    if existing_logger is None:
-        existing_logger = _logger_provider(resource, losses)
-        if globally and get_logger_provider() not in _ended:
-            set_logger_provider(existing_logger)
-        owned.append(existing_logger)
-    return Providers(
-        existing_tracer, existing_meter, existing_logger, tuple(owned), str(resource.attributes["service.name"])
-    )
+    owned: list[Any] = []
+
+    def own(provider: Any, global_one: object, make_global: Callable[[Any], None]) -> Any:
+        owned.append(provider)
+        if globally and global_one not in _ended:
+            make_global(provider)
+        return provider
+
+    if tracer is None:
+        made = _tracer_provider(resource, processor, losses, spans_an_export)
+        tracer = own(made, trace.get_tracer_provider(), trace.set_tracer_provider)
+    meter = meter or own(_meter_provider(resource), metrics.get_meter_provider(), metrics.set_meter_provider)
+    logger = logger or own(_logger_provider(resource, losses), get_logger_provider(), set_logger_provider)
+    return Providers(tracer, meter, logger, tuple(owned), str(resource.attributes["service.name"]))
 
 
 def _call_all(providers: Iterable[object], method: str) -> None:
@@ -226,8 +211,7 @@ def _add_processor(provider: TracerProvider, processor: SpanProcessor) -> None:
 
 def _resource(service_name: str | None) -> Resource:
     # The environment wins over the code: it is set by whoever deploys, who knows the name of this deployment.
-    given = Resource.create().attributes
-    name = given.get("service.name")
+    name = Resource.create().attributes.get("service.name")
     named = isinstance(name, str) and not name.startswith("unknown_service")
     attributes = {
         "telemetry.distro.name": "genai-observability",
@@ -266,20 +250,14 @@ class _OwnTracerProvider(SDKTracerProvider):
 
 
 def _tracer_provider(
-    resource: Resource,
-    processor: GenAISpanProcessor,
-    losses: Losses,
-    spans_an_export: int | None,
+    resource: Resource, processor: GenAISpanProcessor, losses: Losses, spans_an_export: int | None
 ) -> SDKTracerProvider:
     provider = _OwnTracerProvider(resource=resource, shutdown_on_exit=False)
-    provider.sampler = CallsRecorded(provider.sampler, RECORDED_OPERATIONS)  # the environment chose the inner one
-    exporter = _exporters.span_exporter()
-    batches = None
-    if exporter:
-        counted = CountedExporter(exporter, "span", losses)
-        batches = BatchSpanProcessor(counted, max_export_batch_size=spans_an_export)  # type: ignore[arg-type]
-        count_overflow(batches, "span", losses)
-    processor.exporter = batches
+    provider.sampler = CallsRecorded(provider.sampler)  # the environment chose the inner one
+    if exporter := _exporters.span_exporter():
+        counted: Any = CountedExporter(exporter, "span", losses)
+        processor.exporter = BatchSpanProcessor(counted, max_export_batch_size=spans_an_export)
+        count_overflow(processor.exporter, "span", losses)
     provider.add_span_processor(processor)
     return provider
 
@@ -287,8 +265,7 @@ def _tracer_provider(
 def _meter_provider(resource: Resource) -> SDKMeterProvider:
     readers = []
     if exporter := _exporters.metric_exporter():
-        interval = _exporters.metric_interval()
-        readers.append(PeriodicExportingMetricReader(Apart(exporter), export_interval_millis=interval))
+        readers.append(PeriodicExportingMetricReader(Apart(exporter), _exporters.metric_interval()))
     return SDKMeterProvider(metric_readers=readers, resource=resource, shutdown_on_exit=False)
 
 

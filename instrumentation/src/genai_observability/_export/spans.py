@@ -5,14 +5,14 @@ changed when a span ends, so a copy gets what is known only then.
 """
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace import Tracer as SDKTracer
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import Link, SpanKind, Tracer, TracerProvider, TraceState
+from opentelemetry.trace import SpanKind, Tracer, TracerProvider
 from opentelemetry.trace.status import Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
@@ -20,19 +20,14 @@ from genai_observability import signals
 from genai_observability._call import Call
 from genai_observability._content.detection import scrubbed
 from genai_observability._content.recorded import is_content, without_content
+from genai_observability._record.read import RECORDED_OPERATIONS
 
 
 class CallsRecorded(Sampler):
-    """Another sampler, but model calls that it drops are recorded all the same: processed, and not exported.
+    """Another sampler, but model calls that it drops are recorded all the same: processed, and not exported."""
 
-    Args:
-        sampler: The sampler that decides which traces are kept.
-        operations: ``gen_ai.operation.name`` of the spans that are model calls.
-    """
-
-    def __init__(self, sampler: Sampler, operations: frozenset[str]) -> None:
+    def __init__(self, sampler: Sampler) -> None:
         self._sampler = sampler
-        self._operations = operations
 
     def should_sample(
         self,
@@ -41,16 +36,12 @@ class CallsRecorded(Sampler):
         name: str,
         kind: SpanKind | None = None,
         attributes: Attributes = None,
-        links: Sequence[Link] | None = None,
-        trace_state: TraceState | None = None,
+        *others: Any,
+        **named: Any,
     ) -> SamplingResult:
         """The other sampler's answer, with the lowest kind of recording for a call that it drops."""
-        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
-        if (
-            result.decision is Decision.DROP
-            and attributes
-            and attributes.get(signals.OPERATION.name) in self._operations
-        ):
+        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, *others, **named)
+        if result.decision is Decision.DROP and (attributes or {}).get(signals.OPERATION.name) in RECORDED_OPERATIONS:
             return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
         return result
 
@@ -60,16 +51,10 @@ class CallsRecorded(Sampler):
 
 
 class AllCallsProvider(TracerProvider):
-    """The application's tracer provider, for the client wrappers: their tracers alone record every call.
+    """The application's tracer provider, or ours, for the client wrappers: their tracers alone record every call."""
 
-    Args:
-        provider: The application's, or ours.
-        operations: ``gen_ai.operation.name`` of the spans that are model calls.
-    """
-
-    def __init__(self, provider: TracerProvider, operations: frozenset[str]) -> None:
+    def __init__(self, provider: TracerProvider) -> None:
         self._provider = provider
-        self._operations = operations
 
     def get_tracer(self, *args: Any, **kwargs: Any) -> Tracer:
         """A tracer of the provider."""
@@ -77,7 +62,7 @@ class AllCallsProvider(TracerProvider):
         if not isinstance(tracer, SDKTracer) or isinstance(tracer.sampler, CallsRecorded):
             return tracer
         tracer = copy.copy(tracer)  # the application may use this one too
-        tracer.sampler = CallsRecorded(tracer.sampler, self._operations)
+        tracer.sampler = CallsRecorded(tracer.sampler)
         return tracer
 
 
@@ -105,9 +90,7 @@ def scrubbed_status(span: ReadableSpan) -> Status:
 
 
 def with_attributes(
-    span: ReadableSpan,
-    attributes: Mapping[str, AttributeValue],
-    status: Status | None = None,
+    span: ReadableSpan, attributes: Mapping[str, AttributeValue], status: Status | None = None
 ) -> ReadableSpan:
     """A copy of a span with other attributes, without the events in which content used to be put."""
     return ReadableSpan(
