@@ -159,6 +159,20 @@ def test_with_the_applications_own_tracer_provider_content_is_not_recorded_and_t
     assert os.environ["OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"] == "span_only"
 
 
+def test_where_no_spans_are_exported_that_is_said_to_be_why_content_is_not_recorded(
+    start: Start, capture: Capture, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    recorder = start(content="full")
+    Provider().client().chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": SECRET}])
+    assert recorder.force_flush(20)
+    assert capture.records
+    assert b"4711-blue" not in capture.everything
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
+        "Content is not recorded: it is part of the spans, and no spans are exported."
+    ]
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [

@@ -1,13 +1,11 @@
 """The parts of one recording, put together: the client's seam, span processor, worker, metrics and request log."""
 
 import logging
-import os
-import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
@@ -22,7 +20,7 @@ from genai_observability._call import Value
 from genai_observability._capture import steps as _steps
 from genai_observability._capture.clients import OWN_SCOPE, SCOPES, watch_clients
 from genai_observability._capture.deferred import BatchFiles
-from genai_observability._capture.open_calls import OpenCall, OpenCalls, current
+from genai_observability._capture.open_calls import OpenCalls, current
 from genai_observability._capture.seam import Seam
 from genai_observability._capture.steps import OpenStep, OpenSteps
 from genai_observability._content.recorded import SPANS_AN_EXPORT, ContentWatch
@@ -32,19 +30,19 @@ from genai_observability._context import baggage as _baggage
 from genai_observability._context import threads as _threads
 from genai_observability._ending import deliver_at_end
 from genai_observability._export import application_logs as _application_logs
-from genai_observability._export.processor import GenAISpanProcessor
+from genai_observability._export.processor import GenAISpanProcessor, Sink
 from genai_observability._export.providers import Providers, configured, providers
 from genai_observability._export.spans import AllCallsProvider, Span, enriched, scrubbed_status, with_attributes
 from genai_observability._pricing import Prices
 from genai_observability._record import measures as _measures
 from genai_observability._record.instruments import observe
 from genai_observability._record.measures import Measures, step_labels
-from genai_observability._record.metrics import Losses, Metrics
-from genai_observability._record.pipeline import Batches, Finished, Pipeline
+from genai_observability._record.metrics import Kind, Losses, Metrics
+from genai_observability._record.pipeline import Batches, Pipeline
 from genai_observability._record.read import context_of, read_step
 from genai_observability._record.request_log import RequestLog
 from genai_observability._record.scores import FEEDBACK, Answer, RecentCalls, Sign, evaluation_attributes
-from genai_observability._worker import Worker
+from genai_observability._worker import Worker, in_each_child
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,28 +90,23 @@ class Recorder:
         self._worker = Worker(capacity=_QUEUE, warm_up=self._prices.warm_up)
         undo.callback(self._worker.stop)
         asked = chosen(options.content, detect_threats=options.detect_threats)
-        self._processor = GenAISpanProcessor(self, open_calls=self._open_calls, open_steps=self.open_steps)
+        self._processor = GenAISpanProcessor(open_calls=self._open_calls, open_steps=self.open_steps)
         self._providers: Providers = providers(
-            service_name=options.service_name,
-            tracer_provider=options.tracer_provider,
-            meter_provider=options.meter_provider,
-            logger_provider=options.logger_provider,
-            processor=self._processor,
-            globally=options.globally,
-            losses=self._losses,
-            spans_an_export=SPANS_AN_EXPORT if asked.form else None,
-        )
+            service_name=options.service_name, tracer_provider=options.tracer_provider,
+            meter_provider=options.meter_provider, logger_provider=options.logger_provider, globally=options.globally,
+            processor=self._processor, losses=self._losses, spans_an_export=SPANS_AN_EXPORT if asked.form else None,
+        )  # fmt: skip
+        self._traces_are_ours = self._providers.tracer in self._providers.owned
         undo.callback(self._providers.shutdown)
         undo.callback(self._processor.let_go)
         if asked.form and self._processor.exporter is None:
-            _logger.warning(
-                "Content is not recorded: the application's own tracer provider exports its spans before they could "
-                "be redacted."
-            )
+            unseen = "it is part of the spans, and no spans are exported"
+            early = "the application's own tracer provider exports its spans before they could be redacted"
+            _logger.warning("Content is not recorded: %s.", unseen if self._traces_are_ours else early)
             asked = replace(asked, form=None)
         meter = self._providers.meter.get_meter(_SCOPE)
         self._metrics = Metrics(meter, losses=self._losses, open_calls=self._open_calls, prices_age=self._prices.age)
-        self._measures = Measures(meter, on_overflow=lambda: self._losses.update(("label",)))
+        self._measures = Measures(meter, on_overflow=partial(self._lose, "label"))
         _measures.observe(meter)
         self._worker.settle = self._settle
         self._batches = Batches(
@@ -121,12 +114,12 @@ class Recorder:
             submission=self._recent.find,
             record=lambda call, context: self._pipeline.record_result(call, context),
             send=self._providers.send_logs,
-            on_dropped=lambda: self._losses.update(("batch",)),
+            on_dropped=partial(self._lose, "batch"),
         )
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         if _application_logs.wanted(asked=options.logs):
             _application_logs.send(self._providers.logger, undo)
-        self._content = ContentWatch(asked, on_full=lambda: self._losses.update(("content",)))
+        self._content = ContentWatch(asked, on_full=partial(self._lose, "content"))
         self._pipeline = Pipeline(
             content=self._content,
             prices=self._prices,
@@ -135,15 +128,21 @@ class Recorder:
             enforcement=self._enforcement,
             enriched=enriched if self._processor.exporter else None,
         )
+        self._processor.sink = Sink(
+            submit=self._worker.submit,
+            remember=self._recent.remember,
+            record_calls=self._pipeline.record,
+            record_step=self._record_step,
+            content_of=self._content.attributes,
+            on_dropped=partial(self._lose, "call"),
+        )
         self._tracers = AllCallsProvider(self._providers.tracer)
         if self._enforcement is not None:
             for metric, read in self._enforcement.observed().items():
                 observe(meter, metric, read)
         self._watching = undo.enter_context(ExitStack())
         self._watch(options, self._watching)
-        if hasattr(os, "register_at_fork"):  # not on Windows
-            after_fork = weakref.WeakMethod(self._after_fork)
-            os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())  # after the SDK's own
+        in_each_child(self._after_fork)  # after the SDK's own
         deliver_at_end(self, forked=False)
 
     def _watch(self, options: Options, undo: ExitStack) -> None:
@@ -162,7 +161,7 @@ class Recorder:
             propagate=options.propagate,
             accept=options.accept_baggage,
             to_provider=self._to_provider,
-            traces_are_ours=self._providers.tracer in self._providers.owned,
+            traces_are_ours=self._traces_are_ours,
         ))  # fmt: skip
         if options.threads:
             undo.callback(_threads.follow())
@@ -204,14 +203,7 @@ class Recorder:
     ) -> None:
         """Queue a score; see ``evaluation()``."""
         given = evaluation_attributes(name, score=score, label=label, explanation=explanation)
-        attributes, context = self._joined(answer, given)
-
-        def record() -> None:
-            self._request_log.write_score(attributes, context)
-            if (value := given.get(signals.EVALUATION_SCORE.name)) is not None:
-                self._metrics.record_score(float(value), attributes, context)
-
-        self._submit(record)
+        self._score(given, answer)
 
     def feedback(
         self, kind: str, sign: Sign, *, category: str | None, comment: str | None, answer: Answer | None
@@ -220,25 +212,28 @@ class Recorder:
         given = evaluation_attributes(FEEDBACK, score=sign.satisfaction, label=kind, explanation=comment)
         if category is not None:
             given[signals.FEEDBACK_CATEGORY.name] = _attribution.text(category)
-        attributes, context = self._joined(answer, given)
+        self._score(given, answer, sign)
+
+    def _score(self, given: Mapping[str, Value], answer: Answer | None, sign: Sign | None = None) -> None:
+        """Queue what is said of an answer, with what is known of it."""
+        attributes, context = {**_attribution.current(), **given}, Context()
+        if answer is not None:
+            about = {signals.RESPONSE_ID.name: answer.response_id}
+            attributes = {**answer.attributes, **_attribution.current(), **about, **given}
+            context = context_of(answer.span)
 
         def record() -> None:
             self._request_log.write_score(attributes, context)
-            self._metrics.record_score(sign.satisfaction, attributes, context)
-            self._metrics.record_feedback(sign, attributes)
+            if (value := given.get(signals.EVALUATION_SCORE.name)) is not None:
+                self._metrics.record_score(float(value), attributes, context)
+            if sign is not None:
+                self._metrics.record_feedback(sign, attributes)
 
         self._submit(record)
 
     def answer(self, response_id: str) -> Answer:
         """What is known here of an answer."""
         return self._recent.find(response_id)
-
-    def _joined(self, answer: Answer | None, given: Mapping[str, Value]) -> tuple[dict[str, Value], Context]:
-        """What is said of an answer, with what is known of it."""
-        if answer is None:
-            return {**_attribution.current(), **given}, Context()
-        known = {**answer.attributes, **_attribution.current(), signals.RESPONSE_ID.name: answer.response_id}
-        return {**known, **given}, context_of(answer.span)
 
     def measure(self, metric: signals.Metric, amount: float, labels: Mapping[str, Value]) -> None:
         """Queue a measurement, under these labels and the attribution in force."""
@@ -257,27 +252,12 @@ class Recorder:
 
     def _submit(self, task: Callable[[], object]) -> None:
         if not self._worker.submit(task):
-            self.count_dropped()
+            self._lose("call")
 
-    # --- What the span processor asks for -----------------------------------------------------------------------------
+    def _lose(self, kind: Kind) -> None:
+        self._losses[kind] += 1
 
-    def submit(self, task: Callable[[], object]) -> bool:
-        """Queue a task; ``False`` where there is no room."""
-        return self._worker.submit(task)
-
-    def call_ended(self, span: Span, noted: OpenCall | None) -> None:
-        """Remember a call, so that its answer can be scored."""
-        self._recent.remember(span, noted)
-
-    def record_calls(self, batch: Sequence[Finished]) -> None:
-        """Record finished calls."""
-        self._pipeline.record(batch)
-
-    def content_of(self, span: Span) -> Mapping[str, Any]:
-        """The attributes to export of a span that is no model call but carries content, such as a tool's."""
-        return self._content.attributes(span)
-
-    def record_step(self, span: Span, open_step: OpenStep) -> Span:
+    def _record_step(self, span: Span, open_step: OpenStep) -> Span:
         """Record a finished step of a chain; returns the span to export."""
         step, context = read_step(span, open_step), context_of(span.context)
         self._measures.record_step(step, context)
@@ -286,17 +266,13 @@ class Recorder:
         attributes = {**self._content.attributes(span), **_steps.derived_attributes(step)}
         return with_attributes(span, attributes, scrubbed_status(span))
 
-    def count_dropped(self) -> None:
-        """There was no room for a call: it is exported as it is, and not recorded."""
-        self._losses["call"] += 1
-
     def _settle(self) -> None:
         while self._processor.record_calls():  # those that the queue had no room to announce
             pass
         self._metrics.settle()
 
     def _after_fork(self) -> None:
-        if not self._processor.active:
+        if self._processor.sink is None:
             return
         try:
             self._open_calls.forget()

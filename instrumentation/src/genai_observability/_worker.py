@@ -36,6 +36,13 @@ _logger = logging.getLogger("genai_observability")
 _PAUSE: Final = 0.2  # seconds between two looks at the queue: waking a thread for each call would cost the caller time
 
 
+def in_each_child(method: Callable[[], object]) -> None:
+    """Call a method in each child made by fork, for as long as its object lives."""
+    if hasattr(os, "register_at_fork"):  # not on Windows
+        known = weakref.WeakMethod(method)
+        os.register_at_fork(after_in_child=lambda: (call := known()) and call())
+
+
 class Worker:
     """Runs functions in order, later, in one daemon thread.
 
@@ -50,9 +57,7 @@ class Worker:
         self._failure_level = logging.WARNING
         self._tasks: deque[Callable[[], object]] = deque([warm_up])
         self._start()
-        if hasattr(os, "register_at_fork"):  # not on Windows
-            restart = weakref.WeakMethod(self._restart)
-            os.register_at_fork(after_in_child=lambda: (again := restart()) and again())
+        in_each_child(self._restart)
 
     def submit(self, task: Callable[[], object]) -> bool:
         """Queue a task; ``False`` where the queue is full."""

@@ -4,7 +4,8 @@ import functools
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol, cast
+from dataclasses import dataclass
+from typing import Final, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
@@ -26,50 +27,37 @@ _AT_ONCE: Final = 16
 """Calls recorded together: a third cheaper than one by one. About 1 ms of work, for which another call may wait."""
 
 
-class Sink(Protocol):
-    """What is done with finished spans, off the caller's thread but for ``call_ended``."""
+@dataclass(frozen=True, slots=True)
+class Sink:
+    """What is done with finished spans, off the caller's thread but for ``remember``, which is told of each call."""
 
-    def submit(self, task: Callable[[], object]) -> bool: ...
-    def call_ended(self, span: ReadableSpan, noted: OpenCall | None) -> None: ...
-    def record_calls(self, batch: Sequence[Finished]) -> None: ...
-    def record_step(self, span: ReadableSpan, open_step: OpenStep) -> ReadableSpan: ...
-    def content_of(self, span: ReadableSpan) -> Mapping[str, AttributeValue]: ...
-    def count_dropped(self) -> None: ...
+    submit: Callable[[Callable[[], object]], bool]
+    remember: Callable[[ReadableSpan, OpenCall | None], None]
+    record_calls: Callable[[Sequence[Finished]], None]
+    record_step: Callable[[ReadableSpan, OpenStep], ReadableSpan]
+    content_of: Callable[[ReadableSpan], Mapping[str, AttributeValue]]
+    on_dropped: Callable[[], None]
 
 
 class GenAISpanProcessor(SpanProcessor):
-    """Gives every span its attribution, and finished model calls to the sink.
+    """Gives every span its attribution, and finished model calls to the sink, as long as there is one."""
 
-    Args:
-        sink: Gets them.
-        open_calls: Where the calls are kept that have begun and not ended.
-        open_steps: Likewise the steps of chains.
-
-    Attributes:
-        exporter: The processor that finished spans go to next. ``None`` where the application's own provider has its
-            own processors: it keeps its spans as they are.
-    """
-
-    def __init__(self, sink: Sink, *, open_calls: OpenCalls, open_steps: OpenSteps) -> None:
-        self._sink: Sink | None = sink
+    def __init__(self, *, open_calls: OpenCalls, open_steps: OpenSteps) -> None:
         self._open_calls = open_calls
         self._open_steps = open_steps
-        self.exporter: SpanProcessor | None = None
         self._finished: deque[Finished] = deque()
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is recorded."""
-        return self._sink is not None
+        self.sink: Sink | None = None
+        self.exporter: SpanProcessor | None = None
+        """Where finished spans go next. ``None`` where the application's own provider has processors of its own."""
 
     def let_go(self) -> None:
         """Record nothing more. An application's tracer provider keeps its processors for ever, and so this one."""
-        self._sink = None
+        self.sink = None
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set the attribution in force where the span starts. A fault in here is not the application's."""
         try:
-            if self.active:
+            if self.sink is not None:
                 self._begin(span, parent_context)
         except Exception:
             _logger.debug("The beginning of a span could not be noted", exc_info=True)
@@ -94,7 +82,7 @@ class GenAISpanProcessor(SpanProcessor):
             _logger.debug("The end of a span could not be noted", exc_info=True)
 
     def _end(self, span: ReadableSpan) -> None:
-        sink, step = self._sink, self._open_steps.end(span)
+        sink, step = self.sink, self._open_steps.end(span)
         is_call = is_model_call(span)
         call = self._open_calls.end(span) if is_call else None
         if call is not None and not call.counted:
@@ -102,16 +90,16 @@ class GenAISpanProcessor(SpanProcessor):
         if sink is None:
             self._export(bare(span) if carries_content(span) else span)
         elif is_call:
-            sink.call_ended(span, call)
+            sink.remember(span, call)
             if len(self._finished) >= _MOST_FINISHED:
-                sink.count_dropped()
+                sink.on_dropped()
                 self._export(bare(span))
             else:
                 self._finished.append(Finished(span, call, step))
                 sink.submit(self.record_calls)  # refused, another one of the tasks that wait will record it
         elif step is not None and is_step(span):
             if not sink.submit(functools.partial(self._record_step, sink, span, step)):
-                sink.count_dropped()
+                sink.on_dropped()
                 self._export(bare(span))
         elif self.exporter is None or not carries_content(span):
             self._export(span)
@@ -120,11 +108,15 @@ class GenAISpanProcessor(SpanProcessor):
 
     def record_calls(self) -> bool:
         """Record the calls that wait the longest; ``False`` for none: each is announced, and some go together."""
-        batch: list[Finished] = []
+        sink, batch = self.sink, list[Finished]()
         while self._finished and len(batch) < _AT_ONCE:
             batch.append(self._finished.popleft())
-        if batch:
-            self._record(batch)
+        try:
+            if batch and sink is not None:
+                sink.record_calls(batch)
+        finally:
+            for each in batch:
+                self._export(each.exported or bare(cast("ReadableSpan", each.span)))
         return bool(batch)
 
     def abandon_streams(self) -> None:
@@ -137,14 +129,6 @@ class GenAISpanProcessor(SpanProcessor):
     def forget(self) -> None:
         """In a child made by fork: the calls that wait are the parent's."""
         self._finished.clear()
-
-    def _record(self, batch: Sequence[Finished]) -> None:
-        try:
-            if self._sink is not None:
-                self._sink.record_calls(batch)
-        finally:
-            for each in batch:
-                self._export(each.exported or bare(cast("ReadableSpan", each.span)))
 
     def _record_step(self, sink: Sink, span: ReadableSpan, step: OpenStep) -> None:
         finished = bare(span)
