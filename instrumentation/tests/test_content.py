@@ -133,6 +133,36 @@ def test_content_that_another_instrumentation_puts_on_its_spans_is_taken_off(sta
     assert b"gen_ai.tool.name" in capture.everything
 
 
+PYDANTIC_AI = {  # what its version 2.68.0 puts on spans with content
+    "chat": ("model_request_parameters", "gen_ai.input.messages", "gen_ai.system_instructions"),
+    "embeddings": ("inputs", "embeddings"),
+    "image_generation": ("prompt",),
+    "execute_tool": ("tool_arguments", "tool_response", "gen_ai.tool.call.arguments", "gen_ai.tool.call.result",
+                     "pydantic_ai.tool.deferral.metadata"),
+    "invoke_agent": ("pydantic_ai.all_messages", "final_result", "gen_ai.system_instructions"),
+    "decide": ("pydantic_ai.decision.state", "pydantic_ai.decision.answers"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["off", "full"])
+@pytest.mark.parametrize("operation", PYDANTIC_AI)
+def test_content_of_pydantic_ai_is_taken_off_its_calls_and_steps_or_redacted(
+    start: Start, capture: Capture, operation: str, content: Any
+) -> None:
+    recorder = start(content=content)
+    told = {name: json.dumps([{"content": f"Charge {CARD}"}]) for name in PYDANTIC_AI[operation]}
+    said = {"gen_ai.operation.name": operation, "logfire.json_schema": '{"type":"object"}', **told}
+    with recorder._providers.tracer.get_tracer("pydantic-ai").start_as_current_span("of pydantic-ai", attributes=said):
+        pass
+    assert recorder.force_flush(20)
+    (span,) = capture.spans
+    assert b"4111" not in capture.everything
+    assert {"gen_ai.operation.name", "logfire.json_schema"} <= set(values(span.attributes))
+    # Of a call only the messages are recorded.
+    kept = content == "full" and operation in ("chat", "execute_tool", "invoke_agent", "decide")
+    assert (b"Charge [card]" in capture.everything) == kept
+
+
 def test_the_variable_switches_off_what_the_code_asks_for(
     start: Start, capture: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -84,18 +84,20 @@ _SHORTEST_TELLING: Final = 6  # digits of a number that may be a password, a pho
 _SHORT: Final = ("type", "id", "name", "modality", "mime_type", "role", "finish_reason")
 """What a part or message is called, besides what it says."""
 
-_CONTENT: Final = frozenset(
-    attribute.name for attribute in signals.CONTENT
-) | {
+_CONTENT: Final = {attribute.name for attribute in signals.CONTENT} | {
     "gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "gen_ai.retrieval.documents",
     "gen_ai.retrieval.query.text", "gen_ai.prompt", "gen_ai.completion",
+    # Pydantic AI's own, some of them in the older formats that it still has:
+    "pydantic_ai.all_messages", "final_result", "model_request_parameters", "tool_arguments", "tool_response",
+    "pydantic_ai.tool.deferral.metadata", "pydantic_ai.decision.state", "pydantic_ai.decision.answers",
+    "inputs", "embeddings", "prompt",
 }  # fmt: skip
 _PROMPT: Final = (signals.PROMPT_NAME.name, signals.PROMPT_VERSION.name)
 
 
 @functools.lru_cache(maxsize=1024)
 def is_content(name: str) -> bool:
-    """Whether a span attribute of this name carries content, by the conventions of today or of before."""
+    """Whether an attribute of this name carries content on a GenAI span, by the conventions of today or of before."""
     return name in _CONTENT or (name.startswith(("gen_ai.prompt.", "gen_ai.completion.")) and name not in _PROMPT)
 
 
