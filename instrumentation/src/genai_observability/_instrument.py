@@ -158,18 +158,11 @@ def instrument(
             _handle.shutdown(timeout=END)
         if _handle is None or not _handle.recording:
             options = Options(
-                service_name=service_name,
-                tracer_provider=tracer_provider,
-                meter_provider=meter_provider,
-                logger_provider=logger_provider,
-                logs=logs,
-                content=content,
-                detect_threats=detect_threats,
-                attribution_to_provider=attribution_to_provider,
-                threads=threads,
-                propagate=propagate,
+                service_name=service_name, tracer_provider=tracer_provider, meter_provider=meter_provider,
+                logger_provider=logger_provider, logs=logs, content=content, detect_threats=detect_threats,
+                attribution_to_provider=attribution_to_provider, threads=threads, propagate=propagate,
                 accept_baggage=accept_baggage,
-            )
+            )  # fmt: skip
             _handle = Handle(_start(options, budgets, budget_store), deliver_on_sigterm=deliver_on_sigterm)
         elif not _handle._enforces(budgets):  # noqa: SLF001
             _logger.warning("Budgets are not enforced: an earlier instrument() began the recording without these.")

@@ -6,7 +6,9 @@ cut here but the number of messages; media are replaced by notes of their type a
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Final
 
 from opentelemetry.util.types import AttributeValue
@@ -20,6 +22,8 @@ Message = dict[str, Any]
 _MOST_MESSAGES: Final = 200  # of a long conversation, the newest; and the system prompt, which comes first
 _LONGEST_JSON: Final = 50_000  # characters of a tool call's arguments that are parsed …
 _LONGEST_ATTRIBUTE: Final = 1_000_000  # … and of another instrumentation's attribute
+_LONGEST_NAME: Final = 40
+_LARGEST: Final = 10**30  # a number with more digits is left out
 _SYSTEM: Final = ("system", "developer")
 
 
@@ -34,13 +38,8 @@ class Conversation:
 
     def new_inputs(self) -> list[Message]:
         """The messages since the last answer: those before it were there in an earlier call."""
-        news: list[Message] = []
-        for message in reversed(self.inputs):
-            if message["role"] == "assistant":
-                break
-            if message["role"] not in _SYSTEM:
-                news.append(message)
-        return news[::-1]
+        news = [*takewhile(lambda message: message["role"] != "assistant", reversed(self.inputs))]
+        return [message for message in reversed(news) if message["role"] not in _SYSTEM]
 
     def instructions(self) -> str:
         """The system prompt, wherever it was given."""
@@ -50,19 +49,16 @@ class Conversation:
 
 def of_dialogue(dialogue: Dialogue) -> Conversation:
     """What an OpenAI client was asked and answered. Parts of unknown shape are left out, never an error."""
-    read = {"chat": _chat, "responses": _responses, "completions": _completions}
-    return read[dialogue.api](dialogue)
+    return {"chat": _chat, "responses": _responses, "completions": _completions}[dialogue.api](dialogue)
 
 
 def of_attributes(attributes: Mapping[str, AttributeValue]) -> Conversation | None:
     """What another instrumentation put on its span; ``None`` where it put nothing."""
-    found = [_json_list(attributes.get(attribute.name)) for attribute in signals.CONTENT]
+    inputs, outputs, system, tools = found = [_json_list(attributes.get(each.name)) for each in signals.CONTENT]
     if not any(found):
         return None
-    inputs, outputs, system, tools = found
-    return Conversation(
-        [part for part in system if isinstance(part, dict)], _messages(inputs), _messages(outputs), tools
-    )
+    instructions = [part for part in system if isinstance(part, dict)]
+    return Conversation(instructions, _messages(inputs), _messages(outputs), tools)
 
 
 def texts(part: Part) -> Iterator[str]:
@@ -83,13 +79,6 @@ def _strings(value: Any, *, depth: int) -> Iterator[str]:
             yield from _strings(inner, depth=depth - 1)
     elif isinstance(value, int) and not isinstance(value, bool):
         yield str(value) if abs(value) < _LARGEST else ""
-
-
-_LONGEST_NAME: Final = 40
-_LARGEST: Final = 10**30
-
-
-# --- Chat and legacy completions -------------------------------------------------------------------------------------
 
 
 def _chat(dialogue: Dialogue) -> Conversation:
@@ -131,17 +120,12 @@ def _streamed(dialogue: Dialogue) -> list[Message]:
             if call.function:
                 known["name"] = known["name"] or call.function.name
                 known["arguments"].append(call.function.arguments or "")
-    return [
-        {
-            "role": "assistant",
-            "parts": [
-                *([_text("".join(said))] if said else []),
-                *(_request(call["id"], call["name"], "".join(call["arguments"])) for call in calls.values()),
-            ],
-            "finish_reason": ends[-1] if ends else None,
-        }
-        for said, calls, ends in outputs.values()
-    ]
+    made = []
+    for said, calls, ends in outputs.values():
+        parts = [_text("".join(said))] if said else []
+        parts += [_request(call["id"], call["name"], "".join(call["arguments"])) for call in calls.values()]
+        made.append({"role": "assistant", "parts": parts, "finish_reason": ends[-1] if ends else None})
+    return made
 
 
 def _completions(dialogue: Dialogue) -> Conversation:
@@ -154,9 +138,6 @@ def _completions(dialogue: Dialogue) -> Conversation:
         inputs=[{"role": "user", "parts": [_text(text)]} for text in given[-_MOST_MESSAGES:]],
         outputs=[{"role": "assistant", "parts": [_text(text)]} for text in answers if isinstance(text, str)],
     )
-
-
-# --- Responses -------------------------------------------------------------------------------------------------------
 
 
 def _responses(dialogue: Dialogue) -> Conversation:
@@ -183,14 +164,9 @@ def _item(item: Any) -> Message:
         return {"role": "assistant", "parts": [_request(_get(item, "call_id"), _get(item, "name") or kind, given)]}
     if kind == "reasoning":
         said = [_get(part, "text") for part in _list(_get(item, "summary"))]
-        return {
-            "role": "assistant",
-            "parts": [{"type": kind, "content": text} for text in said if isinstance(text, str)],
-        }
+        parts = [{"type": kind, "content": text} for text in said if isinstance(text, str)]
+        return {"role": "assistant", "parts": parts}
     return {"role": _string(_get(item, "role")) or "user", "parts": _parts(_get(item, "content"))}
-
-
-# --- Parts -----------------------------------------------------------------------------------------------------------
 
 
 def _parts(content: Any) -> list[Part]:
@@ -235,21 +211,19 @@ def _text(text: str) -> Part:
 
 
 def _request(call_id: Any, name: Any, arguments: Any) -> Part:
-    return {"type": "tool_call", "id": _string(call_id), "name": _string(name), "arguments": _parsed(arguments)}
+    return {"type": "tool_call", "id": _string(call_id), "name": _string(name), "arguments": parsed(arguments)}
 
 
 def _response(call_id: Any, result: Any) -> Part:
     said = result if isinstance(result, str) else [part.get("content", part["type"]) for part in _parts(result)]
-    return {"type": "tool_call_response", "id": _string(call_id), "response": _parsed(said)}
+    return {"type": "tool_call_response", "id": _string(call_id), "response": parsed(said)}
 
 
-def _parsed(value: Any) -> Any:
+def parsed(value: Any, *, longest: int = _LONGEST_JSON) -> Any:
     """The values in a text that is JSON: in it, quotes and other characters are written differently."""
-    if isinstance(value, str) and len(value) <= _LONGEST_JSON and value.lstrip()[:1] in ("{", "["):
-        try:
+    if isinstance(value, str) and len(value) <= longest and value.lstrip()[:1] in ("{", "["):
+        with suppress(ValueError, RecursionError):
             return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
     return value
 
 
@@ -257,9 +231,6 @@ def _tool(tool: Any) -> Any:
     function = _get(tool, "function") or tool
     names = ("name", "description", "parameters")
     return {"type": _string(_get(tool, "type")), **{name: _get(function, name) for name in names}}
-
-
-# --- Values of any shape ---------------------------------------------------------------------------------------------
 
 
 def _get(value: Any, name: str) -> Any:
@@ -275,12 +246,8 @@ def _string(value: Any) -> str | None:
 
 
 def _json_list(value: AttributeValue | None) -> list[Any]:
-    if not isinstance(value, str):
-        return []
-    try:
-        return _list(json.loads(value)) if len(value) <= _LONGEST_ATTRIBUTE else [_text(value)]
-    except (ValueError, RecursionError):
-        return [_text(value)]
+    read = parsed(value, longest=_LONGEST_ATTRIBUTE)
+    return [_text(read)] if isinstance(read, str) else _list(read)
 
 
 def _messages(items: Iterable[Any]) -> list[Message]:
@@ -289,9 +256,8 @@ def _messages(items: Iterable[Any]) -> list[Message]:
     for item in items:
         if isinstance(item, dict):
             parts = [_noted(part) for part in _list(item.get("parts")) if isinstance(part, dict)]
-            made.append(
-                {**item, "role": _string(item.get("role")) or "user", "parts": parts or _parts(item.get("content"))}
-            )
+            parts = parts or _parts(item.get("content"))
+            made.append({**item, "role": _string(item.get("role")) or "user", "parts": parts})
     return made
 
 

@@ -20,6 +20,7 @@ _QUOTED: Final = re.compile(r"\"[^\"]*(?:\"|\Z)|`[^`]*(?:`|\Z)|'[^']*'|(?<!\w)'[
 _SECRET: Final = re.compile(r"\b(?:sk|pk|rk|key)-[\w\-*.]*[\w*]|\bBearer\s+\S+", re.IGNORECASE)
 # Looked for once in each word, with any others that hang on it.
 _E_MAIL: Final = re.compile(r"(?<![^\s@<>])[^\s@<>]++@[^\s@<>]+\.\w+(?:[^\s@<>]++@[^\s@<>]+\.\w+)*")
+_OCTET: Final = 255
 _KEPT: Final = ("ip",)  # of a server that does not answer: whoever is on call needs it
 
 
@@ -34,8 +35,6 @@ def scrubbed(message: str | None) -> str | None:
     return message if len(message) <= _LONGEST else message[: _LONGEST - 1] + "…"
 
 
-E_MAIL: Final = "e-mail"
-KEY: Final = "key"
 DATA: Final = "data"
 """The kind of inline images, sounds and files: large, and no personal data by themselves."""
 
@@ -77,15 +76,16 @@ def replace(text: str, matches: Iterable[Match]) -> str:
 
 
 @functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)  # on first use, not where the application starts
+def compiled(pattern: str) -> re.Pattern[str]:
+    """A regular expression, compiled on first use and not where the application starts."""
+    return re.compile(pattern)
 
 
 def _e_mails(text: str) -> Iterator[Match]:
     """Addresses with up to 64 characters before the @ (RFC 5321), which may also be written %40 or as JSON does."""
-    domain = _compiled(r"(?:[^\W_][\w\-]{0,62}\.){1,8}[^\W\d_]{2,24}")
+    domain = compiled(r"(?:[^\W_][\w\-]{0,62}\.){1,8}[^\W\d_]{2,24}")
     end = 0
-    for at in _compiled(r"@|%40|\\u0040").finditer(text):
+    for at in compiled(r"@|%40|\\u0040").finditer(text):
         after = domain.match(text, at.end())
         start, first = at.start(), max(end, at.start() - 64)
         while start > first and (text[start - 1].isalnum() or text[start - 1] in "._%+-'"):
@@ -94,10 +94,8 @@ def _e_mails(text: str) -> Iterator[Match]:
             start += 1  # the letter of an escape such as \n in JSON
         if after and start < at.start():
             end = after.end()
-            yield Match(start, end, E_MAIL)
+            yield Match(start, end, "e-mail")
 
-
-# --- Numbers ---------------------------------------------------------------------------------------------------------
 
 # Where one of them may be: digits, and what may stand between them.
 _NUMERIC: Final = r"\d[\d ./()\-\u00a0\u2011\u2013]{6,}"
@@ -133,10 +131,10 @@ _NUMBERS: Final = (
 
 
 def _numbers(text: str) -> Iterator[Match]:
-    for place in _compiled(_NUMERIC).finditer(text):
+    for place in compiled(_NUMERIC).finditer(text):
         first, last = max(0, place.start() - 1), place.end() + 3  # a + or ( before; what follows says where it ends
         for kind, pattern in _NUMBERS:
-            for match in _compiled(pattern).finditer(text, first, last):
+            for match in compiled(pattern).finditer(text, first, last):
                 if (kind != "card" or _is_card(match[1])) and (kind != "ip" or _is_ipv4(match)):
                     yield Match(*match.span(1), kind)
 
@@ -152,7 +150,7 @@ _ISSUERS: Final = (
 
 def _is_card(text: str) -> bool:
     digits = "".join(filter(str.isdecimal, text))
-    return digits.isascii() and _compiled(_ISSUERS).fullmatch(digits) is not None and _luhn(digits)
+    return digits.isascii() and compiled(_ISSUERS).fullmatch(digits) is not None and _luhn(digits)
 
 
 def _luhn(digits: str) -> bool:
@@ -163,11 +161,8 @@ def _luhn(digits: str) -> bool:
 
 def _is_ipv4(match: re.Match[str]) -> bool:
     before = match.string[max(0, match.start() - 12) : match.start()]
-    version = _compiled(r"(?i)\b(?:versions?|release|build|ver|rev|v)[\s.:=\"']{1,4}$").search(before)
+    version = compiled(r"(?i)\b(?:versions?|release|build|ver|rev|v)[\s.:=\"']{1,4}$").search(before)
     return not version and all(str(int(part)) == part and int(part) <= _OCTET for part in match[1].split("."))
-
-
-_OCTET: Final = 255
 
 
 # Without gaps, a number is told by the word in front of it.
@@ -184,24 +179,23 @@ _NAMED: Final = (
     ("ssn", ("ssn", "social"), _NAMED_SSN),
     ("phone", ("phone", "tel", "mob", "cell", "fax", "whatsapp", "handy", "call"), _NAMED_PHONE),
 )
+_IPV6: Final = r"(?<![\w:.])[0-9A-Fa-f:]{3,39}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])"
 
 
 def _named_numbers(text: str) -> Iterator[Match]:
     lower = text.lower()
     for kind, words, pattern in _NAMED:
         if any(word in lower for word in words):
-            yield from (Match(*match.span(1), kind) for match in _compiled(pattern).finditer(text))
+            yield from (Match(*match.span(1), kind) for match in compiled(pattern).finditer(text))
 
 
 def _ipv6(text: str) -> Iterator[Match]:
     end = 0
-    for colons in _compiled(r":[0-9A-Fa-f]{0,4}:").finditer(text):
+    for colons in compiled(r":[0-9A-Fa-f]{0,4}:").finditer(text):
         start, first = colons.start(), max(end, colons.start() - 4)
         while start > first and text[start - 1] in "0123456789abcdefABCDEF":
             start -= 1
-        match = _compiled(r"(?<![\w:.])[0-9A-Fa-f:]{3,39}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])").match(
-            text, start
-        )
+        match = compiled(_IPV6).match(text, start)
         if match and any(map(str.isdigit, match[0])) and _is_ipv6(match[0]):  # abc::def is a name in many languages
             end = match.end()
             yield Match(start, end, "ip")
@@ -214,8 +208,6 @@ def _is_ipv6(text: str) -> bool:
         return False
     return True
 
-
-# --- Keys and data ---------------------------------------------------------------------------------------------------
 
 _WORD: Final = rf"(?:(?<![\w\-])|{_ESCAPED})"
 # RFC 7468, to its end or, where that is cut off, to the end of the text.
@@ -259,11 +251,11 @@ def _keys(text: str) -> Iterator[Match]:
     lower = text.lower()
     if any(word in lower for word in _SECRET_WORDS):
         patterns.append(_CALLED)
-    for compiled in map(_compiled, patterns):
-        yield from (Match(*match.span(compiled.groups), KEY) for match in compiled.finditer(text))
+    for each in map(compiled, patterns):
+        yield from (Match(*match.span(each.groups), "key") for match in each.finditer(text))
 
 
 def _data(text: str) -> Iterator[Match]:
     if ";base64," in text:
-        pattern = _compiled(r"data:[\w.+\-]{0,60}/?[\w.+\-]{0,60}(?:;[\w=\-.]{1,40}){0,3};base64,[\w+/\-]*={0,2}")
+        pattern = compiled(r"data:[\w.+\-]{0,60}/?[\w.+\-]{0,60}(?:;[\w=\-.]{1,40}){0,3};base64,[\w+/\-]*={0,2}")
         yield from (Match(*match.span(), DATA) for match in pattern.finditer(text))

@@ -11,7 +11,7 @@ from opentelemetry.util.types import AttributeValue
 
 from genai_observability import signals
 from genai_observability._capture.open_calls import FinishedSpan, OpenCall, Room
-from genai_observability._content.conversation import Conversation, Message, Part, of_attributes, of_dialogue
+from genai_observability._content.conversation import Conversation, Message, Part, of_attributes, of_dialogue, parsed
 from genai_observability._content.detection import find
 from genai_observability._content.settings import Chosen
 from genai_observability._content.threats import Finding, findings
@@ -42,23 +42,20 @@ class ContentWatch:
             return {}, []
         try:
             dialogue = noted.dialogue if noted is not None else None
-            said = of_dialogue(dialogue) if dialogue else of_attributes(span.attributes or {})
-            if said is None:
-                return {}, []
-            threats = findings(said, self._chosen.patterns) if self._chosen.detect_threats else []
-            return (content_attributes(said, self._chosen) if self._chosen.form else {}), threats
+            if (said := of_dialogue(dialogue) if dialogue else of_attributes(span.attributes or {})) is not None:
+                threats = findings(said, self._chosen.patterns) if self._chosen.detect_threats else []
+                return (_content_attributes(said, self._chosen) if self._chosen.form else {}), threats
         except Exception as error:  # messages of an unforeseen shape; the error's text could quote them
             self._complain(error)
-            return {}, []
+        return {}, []
 
     def attributes(self, span: FinishedSpan) -> Mapping[str, AttributeValue]:
         """The attributes of a span that is no model call, with its content made fit to leave, or without it."""
-        attributes = span.attributes or {}
+        attributes, made = span.attributes or {}, dict[str, str]()
         try:
-            made = other_attributes(attributes, self._chosen) if self._chosen.form else {}
+            made = _other_attributes(attributes, self._chosen) if self._chosen.form else {}
         except Exception as error:
             self._complain(error)
-            made = {}
         return {**without_content(attributes), **made}
 
     def _complain(self, error: Exception) -> None:
@@ -76,6 +73,9 @@ BYTES_A_SPAN: Final = 32_768
 SPANS_AN_EXPORT: Final = 64
 """With them an export has at most 2 MiB of content: a gRPC server accepts 4 MiB, the Collector's HTTP receiver 20."""
 
+_NOTE: Final = 100  # bytes that are always left for a note
+_BRACKETS: Final = 8
+_SPARE: Final = 1_000  # bytes for brackets and commas at the outside
 _MARGIN: Final = 300  # characters behind the cut that are searched too: what begins before it is found whole
 _DEEPEST: Final = 10
 _LONGEST_NAME: Final = 100
@@ -101,7 +101,7 @@ def is_content(name: str) -> bool:
     return name in _CONTENT or (name.startswith(("gen_ai.prompt.", "gen_ai.completion.")) and name not in _PROMPT)
 
 
-def content_attributes(said: Conversation, chosen: Chosen) -> dict[str, str]:
+def _content_attributes(said: Conversation, chosen: Chosen) -> dict[str, str]:
     """The attributes for one call, each a JSON text.
 
     The answer and the system instructions get half of the room at most; then come the newest messages, older ones, and
@@ -118,11 +118,11 @@ def content_attributes(said: Conversation, chosen: Chosen) -> dict[str, str]:
     return {attribute.name: _json(items) for attribute, items in found if items}
 
 
-def other_attributes(attributes: Mapping[str, AttributeValue], chosen: Chosen) -> dict[str, str]:
+def _other_attributes(attributes: Mapping[str, AttributeValue], chosen: Chosen) -> dict[str, str]:
     """The content attributes of a span that is no model call, such as a tool's."""
     room = _Room(chosen)
     return {
-        name: made if isinstance(made := room.value(plain(value)), str) else _json(made)
+        name: made if isinstance(made := room.value(parsed(value)), str) else _json(made)
         for name, value in attributes.items()
         if is_content(name) and room.left > 0
     }
@@ -139,8 +139,7 @@ class _Room:
         made: list[dict[str, Any]] = []
         for message in messages:
             if self.left <= _NOTE:
-                left_out = f"[{len(messages) - len(made)} more messages]"
-                note = {"type": "text", "content": left_out}
+                note = {"type": "text", "content": f"[{len(messages) - len(made)} more messages]"}
                 return [*made, {"role": self.short(message["role"]), "parts": [note]}]
             frame = {name: self.short(message[name]) for name in ("role", "name", "finish_reason") if message.get(name)}
             made.append(frame | {"parts": [self.part(part) for part in message["parts"] if self.left > _NOTE]})
@@ -210,21 +209,6 @@ class _Room:
             text = text[: len(text) * max(self.left, _NOTE) // size - 2] + "…"
         self.left -= size
         return text
-
-
-_NOTE: Final = 100  # bytes that are always left for a note
-_BRACKETS: Final = 8
-_SPARE: Final = 1_000  # bytes for brackets and commas at the outside
-
-
-def plain(value: AttributeValue | None) -> Any:
-    """An attribute's value; parsed, where it is a JSON text."""
-    if isinstance(value, str) and value[:1] in ("{", "[") and len(value) <= BYTES_A_SPAN:
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
 
 
 def _json(value: Any) -> str:

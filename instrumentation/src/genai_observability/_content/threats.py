@@ -4,7 +4,6 @@ Heuristics, meant to be right when they speak rather than to find everything: En
 of ``detection`` for personal data, and for a leak of the system prompt an answer that repeats it word for word.
 """
 
-import functools
 import re
 import unicodedata
 from collections import Counter
@@ -12,16 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 from genai_observability._content.conversation import Conversation, Message, texts
-from genai_observability._content.detection import DATA, find
+from genai_observability._content.detection import DATA, compiled, find
 from genai_observability._content.settings import OwnPattern
 
 Kind = Literal["prompt_injection", "pii", "system_prompt_leak"]
 Source = Literal["input", "tool", "output"]
 
-SHORTEST_LEAK: Final = 100
-"""Letters and digits of the system prompt in a row that make a leak; of a shorter one, all of it from 40 on."""
-SHORTEST_PROMPT: Final = 40
-
+_SHORTEST_LEAK: Final = 100  # letters and digits of the system prompt in a row that make a leak …
+_SHORTEST_PROMPT: Final = 40  # … and all of a shorter one, from this on
 _HEAD: Final = 20_000  # characters looked at, of each text …
 _TAIL: Final = 5_000
 _TOTAL: Final = 100_000  # … and of all texts of one source
@@ -66,8 +63,6 @@ def _looked_at(messages: Iterable[Message]) -> list[str]:
         left -= len(piece)
     return looked_at
 
-
-# --- Prompt injection ------------------------------------------------------------------------------------------------
 
 _THE: Final = r"(?:(?:all|any|every|the|your|my|these|those|of) ){0,4}"
 _EARLIER: Final = r"(?:previous|prior|above|preceding|earlier|foregoing|initial|original|system|existing|current)"
@@ -116,27 +111,19 @@ def _attacks(text: str) -> Iterator[str]:
     seen = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text)).lower().replace("\u2019", "'")
     spaced = " ".join(seen.split())
     for name, needles, pattern in _ATTACKS:
-        if any(needle in spaced for needle in needles) and _compiled(pattern).search(spaced):
+        if any(needle in spaced for needle in needles) and compiled(pattern).search(spaced):
             yield name
-
-
-@functools.cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
-
-
-# --- Leak of the system prompt ---------------------------------------------------------------------------------------
 
 
 def _leaks(instructions: str, answer: str, question: str) -> bool:
     """Whether the answer repeats a long piece of the instructions that the question did not contain."""
     secret, told, known = _bare(instructions), _bare(answer), _bare(question)
-    if len(secret) < SHORTEST_PROMPT or len(told) < SHORTEST_PROMPT:
+    if len(secret) < _SHORTEST_PROMPT or len(told) < _SHORTEST_PROMPT:
         return False
-    if len(secret) <= SHORTEST_LEAK:
+    if len(secret) <= _SHORTEST_LEAK:
         return secret in told and secret not in known
     # A piece of the length looked for contains at least one whole block of half that length.
-    size = SHORTEST_LEAK // 2
+    size = _SHORTEST_LEAK // 2
     blocks = {secret[at : at + size]: at for at in range(0, len(secret) - size + 1, size)}
     at = 0
     while at <= len(told) - size:
@@ -145,11 +132,11 @@ def _leaks(instructions: str, answer: str, question: str) -> bool:
             at += 1
             continue
         first, last = at, at + size
-        while first > 0 and place > 0 and last - first < SHORTEST_LEAK and told[first - 1] == secret[place - 1]:
+        while first > 0 and place > 0 and last - first < _SHORTEST_LEAK and told[first - 1] == secret[place - 1]:
             first, place = first - 1, place - 1
         while last < len(told) and place + last - first < len(secret) and told[last] == secret[place + last - first]:
             last += 1
-        if last - first >= SHORTEST_LEAK and told[first:last] not in known:
+        if last - first >= _SHORTEST_LEAK and told[first:last] not in known:
             return True
         at = max(at + 1, last - size)
     return False

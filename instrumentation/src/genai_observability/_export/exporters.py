@@ -149,9 +149,6 @@ def _is_due(record: logging.LogRecord) -> bool:
     return is_due
 
 
-# --- What the environment says ----------------------------------------------------------------------------------------
-
-
 def is_true(variable: str) -> bool:
     """Whether a variable of the environment is ``true``."""
     return os.environ.get(variable, "").strip().lower() == "true"
@@ -188,9 +185,6 @@ def is_address(text: str) -> bool:
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port is not False
     except ValueError:  # a port that is no number, a broken IPv6 address
         return False
-
-
-# --- In front of an exporter ------------------------------------------------------------------------------------------
 
 
 @dataclass(slots=True)

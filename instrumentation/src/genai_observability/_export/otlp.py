@@ -29,7 +29,7 @@ _LARGEST: Final = 2**63
 
 
 class _UnusualError(Exception):
-    """Something that the SDK is to encode."""
+    """Something that the SDK is to encode; so is whatever fails in another way."""
 
 
 def spans(batch: Sequence[ReadableSpan]) -> bytes:
@@ -68,9 +68,8 @@ def _request(kind: _Kind, batch: Sequence[Any]) -> bytes:
 
 
 def _by_sdk(kind: _Kind, record: Any) -> bytes:
-    _, _, scope = _opened(kind, record)
-    encoded: bytes = getattr(scope, kind.records)[0].SerializeToString()
-    return encoded
+    scope = _opened(kind, record)[2]
+    return bytes(getattr(scope, kind.records)[0].SerializeToString())
 
 
 def _enveloped(kind: _Kind, example: Any, records: Iterable[bytes]) -> bytes:
@@ -169,9 +168,6 @@ def _span(span: ReadableSpan) -> bytes:
     context, parent = span.context, span.parent
     if context is None or context.trace_state or span.events or span.links or span.dropped_attributes:
         raise _UnusualError
-    if span.start_time is None or span.end_time is None:
-        raise _UnusualError
-    status = span.status
     return b"".join(
         (
             _ids(_SPAN_TRACE, context.trace_id.to_bytes(16, "big"), _SPAN_ID, context.span_id.to_bytes(8, "big")),
@@ -179,7 +175,7 @@ def _span(span: ReadableSpan) -> bytes:
             _span_head(span.name, span.kind.value + 1),  # OTLP counts the kinds from 1, and 0 is for unknown
             _times(_SPAN_START, span.start_time, _SPAN_END, span.end_time),
             *_attributes(_SPAN_ATTRIBUTES, span.attributes or {}),
-            _status(status.status_code, status.description),
+            _status(span.status.status_code, span.status.description),
             _REMOTE if parent and parent.is_remote else _LOCAL,
         )
     )
@@ -218,8 +214,6 @@ def _log_record(readable: ReadableLogRecord) -> bytes:
     record = readable.log_record
     severity, body = record.severity_number, record.body
     if type(body) is not str or severity is None or bool(record.trace_id) != bool(record.span_id):
-        raise _UnusualError
-    if record.timestamp is None or record.observed_timestamp is None:
         raise _UnusualError
     if record.event_name or readable.dropped_attributes:
         raise _UnusualError

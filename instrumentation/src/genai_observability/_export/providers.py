@@ -10,6 +10,7 @@ import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -42,7 +43,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 _MOST: Final = 256
-_held: Final[list[tuple[int, tuple[int, int]]]] = []
+_held: Final[list[tuple[int, os.stat_result]]] = []
 """Descriptors whose locks last as long as the process does, with the files they are of."""
 
 
@@ -53,14 +54,12 @@ def instance_id(service: str, *, host: str = "") -> str:
     """
     host = host or socket.gethostname()
     name = re.sub(r"\W+", "-", service)[:80]
-    try:
+    with suppress(OSError):
         directory = Path(tempfile.gettempdir()) / f"genai-observability-{os.getuid() if fcntl else 0}"
         directory.mkdir(mode=0o700, exist_ok=True)
         for number in range(_MOST):
             if _lock(directory / f"{name}.{number}"):
                 return f"{host}:{number}"
-    except OSError:
-        pass
     return f"{host}:{uuid4().hex[:12]}"
 
 
@@ -68,16 +67,10 @@ def let_go() -> None:
     """Let go of the names that are held: at the end, or in a child made by fork, whose parent has them."""
     while _held:
         descriptor, file = _held.pop()
-        try:
-            if _file(descriptor) == file:  # else the application has closed it, and uses the number for another file
+        with suppress(OSError):  # closed, as daemons do
+            # Else the application has closed it, and uses the number for another file.
+            if os.path.samestat(os.fstat(descriptor), file):
                 os.close(descriptor)
-        except OSError:
-            pass  # closed, as daemons do
-
-
-def _file(descriptor: int) -> tuple[int, int]:
-    status = os.fstat(descriptor)
-    return status.st_dev, status.st_ino
 
 
 def _lock(path: Path) -> bool:
@@ -89,7 +82,7 @@ def _lock(path: Path) -> bool:
     except BlockingIOError:
         os.close(descriptor)
         return False
-    _held.append((descriptor, _file(descriptor)))
+    _held.append((descriptor, os.fstat(descriptor)))
     return True
 
 
@@ -108,7 +101,7 @@ class Providers:
     tracer: TracerProvider
     meter: MeterProvider
     logger: LoggerProvider
-    owned: tuple[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider, ...]
+    owned: tuple[SDKTracerProvider | SDKMeterProvider | SDKLoggerProvider, ...] = ()
     service: str = ""
 
     def spans_are_unseen(self) -> bool:
@@ -151,7 +144,7 @@ def providers(
     processor: GenAISpanProcessor,
     globally: bool,
     losses: Losses,
-    spans_an_export: int | None = None,
+    spans_an_export: int | None,
 ) -> Providers:
     """Find or make the three providers, and put the span processor on the tracer provider.
 
@@ -164,7 +157,7 @@ def providers(
     if tracer is not None:
         _add_processor(tracer, processor)
     if tracer and meter and logger:
-        return Providers(tracer, meter, logger, ())
+        return Providers(tracer, meter, logger)
 
     resource = _resource(service_name)
     owned: list[Any] = []
