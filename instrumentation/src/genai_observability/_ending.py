@@ -29,9 +29,7 @@ class Recording(Protocol):
 def deliver_at_end(recording: Recording, *, forked: bool) -> None:
     """Deliver at the end of this process, where it is a child of these libraries.
 
-    Args:
-        recording: What to deliver.
-        forked: Whether the process was forked just now, and its library has yet to set it up; else it is running.
+    ``forked``: the process was forked just now, and its library has yet to set it up; else it is running.
     """
     if util := sys.modules.get("multiprocessing.util"):
         multiprocessing = sys.modules["multiprocessing"]

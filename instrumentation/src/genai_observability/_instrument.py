@@ -33,7 +33,7 @@ class Handle:
             # Python runs what is registered last first. Its hook of finalizers, which closes the connections of the
             # exporters, is there from the first finalizer on, and has to run after the last export.
             weakref.finalize(self, bool).detach()
-            atexit.register(self._at_exit)
+            atexit.register(self.shutdown, END)
         if recorder is not None and deliver_on_sigterm:
             _sigterm.deliver_before_end(recorder.deliver)
 
@@ -71,19 +71,13 @@ class Handle:
             ``False`` where it took longer.
         """
         recorder, self._recorder = self._recorder, None
-        atexit.unregister(self._at_exit)
+        atexit.unregister(self.shutdown)
         if recorder is None:
             return True
         try:
             return recorder.shutdown(timeout)
         finally:
             _sigterm.forget()
-
-    def _enforces(self, budgets: tuple[Budget, ...]) -> bool:
-        return not budgets or (self._recorder is not None and self._recorder.enforces(budgets))
-
-    def _at_exit(self) -> None:
-        self.shutdown(timeout=END)
 
 
 _lock: Final = threading.Lock()
@@ -156,7 +150,8 @@ def instrument(
     with _lock:
         if _handle is not None and _handle._unasked:  # noqa: SLF001 - of this module
             _handle.shutdown(timeout=END)
-        if _handle is None or not _handle.recording:
+        running = recorder()
+        if _handle is None or running is None:
             options = Options(
                 service_name=service_name, tracer_provider=tracer_provider, meter_provider=meter_provider,
                 logger_provider=logger_provider, logs=logs, content=content, detect_threats=detect_threats,
@@ -164,7 +159,7 @@ def instrument(
                 accept_baggage=accept_baggage,
             )  # fmt: skip
             _handle = Handle(_start(options, budgets, budget_store), deliver_on_sigterm=deliver_on_sigterm)
-        elif not _handle._enforces(budgets):  # noqa: SLF001
+        elif budgets and not running.enforces(budgets):
             _logger.warning("Budgets are not enforced: an earlier instrument() began the recording without these.")
         return _handle
 
@@ -182,14 +177,12 @@ def instrument_unasked(*, service_name: str | None) -> None:
             _handle = Handle(_start(Options(service_name=service_name, globally=False)), unasked=True)
 
 
-def _start(
-    options: Options, budgets: tuple[Budget, ...] = (), budget_store: RedisStore | None = None
-) -> Recorder | None:
+def _start(options: Options, budgets: tuple[Budget, ...] = (), store: RedisStore | None = None) -> Recorder | None:
     if sdk_disabled():
         if budgets:
             _logger.warning("Budgets are not enforced: OTEL_SDK_DISABLED is set, and nothing is recorded.")
         return None
-    enforcement = Enforcement(budgets, store=budget_store) if budgets else None
+    enforcement = Enforcement(budgets, store=store) if budgets else None
     try:
         return Recorder(options, enforcement)
     except Exception as error:  # such as a standard variable with a value that the SDK refuses

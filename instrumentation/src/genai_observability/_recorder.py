@@ -5,24 +5,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry._logs import LoggerProvider
 from opentelemetry.context import Context, get_current
 from opentelemetry.metrics import MeterProvider
-from opentelemetry.trace import Tracer, TracerProvider
+from opentelemetry.trace import TracerProvider
 
 from genai_observability import signals
 from genai_observability._budgets.budget import Budget
 from genai_observability._budgets.enforcement import Enforcement
 from genai_observability._call import Value
-from genai_observability._capture import steps as _steps
 from genai_observability._capture.clients import OWN_SCOPE, SCOPES, watch_clients
 from genai_observability._capture.deferred import BatchFiles
 from genai_observability._capture.open_calls import OpenCalls, current
 from genai_observability._capture.seam import Seam
-from genai_observability._capture.steps import OpenStep, OpenSteps
+from genai_observability._capture.steps import OpenStep, OpenSteps, derived_attributes
 from genai_observability._content.recorded import SPANS_AN_EXPORT, ContentWatch
 from genai_observability._content.settings import Content, chosen
 from genai_observability._context import attribution as _attribution
@@ -32,11 +31,10 @@ from genai_observability._ending import deliver_at_end
 from genai_observability._export import application_logs as _application_logs
 from genai_observability._export.processor import GenAISpanProcessor, Sink
 from genai_observability._export.providers import Providers, configured, providers
-from genai_observability._export.spans import AllCallsProvider, Span, enriched, scrubbed_status, with_attributes
+from genai_observability._export.spans import AllCallsProvider, Span, enriched, with_attributes
 from genai_observability._pricing import Prices
 from genai_observability._record import measures as _measures
 from genai_observability._record.instruments import observe
-from genai_observability._record.measures import Measures, step_labels
 from genai_observability._record.metrics import Kind, Losses, Metrics
 from genai_observability._record.pipeline import Batches, Pipeline
 from genai_observability._record.read import context_of, read_step
@@ -78,6 +76,7 @@ class Recorder:
         self._enforcement = enforcement
         self._prices = Prices()
         self._recent = RecentCalls()
+        self.answer = self._recent.find
         self._open_calls = OpenCalls(SCOPES)
         self._losses: Losses = Counter()
         self.open_steps = OpenSteps()
@@ -106,37 +105,27 @@ class Recorder:
             asked = replace(asked, form=None)
         meter = self._providers.meter.get_meter(_SCOPE)
         self._metrics = Metrics(meter, losses=self._losses, open_calls=self._open_calls, prices_age=self._prices.age)
-        self._measures = Measures(meter, on_overflow=partial(self._lose, "label"))
+        self._measures = _measures.Measures(meter, on_overflow=partial(self._lose, "label"))
         _measures.observe(meter)
         self._worker.settle = self._settle
-        self._batches = Batches(
-            worker=self._worker,
-            submission=self._recent.find,
-            record=lambda call, context: self._pipeline.record_result(call, context),
-            send=self._providers.send_logs,
-            on_dropped=partial(self._lose, "batch"),
-        )
         self._request_log = RequestLog(self._providers.logger.get_logger(_SCOPE))
         if _application_logs.wanted(asked=options.logs):
             _application_logs.send(self._providers.logger, undo)
         self._content = ContentWatch(asked, on_full=partial(self._lose, "content"))
         self._pipeline = Pipeline(
-            content=self._content,
-            prices=self._prices,
-            metrics=self._metrics,
-            request_log=self._request_log,
-            enforcement=self._enforcement,
-            enriched=enriched if self._processor.exporter else None,
-        )
+            content=self._content, prices=self._prices, metrics=self._metrics, request_log=self._request_log,
+            enforcement=self._enforcement, enriched=enriched if self._processor.exporter else None,
+        )  # fmt: skip
+        self._batches = Batches(
+            worker=self._worker, submission=self._recent.find, record=self._pipeline.record_result,
+            send=partial(self._providers.force_flush, logs_only=True), on_dropped=partial(self._lose, "batch"),
+        )  # fmt: skip
         self._processor.sink = Sink(
-            submit=self._worker.submit,
-            remember=self._recent.remember,
-            record_calls=self._pipeline.record,
-            record_step=self._record_step,
-            content_of=self._content.attributes,
-            on_dropped=partial(self._lose, "call"),
-        )
+            submit=self._worker.submit, remember=self._recent.remember, record_calls=self._pipeline.record,
+            finish=self._finish_span, on_dropped=partial(self._lose, "call"),
+        )  # fmt: skip
         self._tracers = AllCallsProvider(self._providers.tracer)
+        self.tracer = self._tracers.get_tracer(_SCOPE)
         if self._enforcement is not None:
             for metric, read in self._enforcement.observed().items():
                 observe(meter, metric, read)
@@ -148,28 +137,19 @@ class Recorder:
     def _watch(self, options: Options, undo: ExitStack) -> None:
         """See calls, and whom they are for, until ``undo`` is closed."""
         seam = Seam(
-            tracer=self._tracers.get_tracer(OWN_SCOPE),
-            open_calls=self._open_calls,
-            batches=BatchFiles(self._batches.fetched),
+            tracer=self._tracers.get_tracer(OWN_SCOPE), open_calls=self._open_calls, content=self._content,
+            batches=BatchFiles(self._batches.fetched), unseen=self._providers.spans_are_unseen,
             admit=self._enforcement.admit if self._enforcement is not None else None,
-            content=self._content,
-            unseen=self._providers.spans_are_unseen,
             disclose=options.attribution_to_provider,
             environment=configured("deployment.environment.name") or configured("deployment.environment"),
-        )
+        )  # fmt: skip
         undo.callback(_baggage.travel(
-            propagate=options.propagate,
-            accept=options.accept_baggage,
-            to_provider=self._to_provider,
-            traces_are_ours=self._traces_are_ours,
+            propagate=options.propagate, accept=options.accept_baggage, traces_are_ours=self._traces_are_ours,
+            to_provider=lambda context: current.get() is not None or self._open_calls.contain(context),
         ))  # fmt: skip
         if options.threads:
             undo.callback(_threads.follow())
         watch_clients(self._tracers, seam, undo)
-
-    def _to_provider(self, context: Context) -> bool:
-        """Whether what happens in a context is a request to a provider, or part of a call."""
-        return current.get() is not None or self._open_calls.contain(context)
 
     def force_flush(self, timeout: float) -> bool:
         """Export everything recorded so far; ``False`` where that took longer than ``timeout`` seconds."""
@@ -202,8 +182,7 @@ class Recorder:
         self, name: str, *, score: float | None, label: str | None, explanation: str | None, answer: Answer | None
     ) -> None:
         """Queue a score; see ``evaluation()``."""
-        given = evaluation_attributes(name, score=score, label=label, explanation=explanation)
-        self._score(given, answer)
+        self._score(evaluation_attributes(name, score=score, label=label, explanation=explanation), answer)
 
     def feedback(
         self, kind: str, sign: Sign, *, category: str | None, comment: str | None, answer: Answer | None
@@ -231,10 +210,6 @@ class Recorder:
 
         self._submit(record)
 
-    def answer(self, response_id: str) -> Answer:
-        """What is known here of an answer."""
-        return self._recent.find(response_id)
-
     def measure(self, metric: signals.Metric, amount: float, labels: Mapping[str, Value]) -> None:
         """Queue a measurement, under these labels and the attribution in force."""
         labels, context = {**_attribution.current(), **labels}, get_current()
@@ -245,11 +220,6 @@ class Recorder:
         attributes, context = {**_attribution.current(), **attributes}, get_current()
         self._submit(lambda: self._request_log.write_event(name, body, attributes, context))
 
-    @cached_property
-    def tracer(self) -> Tracer:
-        """Makes the spans of steps."""
-        return self._tracers.get_tracer(_SCOPE)
-
     def _submit(self, task: Callable[[], object]) -> None:
         if not self._worker.submit(task):
             self._lose("call")
@@ -257,14 +227,16 @@ class Recorder:
     def _lose(self, kind: Kind) -> None:
         self._losses[kind] += 1
 
-    def _record_step(self, span: Span, open_step: OpenStep) -> Span:
-        """Record a finished step of a chain; returns the span to export."""
+    def _finish_span(self, span: Span, open_step: OpenStep | None) -> Span:
+        """Record a finished step of a chain, if it is one; returns the span to export."""
+        attributes = self._content.attributes(span)
+        if open_step is None:
+            return with_attributes(span, attributes)
         step, context = read_step(span, open_step), context_of(span.context)
         self._measures.record_step(step, context)
-        labels = step_labels(step)
+        labels = _measures.step_labels(step)
         open_step.on_late = lambda cost: self._measures.record(signals.STEP_COSTS, float(cost), labels, context)
-        attributes = {**self._content.attributes(span), **_steps.derived_attributes(step)}
-        return with_attributes(span, attributes, scrubbed_status(span))
+        return with_attributes(span, {**attributes, **derived_attributes(step)})
 
     def _settle(self) -> None:
         while self._processor.record_calls():  # those that the queue had no room to announce

@@ -11,6 +11,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+_logger = logging.getLogger("genai_observability")
+
+_PAUSE: Final = 0.2  # seconds between two looks at the queue: waking a thread for each call would cost the caller time
 _sleep: Final = time.sleep  # an application may put something else in its place
 _TURN: Final = 0.001  # seconds of work after which the application may go first
 _GIVE_WAY: Final = 0.000_05  # seconds; at 0 the lock would be taken back before a thread that waits for it is awake
@@ -29,11 +32,6 @@ class Turns:
         if time.perf_counter() > self._ends:
             _sleep(_GIVE_WAY)
             self._ends = time.perf_counter() + _TURN
-
-
-_logger = logging.getLogger("genai_observability")
-
-_PAUSE: Final = 0.2  # seconds between two looks at the queue: waking a thread for each call would cost the caller time
 
 
 def in_each_child(method: Callable[[], object]) -> None:
@@ -72,9 +70,7 @@ class Worker:
         A signal handler may call this: it needs no lock that the interrupted thread may hold.
         """
         done = threading.Event()
-        self._tasks.append(self.settle)
-        self._tasks.append(task)
-        self._tasks.append(done.set)
+        self._tasks.extend((self.settle, task, done.set))
         self._wake.put(None)
         return done.wait(timeout)
 
@@ -86,8 +82,7 @@ class Worker:
     def _start(self) -> None:
         self._stopped = False
         self._wake: queue.SimpleQueue[None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._loop, name="genai-observability", daemon=True)
-        self._thread.start()
+        threading.Thread(target=self._loop, name="genai-observability", daemon=True).start()
 
     def _restart(self) -> None:
         self._tasks.clear()  # the parent process delivers its own

@@ -14,6 +14,7 @@ from typing import Any, Final
 from opentelemetry.util.types import AttributeValue
 
 from genai_observability import signals
+from genai_observability._capture.answers import get
 from genai_observability._capture.open_calls import Dialogue
 
 Part = dict[str, Any]
@@ -83,27 +84,26 @@ def _strings(value: Any, *, depth: int) -> Iterator[str]:
 
 def _chat(dialogue: Dialogue) -> Conversation:
     messages = _list(dialogue.body.get("messages"))
-    system = [message for message in messages[:-_MOST_MESSAGES][:5] if _get(message, "role") in _SYSTEM]
+    system = [message for message in messages[:-_MOST_MESSAGES][:5] if get(message, "role") in _SYSTEM]
     inputs = [_chat_message(message) for message in (*system, *messages[-_MOST_MESSAGES:])]
-    outputs = [_chat_message(_get(choice, "message"), choice) for choice in _list(_get(dialogue.answer, "choices"))]
+    outputs = [_chat_message(get(choice, "message"), choice) for choice in _list(get(dialogue.answer, "choices"))]
     if dialogue.answer is None and (dialogue.pieces or dialogue.choices):
         outputs = _streamed(dialogue)
     return Conversation([], inputs, outputs, [_tool(tool) for tool in _list(dialogue.body.get("tools"))])
 
 
 def _chat_message(message: Any, choice: Any = None) -> Message:
-    role = _get(message, "role")
-    content, refusal = _get(message, "content"), _get(message, "refusal")
-    parts = [_response(_get(message, "tool_call_id"), content)] if role == "tool" else _parts(content)
+    role, content, refusal = (get(message, name) for name in ("role", "content", "refusal"))
+    parts = [_response(get(message, "tool_call_id"), content)] if role == "tool" else _parts(content)
     if isinstance(refusal, str):
         parts.append(_text(refusal))
-    for call in _list(_get(message, "tool_calls")):
-        function = _get(call, "function") or _get(call, "custom")
-        given = _get(function, "arguments") or _get(function, "input")
-        parts.append(_request(_get(call, "id"), _get(function, "name"), given))
+    for call in _list(get(message, "tool_calls")):
+        function = get(call, "function") or get(call, "custom")
+        given = get(function, "arguments") or get(function, "input")
+        parts.append(_request(get(call, "id"), get(function, "name"), given))
     made: Message = {"role": role if isinstance(role, str) else "user", "parts": parts}
     if choice is not None:
-        made["finish_reason"] = _string(_get(choice, "finish_reason"))
+        made["finish_reason"] = _string(get(choice, "finish_reason"))
     return made
 
 
@@ -131,7 +131,7 @@ def _streamed(dialogue: Dialogue) -> list[Message]:
 def _completions(dialogue: Dialogue) -> Conversation:
     prompt = dialogue.body.get("prompt")
     given = [prompt] if isinstance(prompt, str) else [text for text in _list(prompt) if isinstance(text, str)]
-    answers = [_get(choice, "text") for choice in _list(_get(dialogue.answer, "choices"))]
+    answers = [get(choice, "text") for choice in _list(get(dialogue.answer, "choices"))]
     if dialogue.pieces:
         answers = ["".join(dialogue.pieces)]
     return Conversation(
@@ -144,7 +144,7 @@ def _responses(dialogue: Dialogue) -> Conversation:
     given = dialogue.body.get("input")
     items = [{"role": "user", "content": given}] if isinstance(given, str) else _list(given)
     instructions = dialogue.body.get("instructions")
-    outputs = [_item(item) for item in _list(_get(dialogue.answer, "output"))]
+    outputs = [_item(item) for item in _list(get(dialogue.answer, "output"))]
     if not outputs and dialogue.pieces:  # of a stream that was not read to its end
         outputs = [{"role": "assistant", "parts": [_text("".join(dialogue.pieces))]}]
     return Conversation(
@@ -156,17 +156,17 @@ def _responses(dialogue: Dialogue) -> Conversation:
 
 
 def _item(item: Any) -> Message:
-    kind = _string(_get(item, "type")) or "message"
+    kind = _string(get(item, "type")) or "message"
     if kind.endswith("_output"):
-        return {"role": "tool", "parts": [_response(_get(item, "call_id"), _get(item, "output"))]}
+        return {"role": "tool", "parts": [_response(get(item, "call_id"), get(item, "output"))]}
     if kind.endswith("_call"):
-        given = _get(item, "arguments") or _get(item, "input")
-        return {"role": "assistant", "parts": [_request(_get(item, "call_id"), _get(item, "name") or kind, given)]}
+        given = get(item, "arguments") or get(item, "input")
+        return {"role": "assistant", "parts": [_request(get(item, "call_id"), get(item, "name") or kind, given)]}
     if kind == "reasoning":
-        said = [_get(part, "text") for part in _list(_get(item, "summary"))]
+        said = [get(part, "text") for part in _list(get(item, "summary"))]
         parts = [{"type": kind, "content": text} for text in said if isinstance(text, str)]
         return {"role": "assistant", "parts": parts}
-    return {"role": _string(_get(item, "role")) or "user", "parts": _parts(_get(item, "content"))}
+    return {"role": _string(get(item, "role")) or "user", "parts": _parts(get(item, "content"))}
 
 
 def _parts(content: Any) -> list[Part]:
@@ -178,19 +178,19 @@ def _parts(content: Any) -> list[Part]:
 def _part(item: Any) -> Part:
     if isinstance(item, str):
         return _text(item)
-    kind = _string(_get(item, "type")) or "unknown"
+    kind = _string(get(item, "type")) or "unknown"
     for name in ("text", "refusal"):
-        if isinstance(text := _get(item, name), str):
+        if isinstance(text := get(item, name), str):
             return _text(text)
     if kind in ("image_url", "input_image"):
-        image = _get(item, "image_url")
-        return _media("image", image if isinstance(image, str) else _get(image, "url"), _get(item, "file_id"))
+        image = get(item, "image_url")
+        return _media("image", image if isinstance(image, str) else get(image, "url"), get(item, "file_id"))
     if kind == "input_audio":
-        audio = _get(item, "input_audio")
-        return _media("audio", _get(audio, "data"), None, _string(_get(audio, "format")))
+        audio = get(item, "input_audio")
+        return _media("audio", get(audio, "data"), None, _string(get(audio, "format")))
     if kind in ("file", "input_file"):
-        file = _get(item, "file") or item
-        return _media("document", _get(file, "file_data"), _get(file, "file_id"))
+        file = get(item, "file") or item
+        return _media("document", get(file, "file_data"), get(file, "file_id"))
     return {"type": kind}
 
 
@@ -228,13 +228,9 @@ def parsed(value: Any, *, longest: int = _LONGEST_JSON) -> Any:
 
 
 def _tool(tool: Any) -> Any:
-    function = _get(tool, "function") or tool
+    function = get(tool, "function") or tool
     names = ("name", "description", "parameters")
-    return {"type": _string(_get(tool, "type")), **{name: _get(function, name) for name in names}}
-
-
-def _get(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    return {"type": _string(get(tool, "type")), **{name: get(function, name) for name in names}}
 
 
 def _list(value: Any) -> list[Any]:

@@ -8,6 +8,7 @@ import functools
 import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 from genai_observability._content.settings import OwnPattern
@@ -52,7 +53,9 @@ def find(text: str, patterns: Mapping[str, OwnPattern] | None = None) -> list[Ma
 
     ``patterns`` are a user's own, by the names that become their markers.
     """
-    found = [*_data(text), *_keys(text), *_e_mails(text), *_numbers(text), *_named_numbers(text), *_ipv6(text)]
+    lower = text.lower()
+    found = [*_told(_TOLD, text, text), *_told(_TOLD_BY_NAME, text, lower), *_e_mails(text), *_numbers(text)]
+    found += [*_told(_NAMED, text, lower), *_ipv6(text)]
     for kind, pattern in (patterns or {}).items():
         found += [Match(*span, kind) for span in pattern.find(text)]
     found.sort(key=lambda match: (match.start, -match.end))
@@ -182,13 +185,6 @@ _NAMED: Final = (
 _IPV6: Final = r"(?<![\w:.])[0-9A-Fa-f:]{3,39}(?:(?<=:)(?:\d{1,3}\.){3}\d{1,3})?(?![\w:])"
 
 
-def _named_numbers(text: str) -> Iterator[Match]:
-    lower = text.lower()
-    for kind, words, pattern in _NAMED:
-        if any(word in lower for word in words):
-            yield from (Match(*match.span(1), kind) for match in compiled(pattern).finditer(text))
-
-
 def _ipv6(text: str) -> Iterator[Match]:
     end = 0
     for colons in compiled(r":[0-9A-Fa-f]{0,4}:").finditer(text):
@@ -202,14 +198,13 @@ def _ipv6(text: str) -> Iterator[Match]:
 
 
 def _is_ipv6(text: str) -> bool:
-    try:
-        ipaddress.IPv6Address(text)
-    except ValueError:
-        return False
-    return True
+    with suppress(ValueError):
+        return bool(ipaddress.IPv6Address(text).packed)
+    return False
 
 
 _WORD: Final = rf"(?:(?<![\w\-])|{_ESCAPED})"
+_DATA: Final = r"data:[\w.+\-]{0,60}/?[\w.+\-]{0,60}(?:;[\w=\-.]{1,40}){0,3};base64,[\w+/\-]*={0,2}"
 # RFC 7468, to its end or, where that is cut off, to the end of the text.
 _PEM: Final = (
     r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:(?!-----END)[\s\S])*(?:-----END [A-Z ]{0,50}-----)?"
@@ -243,19 +238,13 @@ _CALLED: Final = (
     r"(?i)(?:api[_\-]?key|token|secret(?:[_\-]?(?:access[_\-]?)?key)?|passw(?:or)?d|passphrase|pwd)\\?[\"']?[ \t]{0,3}"
     r"[:=][ \t]{0,3}\\?[\"']?(?=[^\s\"',;}]{0,60}\d)([^\s\"',;}\\]{6,})"
 )
-_SECRET_WORDS: Final = ("key", "token", "secret", "passw", "passphrase", "pwd")
+_TOLD: Final = ((DATA, (";base64,",), _DATA), *(("key", *each) for each in _KEYS))
+_TOLD_BY_NAME: Final = (("key", ("key", "token", "secret", "passw", "passphrase", "pwd"), _CALLED),)
 
 
-def _keys(text: str) -> Iterator[Match]:
-    patterns = [pattern for needles, pattern in _KEYS if any(needle in text for needle in needles)]
-    lower = text.lower()
-    if any(word in lower for word in _SECRET_WORDS):
-        patterns.append(_CALLED)
-    for each in map(compiled, patterns):
-        yield from (Match(*match.span(each.groups), "key") for match in each.finditer(text))
-
-
-def _data(text: str) -> Iterator[Match]:
-    if ";base64," in text:
-        pattern = compiled(r"data:[\w.+\-]{0,60}/?[\w.+\-]{0,60}(?:;[\w=\-.]{1,40}){0,3};base64,[\w+/\-]*={0,2}")
-        yield from (Match(*match.span(), DATA) for match in pattern.finditer(text))
+def _told(table: Iterable[tuple[str, tuple[str, ...], str]], text: str, seen: str) -> Iterator[Match]:
+    """What is searched for only where one of its words is seen."""
+    for kind, words, pattern in table:
+        if any(word in seen for word in words):
+            search = compiled(pattern)
+            yield from (Match(*match.span(search.groups), kind) for match in search.finditer(text))

@@ -19,6 +19,32 @@ from genai_observability._context.identity import keyed_hash
 
 _logger = logging.getLogger("genai_observability")
 
+BYTES_A_SPAN: Final = 32_768
+"""Of content, as UTF-8, on one span."""
+SPANS_AN_EXPORT: Final = 64
+"""With them an export has at most 2 MiB of content: a gRPC server accepts 4 MiB, the Collector's HTTP receiver 20."""
+
+_NOTE: Final = 100  # bytes that are always left for a note
+_BRACKETS: Final = 8
+_SPARE: Final = 1_000  # bytes for brackets and commas at the outside
+_MARGIN: Final = 300  # characters behind the cut that are searched too: what begins before it is found whole
+_DEEPEST: Final = 10
+_LONGEST_NAME: Final = 100
+_LARGEST: Final = 10**30  # a number with more digits is left out
+_SHORTEST_TELLING: Final = 6  # digits of a number that may be a password, a phone number or more
+_SHORT: Final = ("type", "id", "name", "modality", "mime_type", "role", "finish_reason")
+"""What a part or message is called, besides what it says."""
+
+_CONTENT: Final = {attribute.name for attribute in signals.CONTENT} | {
+    "gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "gen_ai.retrieval.documents",
+    "gen_ai.retrieval.query.text", "gen_ai.prompt", "gen_ai.completion",
+    # Pydantic AI's own, some of them in the older formats that it still has:
+    "pydantic_ai.all_messages", "final_result", "model_request_parameters", "tool_arguments", "tool_response",
+    "pydantic_ai.tool.deferral.metadata", "pydantic_ai.decision.state", "pydantic_ai.decision.answers",
+    "inputs", "embeddings", "prompt",
+}  # fmt: skip
+_PROMPT: Final = (signals.PROMPT_NAME.name, signals.PROMPT_VERSION.name)
+
 
 class ContentWatch:
     """Takes content off every span, and puts on what the application chose to record."""
@@ -66,33 +92,6 @@ class ContentWatch:
 def without_content(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
     """Attributes without those that carry content."""
     return {name: value for name, value in attributes.items() if not is_content(name)}
-
-
-BYTES_A_SPAN: Final = 32_768
-"""Of content, as UTF-8, on one span."""
-SPANS_AN_EXPORT: Final = 64
-"""With them an export has at most 2 MiB of content: a gRPC server accepts 4 MiB, the Collector's HTTP receiver 20."""
-
-_NOTE: Final = 100  # bytes that are always left for a note
-_BRACKETS: Final = 8
-_SPARE: Final = 1_000  # bytes for brackets and commas at the outside
-_MARGIN: Final = 300  # characters behind the cut that are searched too: what begins before it is found whole
-_DEEPEST: Final = 10
-_LONGEST_NAME: Final = 100
-_LARGEST: Final = 10**30  # a number with more digits is left out
-_SHORTEST_TELLING: Final = 6  # digits of a number that may be a password, a phone number or more
-_SHORT: Final = ("type", "id", "name", "modality", "mime_type", "role", "finish_reason")
-"""What a part or message is called, besides what it says."""
-
-_CONTENT: Final = {attribute.name for attribute in signals.CONTENT} | {
-    "gen_ai.tool.call.arguments", "gen_ai.tool.call.result", "gen_ai.retrieval.documents",
-    "gen_ai.retrieval.query.text", "gen_ai.prompt", "gen_ai.completion",
-    # Pydantic AI's own, some of them in the older formats that it still has:
-    "pydantic_ai.all_messages", "final_result", "model_request_parameters", "tool_arguments", "tool_response",
-    "pydantic_ai.tool.deferral.metadata", "pydantic_ai.decision.state", "pydantic_ai.decision.answers",
-    "inputs", "embeddings", "prompt",
-}  # fmt: skip
-_PROMPT: Final = (signals.PROMPT_NAME.name, signals.PROMPT_VERSION.name)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -149,7 +148,7 @@ class _Room:
         medium = part.get("type") in ("blob", "file", "uri")
         self.left -= _BRACKETS
         return {
-            name: self.short(value) if medium or name in _SHORT else self.value(value, name="")
+            name: self.short(value) if medium or name in _SHORT else self.value(value)
             for name, value in part.items()
             if isinstance(name, str) and value is not None
         }

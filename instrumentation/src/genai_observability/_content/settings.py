@@ -14,6 +14,23 @@ from typing import Any, Final, Literal, get_args
 
 from genai_observability._capture.clients import UPSTREAM_VARIABLE
 
+_logger = logging.getLogger("genai_observability")
+
+VARIABLE: Final = "GENAI_OBSERVABILITY_CONTENT"
+"""What to record of questions and answers: ``off`` (default), ``preview``, ``full`` or ``hash``. ``off`` always holds,
+else ``instrument(content=...)`` goes before it: ``docs/content.md``."""
+PATTERN_VARIABLE: Final = "GENAI_OBSERVABILITY_REDACT"
+"""A regular expression of what else to replace in content, by ``[redacted]``: like those of ``Content.redact``."""
+THREATS_VARIABLE: Final = "GENAI_OBSERVABILITY_DETECT_THREATS"
+"""``true`` counts signs of attacks and leaks. ``instrument(detect_threats=...)`` goes before it."""
+Form = Literal["full", "preview", "hash"]
+_FORMS: Final = get_args(Form)
+_OFF: Final = ("", "off", "none", "false", "0")
+_UPSTREAM_ON: Final = ("span_only", "event_only", "span_and_event")
+_LENGTHS: Final[Mapping[Form, int]] = {"full": 10_000, "preview": 200, "hash": 0}
+_LONGEST: Final = 30_000
+_NAMED_BY_VARIABLE: Final = "redacted"  # the marker of what the variable's pattern finds
+
 
 class OwnPattern:
     """One pattern, in RE2's syntax."""
@@ -49,24 +66,6 @@ class OwnPattern:
         except (re2.error, UnicodeEncodeError) as error:
             reason = error.args[0]
             raise ValueError(reason.decode(errors="replace") if isinstance(reason, bytes) else error) from None
-
-
-_logger = logging.getLogger("genai_observability")
-
-VARIABLE: Final = "GENAI_OBSERVABILITY_CONTENT"
-"""What to record of questions and answers: ``off`` (default), ``preview``, ``full`` or ``hash``. ``off`` always holds,
-else ``instrument(content=...)`` goes before it: ``docs/content.md``."""
-PATTERN_VARIABLE: Final = "GENAI_OBSERVABILITY_REDACT"
-"""A regular expression of what else to replace in content, by ``[redacted]``: like those of ``Content.redact``."""
-THREATS_VARIABLE: Final = "GENAI_OBSERVABILITY_DETECT_THREATS"
-"""``true`` counts signs of attacks and leaks. ``instrument(detect_threats=...)`` goes before it."""
-Form = Literal["full", "preview", "hash"]
-_FORMS: Final = get_args(Form)
-_OFF: Final = ("", "off", "none", "false", "0")
-_UPSTREAM_ON: Final = ("span_only", "event_only", "span_and_event")
-_LENGTHS: Final[Mapping[Form, int]] = {"full": 10_000, "preview": 200, "hash": 0}
-_LONGEST: Final = 30_000
-_NAMED_BY_VARIABLE: Final = "redacted"  # the marker of what the variable's pattern finds
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +122,8 @@ def chosen(content: Content | str | None, *, detect_threats: bool | None) -> Cho
         if own := os.environ.get(PATTERN_VARIABLE):
             patterns[_NAMED_BY_VARIABLE] = own
         checked = {_name(name): _pattern(name, pattern) for name, pattern in patterns.items()}
-        if wanted is None:
-            return Chosen(patterns=checked, detect_threats=watching)
-        return Chosen(wanted.form, _length(wanted), checked, watching)
+        form, longest = (wanted.form, _length(wanted)) if wanted else (None, 0)
+        return Chosen(form, longest, checked, watching)
     except (ValueError, TypeError, AttributeError) as error:
         _logger.warning("Content is not recorded: %s", error)
         return Chosen(detect_threats=watching, problem=str(error))
@@ -135,18 +133,15 @@ def _wanted(content: Content | str | None) -> Content | None:
     environment = os.environ.get(VARIABLE, "").strip().lower()
     if environment and environment in _OFF:
         return None
-    asked: object = content if content is not None else environment or _upstream()
+    # The standard variable asks for content as such; here it is redacted all the same.
+    upstream = "full" if os.environ.get(UPSTREAM_VARIABLE, "").strip().lower() in _UPSTREAM_ON else ""
+    asked: object = content if content is not None else environment or upstream
     if asked is False or asked in _OFF:
         return None
     wanted = asked if isinstance(asked, Content) else Content(asked)  # type: ignore[arg-type]
     if wanted.form not in _FORMS:
         raise ValueError(f"{wanted.form!r:.50} is not one of: {', '.join(_FORMS)}, off.")
     return wanted
-
-
-def _upstream() -> str:
-    """The standard variable asks for content as such; here it is redacted all the same."""
-    return "full" if os.environ.get(UPSTREAM_VARIABLE, "").strip().lower() in _UPSTREAM_ON else ""
 
 
 def _flag(variable: str) -> bool:

@@ -96,13 +96,11 @@ _MARKUP: Final = (
 _ATTACKS: Final = (  # with what the text must contain, which is quick to look for
     ("override", ("ignore", "disregard", "forget", "override", "bypass", "follow"), _OVERRIDE),
     ("reveal", ("prompt", "instruction", "system message", "above"), _REVEAL),
-    (
-        "jailbreak",
-        (" dan", " unrestricted", " unfiltered", " uncensored", " jailbroken", "anything now", " mode", " no "),
-        _JAILBREAK,
-    ),
+    ("jailbreak",
+     (" dan", " unrestricted", " unfiltered", " uncensored", " jailbroken", "anything now", " mode", " no "),
+     _JAILBREAK),
     ("markup", ("<|", "inst]", "sys>>", "system"), _MARKUP),
-)
+)  # fmt: skip
 _INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff\U000e0000-\U000e007f]")
 
 

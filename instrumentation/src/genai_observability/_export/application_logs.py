@@ -35,11 +35,8 @@ def wanted(*, asked: bool | None) -> bool:
 
     What the environment asks for may be done already, by a handler of OpenTelemetry.
     """
-    if asked is not None:
-        return asked
-    if any(isinstance(handler, LoggingHandler | SDKLoggingHandler) for handler in logging.getLogger().handlers):
-        return False
-    return is_true(_SWITCH)
+    done = any(isinstance(each, LoggingHandler | SDKLoggingHandler) for each in logging.getLogger().handlers)
+    return is_true(_SWITCH) and not done if asked is None else asked
 
 
 def send(logger_provider: LoggerProvider, undo: ExitStack) -> None:
@@ -79,17 +76,15 @@ class _ApplicationLogs(LoggingHandler):
         # Python prints warnings that no handler takes. Ours would silence them in an application without handlers.
         if logging.lastResort and record.levelno >= logging.lastResort.level and self._is_alone(record.name):
             logging.lastResort.handle(record)
-        return super().handle(record) if self._is_wanted(record) else False
+        # Not telemetry's own records, nor those of the HTTP client that exports: they would feed themselves.
+        telemetry = record.name.partition(".")[0] in _TELEMETRY
+        wanted = record.levelno >= self._lowest and not telemetry and is_instrumentation_enabled()
+        return super().handle(record) if wanted else False
 
     def _get_attributes(self, record: logging.LogRecord) -> tuple[dict[str, AnyValue], str | None]:
         """Give objects of any kind, which libraries put into ``extra``, as text: the SDK warns of each of them."""
         given, event = super()._get_attributes(record)
         return {name: value if isinstance(value, _CARRIED) else text(value) for name, value in given.items()}, event
-
-    def _is_wanted(self, record: logging.LogRecord) -> bool:
-        """Not telemetry's own records, nor those of the HTTP client that exports: they would feed themselves."""
-        telemetry = record.name.partition(".")[0] in _TELEMETRY
-        return record.levelno >= self._lowest and not telemetry and is_instrumentation_enabled()
 
     def _is_alone(self, name: str) -> bool:
         logger: logging.Logger | None = logging.getLogger(name)

@@ -19,27 +19,20 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from opentelemetry.sdk._logs.export import ConsoleLogRecordExporter, LogRecordExportResult
-from opentelemetry.sdk.metrics.export import (
-    AggregationTemporality,
-    ConsoleMetricExporter,
-    ExponentialHistogram,
-    Histogram,
-    Metric,
-    MetricExporter,
-    MetricExportResult,
-    MetricsData,
-    Sum,
-)
+from opentelemetry.sdk.metrics import export as sdk
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExportResult
 
 from genai_observability._record.metrics import Kind, Losses
 
 _logger = logging.getLogger("genai_observability")
 
-_METRIC_INTERVAL: Final = 5_000.0
+_INTERVAL: Final = 5_000.0  # milliseconds between two exports of metrics
 _SECONDS_BETWEEN_COMPLAINTS: Final = 300.0
 _MOMENT: Final = 100_000_000  # nanoseconds: shorter than a restart, whose series may go on under the same name
 _OURS: Final = "genai_observability"
+_due: Final[dict[str, float]] = {}
+"""When each exporter may complain again."""
+_Name = tuple[str, str]  # of the instrumentation scope, and of the metric
 
 
 def span_exporter() -> Any:
@@ -49,7 +42,7 @@ def span_exporter() -> Any:
 
 def metric_exporter() -> Any:
     """The exporter of metrics, likewise."""
-    return _exporter("METRICS", "metric_exporter", "OTLPMetricExporter", ConsoleMetricExporter)
+    return _exporter("METRICS", "metric_exporter", "OTLPMetricExporter", sdk.ConsoleMetricExporter)
 
 
 def log_exporter() -> Any:
@@ -64,12 +57,10 @@ def metric_interval() -> float:
     """
     text = os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
     with suppress(ValueError):
-        if 0 < (interval := float(text or _METRIC_INTERVAL)) < math.inf:
+        if 0 < (interval := float(text or _INTERVAL)) < math.inf:
             return interval
-    _logger.warning(
-        "OTEL_METRIC_EXPORT_INTERVAL=%s is no number of milliseconds: %.0f is used.", text, _METRIC_INTERVAL
-    )
-    return _METRIC_INTERVAL
+    _logger.warning("OTEL_METRIC_EXPORT_INTERVAL=%s is no number of milliseconds: %.0f is used.", text, _INTERVAL)
+    return _INTERVAL
 
 
 def _exporter(signal: str, module: str, name: str, console: Callable[[], Any]) -> Any:
@@ -135,9 +126,6 @@ class _OfThisProcess:
             self._process = os.getpid()
             self._exporter = self._make()
         return getattr(self._exporter, name)
-
-
-_due: Final[dict[str, float]] = {}
 
 
 def _is_due(record: logging.LogRecord) -> bool:
@@ -215,8 +203,8 @@ def count_overflow(processor: Any, kind: Kind, losses: Losses) -> None:
 
     The SDK keeps such a count as well, for metrics of its own that are mostly switched off; this takes its place.
     """
-    batches = getattr(processor, "_batch_processor", None)
-    if batches is not None and hasattr(batches, "_metrics"):
+    batches: Any = getattr(processor, "_batch_processor", None)
+    if hasattr(batches, "_metrics"):
         batches._metrics = SimpleNamespace(  # noqa: SLF001 - there is no public way
             register_queue_size=lambda _: None,
             drop_items=lambda count, *_, **__: losses.update({kind: count}),
@@ -224,23 +212,22 @@ def count_overflow(processor: Any, kind: Kind, losses: Losses) -> None:
         )
 
 
-_Name = tuple[str, str]  # of the instrumentation scope, and of the metric
-
-
-class Apart(MetricExporter):
+class Apart(sdk.MetricExporter):
     """An exporter in front of another one: what that cannot encode is left out from then on, with a warning."""
 
-    def __init__(self, exporter: MetricExporter) -> None:
+    def __init__(self, exporter: sdk.MetricExporter) -> None:
         super().__init__(exporter._preferred_temporality, exporter._preferred_aggregation)  # noqa: SLF001 - as the reader does
         self._exporter = exporter
         self._left_out: set[_Name] = set()
 
-    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+    def export(
+        self, metrics_data: sdk.MetricsData, timeout_millis: float = 10_000, **kwargs: Any
+    ) -> sdk.MetricExportResult:
         """Export what can be exported."""
         data = _each(metrics_data, self._prepared)
         try:
             result = self._exporter.export(data, timeout_millis, **kwargs)
-            if result is MetricExportResult.SUCCESS or not self._leave_out_unfit(data):
+            if result is sdk.MetricExportResult.SUCCESS or not self._leave_out_unfit(data):
                 return result
         except Exception:
             if not self._leave_out_unfit(data):
@@ -255,17 +242,20 @@ class Apart(MetricExporter):
         """End the other exporter."""
         self._exporter.shutdown(timeout_millis, **kwargs)
 
-    def _prepared(self, name: _Name, metric: Metric) -> Metric | None:
+    def _prepared(self, name: _Name, metric: sdk.Metric) -> sdk.Metric | None:
         if name in self._left_out:
             return None
         return _started_before(metric) if name[0] == _OURS else metric
 
-    def _leave_out_unfit(self, data: MetricsData) -> bool:
+    def _leave_out_unfit(self, data: sdk.MetricsData) -> bool:
         """Whether there are metrics that cannot be encoded, by themselves; the next export goes without them."""
-        before = len(self._left_out)
-        encode = _encoding(self._exporter)
+        from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics  # takes long to import
 
-        def check(name: _Name, metric: Metric) -> None:
+        console = isinstance(self._exporter, sdk.ConsoleMetricExporter)
+        encode: Callable[[sdk.MetricsData], object] = sdk.MetricsData.to_json if console else encode_metrics
+        before = len(self._left_out)
+
+        def check(name: _Name, metric: sdk.Metric) -> None:
             try:
                 encode(_each(data, lambda _, other: other if other is metric else None))
             except Exception as error:
@@ -279,27 +269,16 @@ class Apart(MetricExporter):
         return len(self._left_out) > before
 
 
-def _encoding(exporter: MetricExporter) -> Callable[[MetricsData], object]:
-    """What an exporter does before it sends anything."""
-    if isinstance(exporter, ConsoleMetricExporter):
-        return MetricsData.to_json
-    from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics  # takes long to import
-
-    return encode_metrics
-
-
-def _started_before(metric: Metric) -> Metric:
+def _started_before(metric: sdk.Metric) -> sdk.Metric:
     """The same metric with all its starts a moment earlier."""
-    data = metric.data
-    if not isinstance(data, (Sum, Histogram, ExponentialHistogram)):
+    data: Any = metric.data  # a gauge has no start, and without CUMULATIVE each start is the end before it
+    if getattr(data, "aggregation_temporality", None) is not sdk.AggregationTemporality.CUMULATIVE:
         return metric
-    if data.aggregation_temporality != AggregationTemporality.CUMULATIVE:  # where each start is the end before it
-        return metric
-    points: Any = [replace(each, start_time_unix_nano=each.start_time_unix_nano - _MOMENT) for each in data.data_points]
+    points = [replace(each, start_time_unix_nano=each.start_time_unix_nano - _MOMENT) for each in data.data_points]
     return replace(metric, data=replace(data, data_points=points))
 
 
-def _each(data: MetricsData, change: Callable[[_Name, Metric], Metric | None]) -> MetricsData:
+def _each(data: sdk.MetricsData, change: Callable[[_Name, sdk.Metric], sdk.Metric | None]) -> sdk.MetricsData:
     """The data with each metric changed, without those that become ``None``, and without scopes that have none left."""
     resources = []
     for resource in data.resource_metrics:
@@ -309,4 +288,4 @@ def _each(data: MetricsData, change: Callable[[_Name, Metric], Metric | None]) -
             if metrics := [metric for metric in changed if metric is not None]:
                 scopes.append(replace(scope, metrics=metrics))
         resources.append(replace(resource, scope_metrics=scopes))
-    return MetricsData(resources)
+    return sdk.MetricsData(resources)

@@ -26,6 +26,7 @@ _KEPT: Final = 1024  # of those that came last: what recurs comes with every cal
 _LONGEST_KEPT: Final = 100  # characters
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 _LARGEST: Final = 2**63
+_SINGLE: Final = [bytes([number]) for number in range(0x80)]
 
 
 class _UnusualError(Exception):
@@ -104,9 +105,6 @@ def _varint(number: int) -> bytes:
     return bytes(pieces)
 
 
-_SINGLE: Final = [bytes([number]) for number in range(0x80)]
-
-
 def _within(tag: bytes, content: bytes) -> bytes:
     return b"%b%b%b" % (tag, _varint(len(content)), content)
 
@@ -168,17 +166,16 @@ def _span(span: ReadableSpan) -> bytes:
     context, parent = span.context, span.parent
     if context is None or context.trace_state or span.events or span.links or span.dropped_attributes:
         raise _UnusualError
-    return b"".join(
-        (
-            _ids(_SPAN_TRACE, context.trace_id.to_bytes(16, "big"), _SPAN_ID, context.span_id.to_bytes(8, "big")),
-            _within(_SPAN_PARENT, parent.span_id.to_bytes(8, "big")) if parent else b"",
-            _span_head(span.name, span.kind.value + 1),  # OTLP counts the kinds from 1, and 0 is for unknown
-            _times(_SPAN_START, span.start_time, _SPAN_END, span.end_time),
-            *_attributes(_SPAN_ATTRIBUTES, span.attributes or {}),
-            _status(span.status.status_code, span.status.description),
-            _REMOTE if parent and parent.is_remote else _LOCAL,
-        )
+    pieces = (
+        _ids(_SPAN_TRACE, context.trace_id.to_bytes(16, "big"), _SPAN_ID, context.span_id.to_bytes(8, "big")),
+        _within(_SPAN_PARENT, parent.span_id.to_bytes(8, "big")) if parent else b"",
+        _span_head(span.name, span.kind.value + 1),  # OTLP counts the kinds from 1, and 0 is for unknown
+        _times(_SPAN_START, span.start_time, _SPAN_END, span.end_time),
+        *_attributes(_SPAN_ATTRIBUTES, span.attributes or {}),
+        _status(span.status.status_code, span.status.description),
+        _REMOTE if parent and parent.is_remote else _LOCAL,
     )
+    return b"".join(pieces)
 
 
 _SPAN_TRACE: Final = _tag(Span, "trace_id") + b"\x10"  # and its length
@@ -217,16 +214,15 @@ def _log_record(readable: ReadableLogRecord) -> bytes:
         raise _UnusualError
     if record.event_name or readable.dropped_attributes:
         raise _UnusualError
-    return b"".join(
-        (
-            _times(_LOG_TIME, record.timestamp, _LOG_OBSERVED, record.observed_timestamp),
-            _log_severity(severity.value, record.severity_text),
-            _within(_LOG_BODY, _within(_TEXT, body.encode())),
-            *_attributes(_LOG_ATTRIBUTES, record.attributes or {}),
-            _flags(_LOG_FLAGS, int(record.trace_flags)) if record.trace_flags else b"",
-            _log_ids(record.trace_id, record.span_id) if record.trace_id and record.span_id else b"",
-        )
+    pieces = (
+        _times(_LOG_TIME, record.timestamp, _LOG_OBSERVED, record.observed_timestamp),
+        _log_severity(severity.value, record.severity_text),
+        _within(_LOG_BODY, _within(_TEXT, body.encode())),
+        *_attributes(_LOG_ATTRIBUTES, record.attributes or {}),
+        _flags(_LOG_FLAGS, int(record.trace_flags)) if record.trace_flags else b"",
+        _log_ids(record.trace_id, record.span_id) if record.trace_id and record.span_id else b"",
     )
+    return b"".join(pieces)
 
 
 _LOG_TIME: Final = _tag(LogRecord, "time_unix_nano", _FIXED64)

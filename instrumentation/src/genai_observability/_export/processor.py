@@ -3,19 +3,18 @@
 import functools
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
-from opentelemetry.util.types import AttributeValue
 
 from genai_observability._capture import streams
 from genai_observability._capture.open_calls import OpenCall, OpenCalls
 from genai_observability._capture.steps import OpenStep, OpenSteps, is_step
 from genai_observability._context import attribution as _attribution
-from genai_observability._export.spans import bare, with_attributes
+from genai_observability._export.spans import bare
 from genai_observability._record.pipeline import Finished
 from genai_observability._record.read import carries_content, is_model_call
 
@@ -29,13 +28,12 @@ _AT_ONCE: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Sink:
-    """What is done with finished spans, off the caller's thread but for ``remember``, which is told of each call."""
+    """What is done with finished spans: ``remember`` on the caller's thread; ``finish`` returns the span to export."""
 
     submit: Callable[[Callable[[], object]], bool]
     remember: Callable[[ReadableSpan, OpenCall | None], None]
     record_calls: Callable[[Sequence[Finished]], None]
-    record_step: Callable[[ReadableSpan, OpenStep], ReadableSpan]
-    content_of: Callable[[ReadableSpan], Mapping[str, AttributeValue]]
+    finish: Callable[[ReadableSpan, OpenStep | None], ReadableSpan]
     on_dropped: Callable[[], None]
 
 
@@ -56,23 +54,18 @@ class GenAISpanProcessor(SpanProcessor):
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Set the attribution in force where the span starts. A fault in here is not the application's."""
+        if self.sink is None:
+            return
         try:
-            if self.sink is not None:
-                self._begin(span, parent_context)
+            attribution, is_call = _attribution.current(), is_model_call(span)
+            self._open_steps.begin(span, parent_context, is_call=is_call)
+            if is_call:
+                self._open_calls.begin(span, attribution)
+            # Of a model call it is only noted where the span is copied anyway, before it is exported.
+            if attribution and not (is_call and self.exporter is not None):
+                span.set_attributes(attribution)
         except Exception:
             _logger.debug("The beginning of a span could not be noted", exc_info=True)
-
-    def _begin(self, span: Span, parent_context: Context | None) -> None:
-        """Of a model call the attribution is only noted, as its span is copied anyway before it is exported."""
-        attribution = _attribution.current()
-        is_call = is_model_call(span)
-        self._open_steps.begin(span, parent_context, is_call=is_call)
-        if is_call:
-            self._open_calls.begin(span, attribution)
-            if self.exporter is not None:
-                return
-        if attribution:
-            span.set_attributes(attribution)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a finished model call, step of a chain, or span with content; hand on every other span at once."""
@@ -85,6 +78,7 @@ class GenAISpanProcessor(SpanProcessor):
         sink, step = self.sink, self._open_steps.end(span)
         is_call = is_model_call(span)
         call = self._open_calls.end(span) if is_call else None
+        own = step if step is not None and not is_call and is_step(span) else None
         if call is not None and not call.counted:
             return
         if sink is None:
@@ -97,13 +91,11 @@ class GenAISpanProcessor(SpanProcessor):
             else:
                 self._finished.append(Finished(span, call, step))
                 sink.submit(self.record_calls)  # refused, another one of the tasks that wait will record it
-        elif step is not None and is_step(span):
-            if not sink.submit(functools.partial(self._record_step, sink, span, step)):
-                sink.on_dropped()
-                self._export(bare(span))
-        elif self.exporter is None or not carries_content(span):
+        elif own is None and (self.exporter is None or not carries_content(span)):
             self._export(span)
-        elif not sink.submit(lambda: self._export(with_attributes(span, sink.content_of(span)))):
+        elif not sink.submit(functools.partial(self._finish, sink, span, own)):
+            if own is not None:
+                sink.on_dropped()
             self._export(bare(span))
 
     def record_calls(self) -> bool:
@@ -123,19 +115,17 @@ class GenAISpanProcessor(SpanProcessor):
         """The streams that are still open are recorded as they are, whatever will be read of them."""
         for call in self._open_calls.streams():
             streams.end(call)
-        while self.record_calls():
-            pass
 
     def forget(self) -> None:
         """In a child made by fork: the calls that wait are the parent's."""
         self._finished.clear()
 
-    def _record_step(self, sink: Sink, span: ReadableSpan, step: OpenStep) -> None:
-        finished = bare(span)
+    def _finish(self, sink: Sink, span: ReadableSpan, step: OpenStep | None) -> None:
+        finished = None
         try:
-            finished = sink.record_step(span, step)
+            finished = sink.finish(span, step)
         finally:
-            self._export(finished)
+            self._export(finished or bare(span))
 
     def _export(self, span: ReadableSpan) -> None:
         if self.exporter is not None:

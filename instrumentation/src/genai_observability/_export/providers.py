@@ -42,6 +42,12 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
+_logger = logging.getLogger("genai_observability")
+
+_NO_PROVIDER: Final = ("ProxyTracerProvider", "_ProxyMeterProvider", "ProxyLoggerProvider")
+"""What the API's getters answer while no provider is set."""
+_ended: Final[WeakSet[Any]] = WeakSet()
+"""Providers of ours that were shut down. A global provider can be set only once, so the first one stays global."""
 _MOST: Final = 256
 _held: Final[list[tuple[int, os.stat_result]]] = []
 """Descriptors whose locks last as long as the process does, with the files they are of."""
@@ -86,14 +92,6 @@ def _lock(path: Path) -> bool:
     return True
 
 
-_logger = logging.getLogger("genai_observability")
-
-_NO_PROVIDER: Final = ("ProxyTracerProvider", "_ProxyMeterProvider", "ProxyLoggerProvider")
-"""What the API's getters answer while no provider is set."""
-_ended: Final[WeakSet[Any]] = WeakSet()
-"""Providers of ours that were shut down. A global provider can be set only once, so the first one stays global."""
-
-
 @dataclass(frozen=True, slots=True)
 class Providers:
     """The providers in use. ``owned`` are those this package made, which it also shuts down."""
@@ -108,13 +106,9 @@ class Providers:
         """Whether a finished span goes to nobody but our own processor."""
         return isinstance(self.tracer, _OwnTracerProvider) and self.tracer.processors == 1
 
-    def force_flush(self) -> None:
-        """Export what all three hold, ours or the application's."""
-        _call_all((self.tracer, self.meter, self.logger), "force_flush")
-
-    def send_logs(self) -> None:
-        """Export the log records that wait."""
-        _call_all((self.logger,), "force_flush")
+    def force_flush(self, *, logs_only: bool = False) -> None:
+        """Export what all three hold, ours or the application's; or the log records alone."""
+        _call_all((self.logger,) if logs_only else (self.tracer, self.meter, self.logger), "force_flush")
 
     def shutdown(self) -> None:
         """Export what the owned ones hold and end them; the application's go on."""

@@ -22,6 +22,13 @@ from genai_observability._content.detection import scrubbed
 from genai_observability._content.recorded import is_content, without_content
 from genai_observability._record.read import RECORDED_OPERATIONS
 
+_CONTENT_EVENTS: Final = (  # until semantic conventions 1.36
+    "gen_ai.content.", "gen_ai.system.", "gen_ai.user.", "gen_ai.assistant.", "gen_ai.tool.", "gen_ai.choice",
+)  # fmt: skip
+Span = ReadableSpan
+"""A span that has ended, as the SDK has it."""
+_OTLP_MOST: Final = 2**63 - 1  # its numbers have 64 bits
+
 
 class CallsRecorded(Sampler):
     """Another sampler, but model calls that it drops are recorded all the same: processed, and not exported."""
@@ -66,52 +73,29 @@ class AllCallsProvider(TracerProvider):
         return tracer
 
 
-_CONTENT_EVENTS: Final = (  # until semantic conventions 1.36
-    "gen_ai.content.", "gen_ai.system.", "gen_ai.user.", "gen_ai.assistant.", "gen_ai.tool.", "gen_ai.choice",
-)  # fmt: skip
-Span = ReadableSpan
-"""A span that has ended, as the SDK has it."""
-_OTLP_MOST: Final = 2**63 - 1
-
-
 def enriched(
     span: ReadableSpan, call: Call, values: Mapping[str, Any], derived: Mapping[str, AttributeValue]
 ) -> ReadableSpan:
-    """The span of a call to export: with what was derived from the call, and with its error message scrubbed."""
-    kept = {name: value for name, value in values.items() if not is_content(name) and _is_encodable(value)}
+    """The span of a call to export, with what was derived from the call."""
+    kept = {
+        name: value
+        for name, value in values.items()
+        if not is_content(name) and (type(value) is not int or abs(value) <= _OTLP_MOST)
+    }
     attributes = {**kept, signals.PROVIDER.name: call.provider, **call.attribution, **derived}
-    return with_attributes(span, attributes, scrubbed_status(span))
+    return with_attributes(span, attributes)
 
 
-def scrubbed_status(span: ReadableSpan) -> Status:
-    """The span's status with its error message scrubbed."""
+def with_attributes(span: ReadableSpan, attributes: Mapping[str, AttributeValue]) -> ReadableSpan:
+    """A copy with other attributes, its error message scrubbed, without the events in which content used to be put."""
     status = span.status
-    return Status(status.status_code, scrubbed(status.description)) if status.description else status
-
-
-def with_attributes(
-    span: ReadableSpan, attributes: Mapping[str, AttributeValue], status: Status | None = None
-) -> ReadableSpan:
-    """A copy of a span with other attributes, without the events in which content used to be put."""
     return ReadableSpan(
-        name=span.name,
-        context=span.context,
-        parent=span.parent,
-        resource=span.resource,
-        attributes=attributes,
+        name=span.name, context=span.context, parent=span.parent, resource=span.resource, attributes=attributes,
         events=[event for event in span.events if not event.name.startswith(_CONTENT_EVENTS)],
-        links=span.links,
-        kind=span.kind,
-        status=status or span.status,
-        start_time=span.start_time,
-        end_time=span.end_time,
+        status=Status(status.status_code, scrubbed(status.description)) if status.description else status,
+        links=span.links, kind=span.kind, start_time=span.start_time, end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
-    )
-
-
-def _is_encodable(value: object) -> bool:
-    """Whether it is no number of more than OTLP's 64 bits."""
-    return type(value) is not int or -_OTLP_MOST <= value <= _OTLP_MOST
+    )  # fmt: skip
 
 
 def bare(span: ReadableSpan) -> ReadableSpan:
