@@ -299,6 +299,23 @@ def test_workers_of_multiprocessing_deliver_calls_made_just_before_they_end(run:
     assert sum(calls_by_instance(capture).values()) == 2
 
 
+def test_a_worker_that_reads_a_program_with_instrument_in_it_delivers_too(run: Run, capture: Capture) -> None:
+    program = (
+        CLIENT
+        + INSTRUMENT
+        + (
+            "import multiprocessing\n"
+            "if __name__ == '__main__':\n"
+            "    for method in ('fork', 'forkserver', 'spawn'):\n"
+            "        worker = multiprocessing.get_context(method).Process(target=ask)\n"
+            "        worker.start(); worker.join()\n"
+        )
+    )
+    done = run(sys.executable, "-W", "error", "-W", "ignore::DeprecationWarning", "app.py", program=program)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(capture.spans) == 3
+
+
 def test_workers_of_multiprocessing_that_begin_to_record_themselves_deliver_too(
     run: Run, capture: Capture, tmp_path: Path
 ) -> None:

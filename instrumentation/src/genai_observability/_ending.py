@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType
 from typing import Any, Protocol
+from weakref import WeakSet
 
 
 class Recording(Protocol):
@@ -27,16 +28,15 @@ class Recording(Protocol):
 
 
 def deliver_at_end(recording: Recording, *, forked: bool) -> None:
-    """Deliver at the end of this process, where it is a child of these libraries.
-
-    ``forked``: the process was forked just now, and its library has yet to set it up; else it is running.
-    """
+    """Deliver at the end of this process, where it is a child of these libraries: ``forked`` just now, or running."""
     if util := sys.modules.get("multiprocessing.util"):
         multiprocessing = sys.modules["multiprocessing"]
-        if forked:
-            util.register_after_fork(recording, _before_exit)
-        # A child by "spawn" ends as every program does.
-        elif multiprocessing.parent_process() is not None and multiprocessing.get_start_method() != "spawn":
+        # Not set up yet is one that was forked just now, and one by "forkserver" that reads its program.
+        if forked or multiprocessing.parent_process() is None:
+            if recording not in _registered:
+                _registered.add(recording)
+                util.register_after_fork(recording, _before_exit)
+        elif multiprocessing.get_start_method() != "spawn":  # which ends as every program does
             _before_exit(recording)
     if celery := sys.modules.get("celery.signals"):  # whose pool is not of multiprocessing
         celery.worker_process_shutdown.connect(recording.deliver)  # weakly, and only once
@@ -46,6 +46,7 @@ def _before_exit(recording: Recording) -> None:
     sys.modules["multiprocessing.util"].Finalize(None, recording.deliver, exitpriority=0)
 
 
+_registered: WeakSet[Recording] = WeakSet()
 _signal: Callable[[int, Any], Any] = signal.signal
 _getsignal: Callable[[int], Any] = signal.getsignal
 _deliver: Callable[[], object] | None = None

@@ -30,8 +30,7 @@ _INTERVAL: Final = 5_000.0  # milliseconds between two exports of metrics
 _SECONDS_BETWEEN_COMPLAINTS: Final = 300.0
 _MOMENT: Final = 100_000_000  # nanoseconds: shorter than a restart, whose series may go on under the same name
 _OURS: Final = "genai_observability"
-_due: Final[dict[str, float]] = {}
-"""When each exporter may complain again."""
+_due: Final[dict[str, float]] = {}  # when each exporter may complain again
 _Name = tuple[str, str]  # of the instrumentation scope, and of the metric
 
 
