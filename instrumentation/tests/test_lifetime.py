@@ -110,7 +110,9 @@ def left():
     gc.collect()
     kinds = [type(each) for each in gc.get_objects()]
     ours = [kinds.count(kind) for kind in (Recorder, Metrics, Enforcement)]
-    return threading.active_count(), len(os.listdir("/proc/self/fd")), ours, logging.basicConfig.__qualname__
+    filters = logging.getLogger("opentelemetry.exporter.otlp.proto.http.trace_exporter").filters
+    names = logging.basicConfig.__qualname__
+    return threading.active_count(), len(os.listdir("/proc/self/fd")), ours, names, len(filters)
 
 def record():
     handle = genai_observability.instrument(

@@ -5,14 +5,14 @@ changed when a span ends, so a copy gets what is known only then.
 """
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace import Tracer as SDKTracer
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
-from opentelemetry.trace import SpanKind, Tracer, TracerProvider
+from opentelemetry.trace import Link, SpanKind, Tracer, TracerProvider, TraceState
 from opentelemetry.trace.status import Status
 from opentelemetry.util.types import Attributes, AttributeValue
 
@@ -43,11 +43,11 @@ class CallsRecorded(Sampler):
         name: str,
         kind: SpanKind | None = None,
         attributes: Attributes = None,
-        *others: Any,
-        **named: Any,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
     ) -> SamplingResult:
         """The other sampler's answer, with the lowest kind of recording for a call that it drops."""
-        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, *others, **named)
+        result = self._sampler.should_sample(parent_context, trace_id, name, kind, attributes, links, trace_state)
         if result.decision is Decision.DROP and (attributes or {}).get(signals.OPERATION.name) in RECORDED_OPERATIONS:
             return SamplingResult(Decision.RECORD_ONLY, attributes, result.trace_state)
         return result
