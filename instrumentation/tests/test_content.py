@@ -19,6 +19,7 @@ from genai_observability._capture.open_calls import Dialogue, Room
 from genai_observability._commands.doctor import doctor
 from genai_observability._content.recorded import BYTES_A_SPAN, SPANS_AN_EXPORT
 from genai_observability._recorder import Options, Recorder
+from opentelemetry.trace.status import StatusCode
 
 from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.recording import QUESTION, Recording
@@ -131,6 +132,20 @@ def test_content_that_another_instrumentation_puts_on_its_spans_is_taken_off(sta
     assert len(capture.spans) == 2
     assert b"4711-blue" not in capture.everything
     assert b"gen_ai.tool.name" in capture.everything
+
+
+@pytest.mark.parametrize("operation", ["chat", "execute_tool", "decide"])
+def test_the_error_message_of_every_span_with_content_is_scrubbed(
+    start: Start, capture: Capture, operation: str
+) -> None:
+    recorder = start()
+    tracer = recorder._providers.tracer.get_tracer("other")
+    told = {"gen_ai.operation.name": operation, "final_result": "x"}
+    with tracer.start_as_current_span("other", attributes=told) as span:
+        span.set_status(StatusCode.ERROR, f"refused: '{SECRET}'")
+    assert recorder.force_flush(20)
+    assert capture.spans[0].status.message == "refused: '…'"
+    assert b"4711-blue" not in capture.everything
 
 
 PYDANTIC_AI = {  # what its version 2.68.0 puts on spans with content
