@@ -129,7 +129,7 @@ def page() -> str:
 
 def _metric(metric: Metric) -> tuple[str, ...]:
     name, series = f"`{metric.name}`", f"`{metric.prometheus}`"
-    return name, series, metric.kind, metric.unit, _vocabulary(metric), metric.status, metric.meaning
+    return name, series, metric.kind, metric.unit, _vocabulary(metric), signals.status_of(metric), metric.meaning
 
 
 def _vocabulary(metric: Metric) -> str:
@@ -173,7 +173,7 @@ def _attribute(attribute: Attribute) -> tuple[str, ...]:
         attribute.unit,
         "yes" if attribute.bounded else "no",
         ", ".join(_carriers(attribute)),
-        attribute.status,
+        signals.status_of(attribute),
         attribute.meaning,
     )
 

@@ -7,24 +7,5 @@ covers lives under ``app.*`` (who the call is for) or ``genai_observability.*``.
 """
 
 from genai_observability.signals.attributes import *
-from genai_observability.signals.attributes import (
-    CALL_FIELDS,
-    CONTENT,
-    EVALUATION_FIELDS,
-    FLAG_FIELDS,
-    SECURITY_FIELDS,
-    SPAN_FIELDS,
-    STEP_FIELDS,
-)
 from genai_observability.signals.kinds import *
-from genai_observability.signals.kinds import Attribute
 from genai_observability.signals.metrics import *
-from genai_observability.signals.metrics import emitted
-
-
-def attributes() -> tuple[Attribute, ...]:
-    """Every attribute of the catalogue, once, ordered by name."""
-    fields = (CALL_FIELDS, SPAN_FIELDS, STEP_FIELDS, EVALUATION_FIELDS, SECURITY_FIELDS, FLAG_FIELDS, CONTENT)
-    labels = [label for metric in emitted("old", "new") for label in metric.labels]
-    found = {attribute.name: attribute for attribute in (*(each for group in fields for each in group), *labels)}
-    return tuple(found[name] for name in sorted(found))

@@ -4,13 +4,15 @@ Two sums that are easy to get wrong: ``gen_ai.usage.input_tokens`` already inclu
 ``gen_ai.usage.output_tokens`` already includes the reasoning tokens.
 """
 
+from functools import partial as _partial
 from typing import Final
 
 from genai_observability.signals.kinds import Attribute
-from genai_observability.signals.kinds import count as _count
-from genai_observability.signals.kinds import dollars as _dollars
-from genai_observability.signals.kinds import label as _label
-from genai_observability.signals.kinds import seconds as _seconds
+
+_label = _partial(Attribute, bounded=True)
+_count = _partial(Attribute, type="int", unit="{token}")
+_seconds = _partial(Attribute, type="double", unit="s")
+_dollars = _partial(Attribute, type="double", unit="{USD}")
 
 # A table, of which a row should be read in one go.
 # fmt: off
@@ -96,17 +98,18 @@ TOKEN_MODALITY: Final = _label(
 
 # --- What is priced by other units -----------------------------------------------------------------------------------
 
-CHARACTERS: Final = _count("genai_observability.usage.characters", "Characters turned into speech", "{character}")
+CHARACTERS: Final = _count("genai_observability.usage.characters", "Characters turned into speech", unit="{character}")
 AUDIO_SECONDS: Final = _seconds(
     "genai_observability.usage.audio_seconds", "Length of the audio that was transcribed or translated"
 )
-IMAGES: Final = _count("genai_observability.usage.images", "Images generated", "{image}")
+IMAGES: Final = _count("genai_observability.usage.images", "Images generated", unit="{image}")
 WEB_SEARCHES: Final = _count(
-    "genai_observability.usage.web_searches", "Searches of the web that the provider made for the answer", "{search}"
+    "genai_observability.usage.web_searches",
+    "Searches of the web that the provider made for the answer", unit="{search}",
 )
 FILE_SEARCHES: Final = _count(
     "genai_observability.usage.file_searches",
-    "Searches of files stored at the provider that it made for the answer", "{search}",
+    "Searches of files stored at the provider that it made for the answer", unit="{search}",
 )
 USAGE: Final = (
     AUDIO_INPUT_TOKENS, AUDIO_OUTPUT_TOKENS, IMAGE_INPUT_TOKENS, IMAGE_OUTPUT_TOKENS,
@@ -131,7 +134,8 @@ COST_SOURCE: Final = Attribute(
 )
 PRICE_AGE: Final = _count(
     "genai_observability.price.age",
-    "Days since a price of the price table was last checked, by its own notes, when the call was priced by it", "d",
+    "Days since a price of the price table was last checked, by its own notes, when the call was priced by it",
+    unit="d",
 )
 CACHE_SAVED: Final = _dollars(
     "genai_observability.cost.cache_saved",
@@ -246,13 +250,13 @@ AGENT_NAME: Final = _label("gen_ai.agent.name", "Name of the agent")
 AGENT_VERSION: Final = _label("gen_ai.agent.version", "Version of the agent")
 WORKFLOW_NAME: Final = _label("gen_ai.workflow.name", "Name of the workflow")
 DATA_SOURCE: Final = _label("gen_ai.data_source.id", "What was searched, or what reranked")
-TOP_K: Final = _count("gen_ai.retrieval.top_k", "Most documents that were asked for", "{document}")
+TOP_K: Final = _count("gen_ai.retrieval.top_k", "Most documents that were asked for", unit="{document}")
 DOCUMENTS: Final = Attribute(
     "genai_observability.documents",
     "The documents found, best first, as JSON: the id and the score of each; no content",
 )
 DOCUMENT_COUNT: Final = _count(
-    "genai_observability.documents.count", "Documents that a retrieval or a reranking found", "{document}"
+    "genai_observability.documents.count", "Documents that a retrieval or a reranking found", unit="{document}"
 )
 BEST_SCORE: Final = Attribute(
     "genai_observability.documents.best_score",
@@ -260,14 +264,15 @@ BEST_SCORE: Final = Attribute(
 )
 STEP_NAME: Final = _label("genai_observability.step.name", "Name of the tool, agent, workflow, data source or reranker")
 STEP_CALLS: Final = _count(
-    "genai_observability.step.calls", "Model calls that this service made inside the step", "{call}"
+    "genai_observability.step.calls", "Model calls that this service made inside the step", unit="{call}"
 )
 STEP_COST: Final = _dollars(
     "genai_observability.step.cost",
     "Price of these calls, in US dollars; also part of that of the steps around this one, never to be added up",
 )
 STEP_UNPRICED: Final = _count(
-    "genai_observability.step.unpriced", "Of these calls those without a price: the step's cost lacks them", "{call}"
+    "genai_observability.step.unpriced",
+    "Of these calls those without a price: the step's cost lacks them", unit="{call}",
 )
 STEP_FIELDS: Final = (
     OPERATION, TOOL_NAME, TOOL_CALL_ID, TOOL_TYPE, AGENT_NAME, AGENT_VERSION, WORKFLOW_NAME, DATA_SOURCE, TOP_K,
@@ -323,7 +328,9 @@ SECURITY_DETAIL: Final = _label(
 SECURITY_SOURCE: Final = _label(
     "genai_observability.security.source", "Where it was: input (the user's), tool (what a tool returned) or output"
 )
-SECURITY_COUNT: Final = _count("genai_observability.security.count", "How often it was there in this call", "{match}")
+SECURITY_COUNT: Final = _count(
+    "genai_observability.security.count", "How often it was there in this call", unit="{match}"
+)
 
 # --- The log records -------------------------------------------------------------------------------------------------
 

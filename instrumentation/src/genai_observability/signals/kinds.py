@@ -30,36 +30,6 @@ class Attribute:
         """The name as a Prometheus label or a Loki structured-metadata key, in which dots become underscores."""
         return self.name.replace(".", "_")
 
-    @property
-    def status(self) -> Status:
-        """How settled the name is."""
-        return status_of(self.name, self.settled)
-
-
-def status_of(name: str, settled: Settled) -> Status:
-    """How settled a name is: those of this package have a prefix of their own."""
-    return "own" if name.startswith(("app.", "genai_observability.")) else settled
-
-
-def label(name: str, meaning: str, *, settled: Settled = "development") -> Attribute:
-    """An attribute that may be a metric label."""
-    return Attribute(name, meaning, bounded=True, settled=settled)
-
-
-def count(name: str, meaning: str, unit: str = "{token}") -> Attribute:
-    """A whole number of things."""
-    return Attribute(name, meaning, "int", unit=unit)
-
-
-def seconds(name: str, meaning: str) -> Attribute:
-    """A time."""
-    return Attribute(name, meaning, "double", unit="s")
-
-
-def dollars(name: str, meaning: str, *, settled: Settled = "development") -> Attribute:
-    """Money."""
-    return Attribute(name, meaning, "double", unit="{USD}", settled=settled)
-
 
 Part = Literal["", "bucket", "sum", "count"]
 """Which series of a metric: for a histogram one of its three kinds, else all."""
@@ -70,17 +40,12 @@ class Metric:
     """An instrument. ``buckets`` are the upper bounds of a histogram, in the metric's unit."""
 
     name: str
-    kind: Literal["counter", "histogram", "gauge"]
     unit: str
     labels: tuple[Attribute, ...]
     meaning: str
     buckets: tuple[float, ...] = ()
+    kind: Literal["counter", "histogram", "gauge"] = "counter"
     settled: Settled = "development"
-
-    @property
-    def status(self) -> Status:
-        """How settled the name is."""
-        return status_of(self.name, self.settled)
 
     @property
     def prometheus(self) -> str:
@@ -89,12 +54,8 @@ class Metric:
         Prometheus' OTLP receiver puts underscores for dots, then adds the unit and, for a counter, ``_total``:
         https://prometheus.io/docs/guides/opentelemetry/#utf-8
         """
-        parts = [self.name.replace(".", "_")]
-        if self.unit in _UNIT_SUFFIXES:
-            parts.append(_UNIT_SUFFIXES[self.unit])
-        if self.kind == "counter":
-            parts.append("total")
-        return "_".join(parts)
+        total = "total" if self.kind == "counter" else ""
+        return "_".join(filter(None, (self.name.replace(".", "_"), _UNIT_SUFFIXES.get(self.unit), total)))
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -131,27 +92,9 @@ class Place:
         return self.metric.series(self.part)
 
 
+def status_of(named: Attribute | Metric) -> Status:
+    """How settled a name is: those of this package have a prefix of their own."""
+    return "own" if named.name.startswith(("app.", "genai_observability.")) else named.settled
+
+
 _UNIT_SUFFIXES: Final = {"s": "seconds", "{token}/s": "per_second", "1": "ratio"}
-
-
-def counter(name: str, unit: str, labels: tuple[Attribute, ...], meaning: str) -> Metric:
-    """A metric that only grows."""
-    return Metric(name, "counter", unit, labels, meaning)
-
-
-def gauge(name: str, unit: str, labels: tuple[Attribute, ...], meaning: str) -> Metric:
-    """A metric that goes up and down."""
-    return Metric(name, "gauge", unit, labels, meaning)
-
-
-def histogram(
-    name: str,
-    unit: str,
-    labels: tuple[Attribute, ...],
-    meaning: str,
-    buckets: tuple[float, ...],
-    *,
-    settled: Settled = "development",
-) -> Metric:
-    """A metric of which every value is in one of the buckets."""
-    return Metric(name, "histogram", unit, labels, meaning, buckets, settled)

@@ -6,16 +6,18 @@ which are emitted, and ``places`` under which of the new names an old one is fou
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial as _partial
 from typing import Final, Literal
 
 from genai_observability.signals.attributes import *
-from genai_observability.signals.kinds import Metric, Part, Place
-from genai_observability.signals.kinds import counter as _counter
-from genai_observability.signals.kinds import gauge as _gauge
-from genai_observability.signals.kinds import histogram as _histogram
+from genai_observability.signals.kinds import Attribute, Metric, Part, Place
 
 Vocabulary = Literal["old", "new"]
 """Names of metrics: those of semantic-conventions 1.41, or of semantic-conventions-genai 0.1, which renamed them."""
+
+_counter = _partial(Metric, kind="counter")
+_gauge = _partial(Metric, kind="gauge")
+_histogram = _partial(Metric, kind="histogram")
 
 # As the table of attributes.
 # fmt: off
@@ -57,41 +59,35 @@ CALL_TOKENS_DETAIL: Final = _counter(
 # thresholds are bounds of them. The answers to requests for images, speech or a moderation are inferences, too.
 
 INFERENCE_DURATION: Final = replace(
-    CALL_DURATION,
-    name="gen_ai.client.inference.duration",
+    CALL_DURATION, name="gen_ai.client.inference.duration",
     meaning="Duration of model calls but for embeddings; its count is their number",
 )
 EMBEDDINGS_DURATION: Final = replace(
-    CALL_DURATION,
-    name="gen_ai.client.embeddings.duration",
+    CALL_DURATION, name="gen_ai.client.embeddings.duration",
     meaning="Duration of calls for embeddings; its count is their number",
 )
 INFERENCE_TIME_TO_FIRST_CHUNK: Final = _histogram(
     "gen_ai.client.inference.time_to_first_chunk", "s", CALL_LABELS,
     "Time to the first chunk of streamed answers, which may carry nothing of them yet", _SECONDS,
 )
-USED_INPUT: Final = _counter(
-    "gen_ai.client.inference.usage.input_tokens", "{token}", (*CALL_LABELS, TOKEN_MODALITY),
-    "Tokens of prompts, cached ones included; not of calls for embeddings",
+_used = _partial(_counter, unit="{token}", labels=(*CALL_LABELS, TOKEN_MODALITY))
+USED_INPUT: Final = _used(
+    "gen_ai.client.inference.usage.input_tokens",
+    meaning="Tokens of prompts, cached ones included; not of calls for embeddings",
 )
-USED_OUTPUT: Final = replace(
-    USED_INPUT,
-    name="gen_ai.client.inference.usage.output_tokens",
-    meaning="Tokens of answers, reasoning ones included",
+USED_OUTPUT: Final = _used(
+    "gen_ai.client.inference.usage.output_tokens", meaning="Tokens of answers, reasoning ones included"
 )
-USED_CACHED: Final = replace(
-    USED_INPUT,
-    name="gen_ai.client.inference.usage.cache_read.input_tokens",
+USED_CACHED: Final = _used(
+    "gen_ai.client.inference.usage.cache_read.input_tokens",
     meaning="Of the input tokens, those read from the provider's cache",
 )
-USED_CACHE_WRITE: Final = replace(
-    USED_INPUT,
-    name="gen_ai.client.inference.usage.cache_write.input_tokens",
+USED_CACHE_WRITE: Final = _used(
+    "gen_ai.client.inference.usage.cache_write.input_tokens",
     meaning="Of the input tokens, those written to the provider's cache",
 )
-USED_REASONING: Final = replace(
-    USED_INPUT,
-    name="gen_ai.client.inference.usage.reasoning.output_tokens",
+USED_REASONING: Final = _used(
+    "gen_ai.client.inference.usage.reasoning.output_tokens",
     meaning="Of the output tokens, those the model spent on reasoning",
 )
 INFERENCE_INPUT: Final = _histogram(
@@ -101,8 +97,7 @@ INFERENCE_OUTPUT: Final = replace(
     INFERENCE_INPUT, name="gen_ai.client.inference.operation.output_tokens", meaning="Tokens of the answer of a call"
 )
 EMBEDDINGS_INPUT: Final = replace(
-    INFERENCE_INPUT,
-    name="gen_ai.client.embeddings.operation.input_tokens",
+    INFERENCE_INPUT, name="gen_ai.client.embeddings.operation.input_tokens",
     meaning="Tokens of a call for embeddings; its sum is their number",
 )
 NEW_METRICS: Final = (
@@ -118,6 +113,15 @@ CALL_COST: Final = _counter(
 CALL_ESTIMATED_COST: Final = _counter(
     "genai_observability.estimated.cost.usd", "{USD}", CALL_LABELS,
     "Estimated price of streams that reported no usage, in US dollars; not part of the cost above",
+)
+CALLS_UNPRICED: Final = _counter(
+    "genai_observability.calls.unpriced", "{call}", (*CALL_LABELS, UNPRICED),
+    "Calls whose cost is not known; they are missing from the cost",
+)
+BATCH_CALLS: Final = _counter(
+    "genai_observability.batch.calls", "{call}", (*CALL_LABELS, OUTCOME, ERROR_TYPE),
+    "Results of batches, when they are fetched; their cost and tokens are counted as of any call, but neither they "
+    "nor the hours that they took are in the durations of calls",
 )
 CALL_PHASES: Final = _counter(
     "genai_observability.phase", "s", (*CALL_LABELS, PHASE),
@@ -140,15 +144,6 @@ QUOTA_REMAINING: Final = _gauge(
 QUOTA_USED: Final = _gauge(
     "genai_observability.quota.used", "{share}", (PROVIDER, REQUEST_MODEL, QUOTA_KIND),
     "Share of the rate limit that is used up, 0 to 1",
-)
-CALLS_UNPRICED: Final = _counter(
-    "genai_observability.calls.unpriced", "{call}", (*CALL_LABELS, UNPRICED),
-    "Calls whose cost is not known; they are missing from the cost",
-)
-BATCH_CALLS: Final = _counter(
-    "genai_observability.batch.calls", "{call}", (*CALL_LABELS, OUTCOME, ERROR_TYPE),
-    "Results of batches, when they are fetched; their cost and tokens are counted as of any call, but neither they "
-    "nor the hours that they took are in the durations of calls",
 )
 PRICES_AGE: Final = _gauge(
     "genai_observability.prices.age", "s", (),
@@ -250,14 +245,10 @@ DROPPED: Final = _counter(
     "What this package had to leave out so that the application is not slowed down or filled up",
 )
 
-METRICS: Final = (
-    CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, CALL_OUTPUT_RATE, CALL_TOKENS, CALL_TOKENS_DETAIL, CALL_COST,
-    CALL_ESTIMATED_COST, CALLS_UNPRICED, BATCH_CALLS, CALL_PHASES, CALL_RETRIES, CALLS_IN_FLIGHT, QUOTA_LIMIT,
-    QUOTA_REMAINING, QUOTA_USED, PRICES_AGE, STEP_DURATION, STEP_COSTS, STEP_DOCUMENTS, STEP_SCORES, CACHE_REQUESTS,
-    CACHE_SIMILARITY, CACHE_AGE, CACHE_SAVED_COST, CACHE_SAVED_TIME, CACHE_EVICTIONS, CACHE_SIZE, FALLBACKS, BREAKERS,
-    QUEUE_DEPTH, EVALUATIONS, FEEDBACK, FEEDBACK_WEIGHT, FEEDBACK_SATISFACTION, BUDGET_EXCEEDED, BUDGET_UNCHECKED,
-    BUDGET_USED, SECURITY_FINDINGS, DROPPED,
+METRICS: Final = tuple(
+    each for each in list(globals().values()) if isinstance(each, Metric) and each not in NEW_METRICS
 )
+"""All of the above but those."""
 # fmt: on
 
 
@@ -313,11 +304,7 @@ _LATEST: Final = "gen_ai_latest_experimental"
 
 
 def vocabularies(opt_in: str) -> tuple[Vocabulary, ...]:
-    """Which names to emit, by the value of ``OTEL_SEMCONV_STABILITY_OPT_IN``: a list with commas.
-
-    ``gen_ai_latest_experimental`` is the conventions' word for the new names in place of the old ones; with ``/dup``
-    behind it, as other conventions have it, for both. What else is in the list is for other instrumentations.
-    """
+    """Which names to emit, by the value of ``OTEL_SEMCONV_STABILITY_OPT_IN``."""
     asked = {each.strip() for each in opt_in.split(",")}
     if f"{_LATEST}/dup" in asked:
         return ("old", "new")
@@ -328,6 +315,13 @@ def emitted(*vocabularies: Vocabulary) -> tuple[Metric, ...]:
     """All metrics that are emitted in these names."""
     found = METRICS if "old" in vocabularies else tuple(each for each in METRICS if each not in _OLD_METRICS)
     return (*found, *NEW_METRICS) if "new" in vocabularies else found
+
+
+def attributes() -> tuple[Attribute, ...]:
+    """Every attribute of the catalogue, once, ordered by name."""
+    fields = (CALL_FIELDS, SPAN_FIELDS, STEP_FIELDS, EVALUATION_FIELDS, SECURITY_FIELDS, FLAG_FIELDS, CONTENT)
+    labels = (metric.labels for metric in (*METRICS, *NEW_METRICS))
+    return tuple(sorted({each for group in (*fields, *labels) for each in group}, key=lambda each: each.name))
 
 
 def places(metric: Metric, part: Part, vocabulary: Vocabulary) -> tuple[Place, ...]:
