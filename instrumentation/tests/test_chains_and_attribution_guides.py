@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from genai_observability import signals
-from genai_observability._context.baggage import NAMES
+from genai_observability._context.attribution import NAMES
 
 from instrumentation.tests.otlp_capture import Capture, values
 from instrumentation.tests.programs import Run, eventually

@@ -19,21 +19,11 @@ from typing import Any, Final
 from genai_observability import signals
 from genai_observability._call import Value
 from genai_observability._capture.open_calls import OpenCall
+from genai_observability._context.attribution import NAMES
 
 _HOST: Final = "api.openai.com"
 _PATHS: Final = ("/chat/completions", "/responses")
-_TOLD: Final = {
-    "feature": signals.FEATURE,
-    "team": signals.TEAM,
-    "tenant": signals.TENANT,
-    "session": signals.SESSION,
-    "conversation": signals.CONVERSATION,
-    "request": signals.REQUEST,
-    "prompt_name": signals.PROMPT_NAME,
-    "prompt_version": signals.PROMPT_VERSION,
-    "variant": signals.VARIANT,
-    "experiment": signals.EXPERIMENT,
-}
+_TOLD: Final = {name: NAMES[name] for name in NAMES if name not in ("endpoint", "user", "user_tier")}
 _MOST_PAIRS: Final = 16  # that OpenAI takes
 _LONGEST_IDENTIFIER: Final = 64
 
@@ -66,7 +56,7 @@ def _metadata(body: Mapping[str, Any], attribution: Mapping[str, Any], environme
     theirs = body.get("metadata", {})
     if not isinstance(theirs, dict):
         return {}
-    ours = {key: str(attribution[each.name]) for key, each in _TOLD.items() if each.name in attribution}
+    ours = {key: str(attribution[name]) for key, name in _TOLD.items() if name in attribution}
     if environment:
         ours["environment"] = environment
     pairs = [*theirs.items(), *((key, value) for key, value in ours.items() if key not in theirs)]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from genai_observability import signals
@@ -23,12 +23,28 @@ class Scope(NamedTuple):
 scope: Final[ContextVar[Scope | None]] = ContextVar("genai_observability_attribution", default=None)
 
 
+NAMES: Final = {
+    "feature": signals.FEATURE.name,
+    "team": signals.TEAM.name,
+    "tenant": signals.TENANT.name,
+    "endpoint": signals.ENDPOINT.name,
+    "user": signals.USER_HASH.name,
+    "user_tier": signals.USER_TIER.name,
+    "session": signals.SESSION.name,
+    "conversation": signals.CONVERSATION.name,
+    "request": signals.REQUEST.name,
+    "prompt_name": signals.PROMPT_NAME.name,
+    "prompt_version": signals.PROMPT_VERSION.name,
+    "variant": signals.VARIANT.name,
+    "experiment": signals.EXPERIMENT.name,
+}
+"""The attribute of each argument of ``attributed_to()``, but for the metadata. Of the user it is the keyed hash."""
+
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
 
 _LONGEST_VALUE: Final = 200  # characters; a label or a log field longer than this is not an attribution
 _MOST_METADATA: Final = 20
-
 
 _NOTHING: Final[Mapping[str, Value]] = MappingProxyType({})
 _SETTING: Final = Setting(scope.get, scope.set)
@@ -110,32 +126,22 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
         experiment: str | None = None,
         metadata: Mapping[str, object] | None = None,
     ) -> None:
+        user = None if user is None else user_hash(text(user))
         given = (
-            (signals.FEATURE.name, feature),
-            (signals.TEAM.name, team),
-            (signals.TENANT.name, tenant),
-            (signals.ENDPOINT.name, endpoint),
-            (signals.USER_HASH.name, None if user is None else user_hash(text(user))),
-            (signals.USER_TIER.name, user_tier),
-            (signals.SESSION.name, session),
-            (signals.CONVERSATION.name, conversation),
-            (signals.REQUEST.name, request),
-            (signals.PROMPT_NAME.name, prompt_name),
-            (signals.PROMPT_VERSION.name, prompt_version),
-            (signals.VARIANT.name, variant),
-            (signals.EXPERIMENT.name, experiment),
-        )
-        self._attributes: dict[str, Value] = {name: text(value) for name, value in given if value is not None}
-        self._attributes.update(_metadata(metadata))
+            feature, team, tenant, endpoint, user, user_tier, session, conversation, request, prompt_name,
+            prompt_version, variant, experiment,
+        )  # fmt: skip
+        pairs = zip(NAMES.values(), given, strict=True)
+        self._attributes: dict[str, Value] = {name: text(value) for name, value in pairs if value is not None}
+        if metadata is not None:
+            self._attributes |= _metadata(metadata)
 
     def __enter__(self) -> None:
         outer = scope.get()
         attributes = {**outer.attributes, **self._attributes} if outer else self._attributes
         scope.set(Scope(self, MappingProxyType(attributes), outer))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         # Not ContextVar.reset: a generator may be closed in another context than it was started in, and reset raises.
         here = scope.get()
         while here is not None and here.owner is not self:

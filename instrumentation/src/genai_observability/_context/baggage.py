@@ -7,6 +7,7 @@ fills them. A request to a model's provider carries nothing of ours.
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from opentelemetry import baggage, trace
@@ -14,28 +15,12 @@ from opentelemetry.context import Context, create_key, get_current, get_value, s
 from opentelemetry.propagate import get_global_textmap, set_global_textmap
 from opentelemetry.propagators import textmap
 
-from genai_observability import signals
 from genai_observability._call import Value
 from genai_observability._context import attribution as _attribution
+from genai_observability._context.attribution import NAMES
 
 _logger = logging.getLogger("genai_observability")
 
-NAMES: Final = {
-    "feature": signals.FEATURE.name,
-    "team": signals.TEAM.name,
-    "tenant": signals.TENANT.name,
-    "endpoint": signals.ENDPOINT.name,
-    "user": signals.USER_HASH.name,
-    "user_tier": signals.USER_TIER.name,
-    "session": signals.SESSION.name,
-    "conversation": signals.CONVERSATION.name,
-    "request": signals.REQUEST.name,
-    "prompt_name": signals.PROMPT_NAME.name,
-    "prompt_version": signals.PROMPT_VERSION.name,
-    "variant": signals.VARIANT.name,
-    "experiment": signals.EXPERIMENT.name,
-}
-"""What may travel, by its name as an argument of ``attributed_to()``. Of the user it is the keyed hash."""
 _RECEIVED: Final = create_key("genai_observability.received")
 """Under this key a context has the names of the baggage that another service has sent."""
 
@@ -52,12 +37,16 @@ def travel(
         traces_are_ours: Whether the process's traces are there through this package alone.
     """
     _attribution.received = _received(_known("accept_baggage", accept))
-    leaving = _known("propagate", propagate)
-    remove = _install(leaving, to_provider, traces_are_ours=traces_are_ours)
+    original = get_global_textmap()
+    ours = _Attribution(original, _known("propagate", propagate), to_provider, traces_are_ours)
+    set_global_textmap(ours)
 
     def end() -> None:
         _attribution.received = None
-        remove()
+        if get_global_textmap() is ours:
+            set_global_textmap(original)
+        else:
+            ours.end()
 
     return end
 
@@ -83,74 +72,48 @@ def _received(accepted: Collection[str]) -> Callable[[], Mapping[str, Value]] | 
     return received
 
 
-def _install(
-    propagated: Collection[str], to_provider: Callable[[Context], bool], *, traces_are_ours: bool
-) -> Callable[[], None]:
-    original = get_global_textmap()
-    ours = _Attribution(original, propagated, to_provider, traces_are_ours=traces_are_ours)
-    set_global_textmap(ours)
-
-    def end() -> None:
-        if get_global_textmap() is ours:
-            set_global_textmap(original)
-        else:
-            ours.end()
-
-    return end
-
-
+@dataclass(slots=True, eq=False)
 class _Attribution(textmap.TextMapPropagator):
     """Another propagator, whose baggage also carries the attribution, and carries none to the provider of a model."""
 
-    def __init__(
-        self,
-        propagator: textmap.TextMapPropagator,
-        names: Collection[str],
-        to_provider: Callable[[Context], bool],
-        *,
-        traces_are_ours: bool,
-    ) -> None:
-        self._propagator = propagator
-        self._names = names
-        self._to_provider = to_provider
-        self._traces_are_ours = traces_are_ours
+    propagator: textmap.TextMapPropagator
+    names: Collection[str]
+    to_provider: Callable[[Context], bool]
+    traces_are_ours: bool
 
     def end(self) -> None:
         """Carry nothing any more."""
-        self._names, self._to_provider = (), lambda _: False
+        self.names, self.to_provider = (), lambda _: False
 
     def inject(
         self, carrier: Any, context: Context | None = None, setter: textmap.Setter[Any] = textmap.default_setter
     ) -> None:
-        """Write the headers of a request."""
         context = get_current() if context is None else context
-        if self._to_provider(context):
+        if self.to_provider(context):
             received, carried = _sent_by_another(context), baggage.get_all(context)
             for name, value in carried.items():
                 if name in NAMES.values() or received.get(name) == value:
                     context = baggage.remove_baggage(name, context)
-            if self._traces_are_ours:
+            if self.traces_are_ours:
                 context = trace.set_span_in_context(trace.INVALID_SPAN, context)
         else:
             attribution = _attribution.current()
-            for name in self._names:
+            for name in self.names:
                 if name in attribution:
                     context = baggage.set_baggage(name, str(attribution[name]), context)
-        self._propagator.inject(carrier, context, setter)
+        self.propagator.inject(carrier, context, setter)
 
     def extract(
         self, carrier: Any, context: Context | None = None, getter: textmap.Getter[Any] = textmap.default_getter
     ) -> Context:
-        """Read the headers of a request."""
-        extracted = self._propagator.extract(carrier, context, getter)
+        extracted = self.propagator.extract(carrier, context, getter)
         before = baggage.get_all(context)
         received = {name: value for name, value in baggage.get_all(extracted).items() if before.get(name) != value}
         return set_value(_RECEIVED, {**_sent_by_another(extracted), **received}, extracted)
 
     @property
     def fields(self) -> set[str]:
-        """The headers."""
-        return self._propagator.fields
+        return self.propagator.fields
 
 
 def _sent_by_another(context: Context) -> Mapping[str, Any]:

@@ -9,7 +9,6 @@ import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
-from types import TracebackType
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 _Parameters = ParamSpec("_Parameters")
@@ -113,11 +112,9 @@ class _Body:
             self._manager.__enter__()
         return self._turn
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: Any) -> None:
         with self._turn:
-            self._manager.__exit__(kind, error, traceback)
+            self._manager.__exit__(*raised)
 
 
 class _Turn:

@@ -14,6 +14,7 @@ import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 from opentelemetry import context as opentelemetry_context
@@ -49,13 +50,10 @@ _POOL = "multiprocessing.dummy"  # module of the threads of multiprocessing.pool
 
 def follow() -> Callable[[], None]:
     """From now on threads take their place from whoever starts them; returns what ends that."""
-    undo = [_replace(threading.Thread, "start", _start), _replace(ThreadPoolExecutor, "submit", _submit)]
-
-    def end() -> None:
-        for each in undo:
-            each()
-
-    return end
+    undoing = ExitStack()
+    undoing.callback(_replace(threading.Thread, "start", _start))
+    undoing.callback(_replace(ThreadPoolExecutor, "submit", _submit))
+    return undoing.close
 
 
 def _replace(
