@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from genai_observability import signals
 from genai_observability._call import Call, Tokens
 from genai_observability._pricing import Prices
-from genai_observability._pricing.table import TIERS, counts
+from genai_observability._pricing.table import TIERS
+from genai_observability._pricing.usage import counts
 from genai_prices import Usage, calc_price
 
 

@@ -83,7 +83,7 @@ def test_a_state_that_there_is_not_is_said_and_left_out(recording: Recording, ca
         states: list[Any] = ["half-open", None, []]
         for state in states:
             genai_observability.circuit_breaker("openai", state=state)
-    assert caplog.text.count("must be one of: closed, open, half_open") == 3
+    assert caplog.text.count("is none of: closed, open, half_open") == 3
     assert values(recording, signals.BREAKERS) == {}
 
 

@@ -430,7 +430,7 @@ def test_endless_model_names_do_not_fill_the_memory() -> None:
         prices.price(call(f"acme-{number}", input=1, output=1))
         prices.price(call(f"gpt-4o-{number}", input=1, output=1))
     assert prices._table
-    assert prices._table._find.cache_info().currsize <= 1_024  # type: ignore[attr-defined]
+    assert prices._table._find.cache_info().currsize <= 1_024
     assert len(get_snapshot()._lookup_cache) + len(get_snapshot()._provider_misses) < 1_024
 
 

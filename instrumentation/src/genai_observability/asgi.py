@@ -41,19 +41,15 @@ class FeedbackEndpoint:
         self._seen: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     async def __call__(
-        self,
-        scope: _Message,
-        receive: Callable[[], Awaitable[_Message]],
-        send: Callable[[_Message], Awaitable[None]],
+        self, scope: _Message, receive: Callable[[], Awaitable[_Message]], send: Callable[[_Message], Awaitable[None]]
     ) -> None:
         """Serve one request: https://asgi.readthedocs.io/en/latest/specs/www.html."""
         if scope["type"] != "http":
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         status, sentence, more = await self._answer(scope["method"], receive)
-        await send(
-            {"type": "http.response.start", "status": status, "headers": [*more, *self._cors(headers.get("origin"))]}
-        )
+        more += self._cors(headers.get("origin"))
+        await send({"type": "http.response.start", "status": status, "headers": more})
         await send({"type": "http.response.body", "body": sentence.encode()})
 
     async def _answer(

@@ -66,14 +66,9 @@ class FeatureFlagHook(Hook):
 
 
 def _write(hook_context: HookContext, values: dict[signals.Attribute, Any]) -> None:
-    recording = recorder()
-    if recording is None:
+    if (recording := recorder()) is None:
         return
-    provider = hook_context.provider_metadata
-    known = {
-        signals.FLAG_KEY: hook_context.flag_key,
-        signals.FLAG_PROVIDER: provider.name if provider else None,
-        **values,
-    }
+    provider = hook_context.provider_metadata.name if hook_context.provider_metadata else None
+    known = {signals.FLAG_KEY: hook_context.flag_key, signals.FLAG_PROVIDER: provider, **values}
     attributes = {attribute.name: _attribution.text(value) for attribute, value in known.items() if value is not None}
     recording.write_event(signals.FLAG_EVENT, f"feature flag {attributes[signals.FLAG_KEY.name]}", attributes)

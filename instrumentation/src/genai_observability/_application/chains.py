@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable, Collection, Mapping
-from types import TracebackType
 from typing import Any, Final, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -94,9 +93,7 @@ class Opening:
         _harmless(lambda: self._open(opened, recording))
         return Step(opened.span)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if self._opened:
             _harmless(lambda: self._close(error))
 

@@ -36,8 +36,7 @@ def fallback(
     Example:
         genai_observability.fallback(from_model="gpt-4o", to_model="gpt-4o-mini", reason="rate_limited")
     """
-    recording = recorder()
-    if recording is not None:
+    if (recording := recorder()) is not None:
         given = {
             signals.FALLBACK_FROM_PROVIDER: from_provider,
             signals.FALLBACK_FROM_MODEL: from_model,
@@ -60,10 +59,8 @@ def circuit_breaker(name: str, *, state: State) -> None:
         genai_observability.circuit_breaker("openai", state="open")
     """
     if state not in _STATES:
-        _logger.warning(
-            "The state of a circuit breaker is left out: it is %.50r, but must be one of: %s.",
-            state, ", ".join(_STATES),
-        )  # fmt: skip
+        states = ", ".join(_STATES)
+        _logger.warning("The state of a circuit breaker is left out: %.50r is none of: %s.", state, states)
         return
     for each in _STATES:
         set_gauge(signals.BREAKERS, (text(name), each), float(each == state))
@@ -156,11 +153,9 @@ class Cache:
         self._measure(signals.CACHE_SIMILARITY, similarity, result)
 
     def _measure(self, metric: signals.Metric, amount: float | None, result: str = "") -> None:
-        recording = recorder()
-        if recording is not None and amount is not None:
-            recording.measure(
-                metric, amount, {signals.CACHE_NAME.name: self._name, signals.CACHE_RESULT.name: result}
-            )  # fmt: skip
+        if amount is not None and (recording := recorder()) is not None:
+            labels = {signals.CACHE_NAME.name: self._name, signals.CACHE_RESULT.name: result}
+            recording.measure(metric, amount, labels)
 
 
 def cache(name: str) -> Cache:

@@ -4,7 +4,7 @@ import inspect
 import math
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
@@ -185,15 +185,12 @@ _LEAST_COST: Final = 1e-6  # of the limit: what a call is taken to cost until on
 _RECENT: Final = 50  # calls over which the mean cost is taken, about: the newest counts for a fiftieth
 
 
+@dataclass(slots=True)
 class Mean:
-    """The mean cost of recent calls."""
+    """The mean cost of recent calls; without any, a mere guess, which the first call replaces."""
 
-    __slots__ = ("calls", "value")
-
-    def __init__(self, value: float, calls: int = 0) -> None:
-        """``calls`` is 0 where the value is a mere guess, which the first call replaces."""
-        self.value = value
-        self.calls = calls
+    value: float
+    calls: int = 0
 
     def add(self, cost: float) -> None:
         """Take another call into account."""
@@ -203,8 +200,6 @@ class Mean:
 
 class Rule:
     """A budget in force: what its calls cost, and the accounts of those that it is for, the least recent first."""
-
-    __slots__ = ("accounts", "budget", "counts_requests", "label", "least", "limit", "mean")
 
     def __init__(self, budget: Budget, label: str) -> None:
         """``label`` tells this budget from every other one."""
@@ -217,42 +212,32 @@ class Rule:
         self.accounts: OrderedDict[str, Account] = OrderedDict()
 
 
+@dataclass(slots=True, eq=False)
 class Account:
     """Spending of one value in one period. Whoever uses it holds the lock of the enforcement.
 
     A call that is let through reserves the mean cost of recent calls until its own cost is known. A request costs one
     request, known beforehand.
-
-    Attributes:
-        allowance: What may be committed (spent or reserved) here: the limit, or what the store has given this process.
-        others: What the store has given other processes.
-        admitted: Calls let through since the store was last told.
-        pace: Calls let through between two visits to the store, lately.
-        waiting: Callers that wait for the store to give more.
-        field: The account's name in the store.
-        empty_until: Time until which the store need not be asked, as it had nothing left.
     """
 
-    __slots__ = (
-        "_in_flight", "_mean", "admitted", "allowance", "empty_until", "field", "others", "pace", "period", "rule",
-        "said", "spent", "value", "waiting",
-    )  # fmt: skip
+    rule: Rule
+    value: str
+    period: Period
+    allowance: float  # what may be spent or reserved here: the limit, or what the store has given this process
+    spent: float = 0.0
+    others: float = 0.0  # what the store has given other processes
+    admitted: int = 0  # calls let through since the store was last told
+    pace: int = 0  # calls let through between two visits to the store, lately
+    waiting: int = 0  # callers that wait for the store to give more
+    entry: str = ""  # its name in the store
+    empty_until: float = 0.0  # time until which the store need not be asked, as it had nothing left
+    said: bool = False  # whether a call beyond the limit was told of
+    _in_flight: list[float] = field(default_factory=list)  # when each reservation lapses
+    _mean: Mean = field(init=False)
 
-    def __init__(self, rule: Rule, value: str, period: Period, *, allowance: float) -> None:
-        self.rule = rule
-        self.value = value
-        self.period = period
-        self.allowance = allowance
-        self.field = ""
-        self.spent = 0.0
-        self.others = 0.0
-        self.admitted = 0
-        self.pace = 0
-        self.waiting = 0
-        self.empty_until = 0.0
-        self.said = False
-        self._mean = Mean(rule.mean.value, calls=min(rule.mean.calls, 1))  # of the others, as if it were a first call
-        self._in_flight: list[float] = []  # when each reservation lapses
+    def __post_init__(self) -> None:
+        mean = self.rule.mean
+        self._mean = Mean(mean.value, calls=min(mean.calls, 1))  # of the others, as if it were a first call
 
     @property
     def cost(self) -> float:

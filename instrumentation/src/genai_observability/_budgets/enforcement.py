@@ -42,7 +42,10 @@ class Enforcement:
         Raises:
             TypeError: something among the budgets is none.
         """
-        self.budgets = _checked(budgets)
+        self.budgets = tuple(budgets)
+        for budget in self.budgets:
+            if not isinstance(budget, Budget):
+                raise TypeError(f"budgets takes Budget(...) values, not {budget!r}.")
         self._clock = clock
         self._rules = _rules(self.budgets)
         self._by_attribute = _by_attribute(self._rules)
@@ -270,14 +273,6 @@ def _rules(budgets: Iterable[Budget]) -> list[Rule]:
     return rules
 
 
-def _checked(budgets: Iterable[Budget]) -> tuple[Budget, ...]:
-    budgets = tuple(budgets)
-    for budget in budgets:
-        if not isinstance(budget, Budget):
-            raise TypeError(f"budgets takes Budget(...) values, not {budget!r}.")
-    return budgets
-
-
 def _by_attribute(rules: Iterable[Rule]) -> _ByAttribute:
     """By attribute of a call: the rules for any value, and those for certain values, which take their places."""
     found: _ByAttribute = []
@@ -285,12 +280,10 @@ def _by_attribute(rules: Iterable[Rule]) -> _ByAttribute:
         mine = [rule for rule in rules if rule.budget.by == by]
         general = [rule for rule in mine if rule.budget.value is None]
         named: dict[str, list[Rule]] = {}
-        for rule in mine:
-            if rule.budget.value is not None:
-                named.setdefault(rule.budget.value, []).append(rule)
-        for own in named.values():
+        for value in (rule.budget.value for rule in mine if rule.budget.value is not None):
+            own = [rule for rule in mine if rule.budget.value == value]
             kinds = {(rule.budget.per, rule.budget.unit) for rule in own}
-            own += [rule for rule in general if (rule.budget.per, rule.budget.unit) not in kinds]
+            named[value] = own + [rule for rule in general if (rule.budget.per, rule.budget.unit) not in kinds]
         if mine:
             found.append((attribute.name, general, named))
     return found

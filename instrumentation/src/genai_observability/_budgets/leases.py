@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 from uuid import uuid4
 
 from genai_observability._budgets.budget import Account
@@ -33,7 +33,7 @@ _MEANWHILE: Final = {
 
 # One hash holds what each process has spent, reserved and been given, and the total of that. A process writes what it
 # has used, not what it adds: an answer that got lost on its way is simply asked for again.
-# ARGV: field, committed, kept, needed, wanted, cost of a call, limit, seconds after which the hash expires.
+# ARGV: a _Claim.
 _SETTLE: Final = """
 local function number(name) return tonumber(redis.call('HGET', KEYS[1], name) or 0) end
 local function text(value) return string.format('%.17g', value) end
@@ -91,12 +91,21 @@ class RedisStore:
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
-        return redis.Redis.from_url(
-            self.url,
-            socket_timeout=_AWAY,
-            socket_connect_timeout=_AWAY,
-            retry=Retry(NoBackoff(), 0),  # there is a next visit; by default it tries for seconds
-        )
+        once = Retry(NoBackoff(), 0)  # there is a next visit; by default it tries for seconds
+        return redis.Redis.from_url(self.url, socket_timeout=_AWAY, socket_connect_timeout=_AWAY, retry=once)
+
+
+class _Claim(NamedTuple):
+    """What Redis is told of an account. It is asked for what is needed at least, for what is wanted at most."""
+
+    entry: str
+    committed: float
+    kept: float
+    needed: float
+    wanted: float
+    cost: float  # of a call
+    limit: float
+    lasts: int  # seconds after which Redis may forget it
 
 
 class Leases:
@@ -133,9 +142,9 @@ class Leases:
         """Have Redis told soon what has changed. The caller holds the lock."""
         if self._thread is None:
             self._start()
-        if not account.field:
+        if not account.entry:
             self._fields += 1
-            account.field = f"{self._process}:{self._fields}"
+            account.entry = f"{self._process}:{self._fields}"
         self._touched.add(account)
 
     def ask(self, accounts: Collection[Account]) -> bool:
@@ -176,7 +185,7 @@ class Leases:
 
     def _visit(self, client: Any, *, last: bool) -> None:
         waiting: list[threading.Event] = []
-        claims: dict[Account, tuple[object, ...]] = {}
+        claims: dict[Account, _Claim] = {}
         try:
             with self._lock:
                 waiting, self._waiting = self._waiting, []
@@ -197,19 +206,16 @@ class Leases:
             for caller in waiting:
                 caller.set()
 
-    def _claims(self, now: float, *, last: bool) -> dict[Account, tuple[object, ...]]:
+    def _claims(self, now: float, *, last: bool) -> dict[Account, _Claim]:
         """What to tell Redis of each account that has changed or lies idle."""
         changed = dict.fromkeys(self._touched, last)
         self._touched = set()
         while self._held and (last or next(iter(self._held.values())) < now - _IDLE):
             changed.setdefault(self._held.popitem(last=False)[0], True)
-        return {
-            account: self._claim(account, now, idle=idle)
-            for account, idle in changed.items()
-            if now < account.period.ends
-        }
+        lasting = ((account, idle) for account, idle in changed.items() if now < account.period.ends)
+        return {account: self._claim(account, now, idle=idle) for account, idle in lasting}
 
-    def _claim(self, account: Account, now: float, *, idle: bool) -> tuple[object, ...]:
+    def _claim(self, account: Account, now: float, *, idle: bool) -> _Claim:
         account.pace = max(account.admitted, account.pace // 2)
         cost, committed = account.cost, account.committed(now)
         needed = max(account.waiting, 1) * cost
@@ -221,46 +227,37 @@ class Leases:
             self._touched.add(account)  # to give back, on a next visit, what a quieter account need not hold
         kept = max(account.allowance - committed, 0.0)
         lasts = int(account.period.ends - now) + _GRACE
-        return account.field, committed, kept, needed, wanted, cost, account.rule.limit, lasts
+        return _Claim(account.entry, committed, kept, needed, wanted, cost, account.rule.limit, lasts)
 
-    def _settle(self, client: Any, claims: Mapping[Account, tuple[object, ...]]) -> None:
+    def _settle(self, client: Any, claims: Mapping[Account, _Claim]) -> None:
         accounts = list(claims)
         for start in range(0, len(accounts), _BATCH):
             batch = accounts[start : start + _BATCH]
             pipeline = client.pipeline(transaction=False)
             for account in batch:
-                pipeline.eval(_SETTLE, 1, _key(account), *claims[account])
+                key = f"{_KEY}:{account.rule.label}:{account.value}:{account.period.name}"
+                pipeline.eval(_SETTLE, 1, key, *claims[account])
             answers = [(float(others), float(given)) for others, given in pipeline.execute()]
             now = self._clock()
             with self._lock:
                 for account, (others, given) in zip(batch, answers, strict=True):
-                    self._note(account, now, committed=float(str(claims[account][1])), others=others, given=given)
-
-    def _note(self, account: Account, now: float, *, committed: float, others: float, given: float) -> None:
-        account.others = others
-        account.allowance = committed + given
-        account.empty_until = 0.0 if given > 0 else now + _EMPTY
-        self._held.pop(account, None)
-        if given > 0:
-            self._held[account] = now
+                    account.others = others
+                    account.allowance = claims[account].committed + given
+                    account.empty_until = 0.0 if given > 0 else now + _EMPTY
+                    self._held.pop(account, None)
+                    if given > 0:
+                        self._held[account] = now
 
     def _lost(self, why: str) -> None:
         self.answering, was_answering = False, self.answering
         self._unsure = True
         if was_answering and time.monotonic() > self._silent_until:
             self._silent_until = time.monotonic() + _COMPLAINTS
-            _logger.warning(
-                "Budgets are not shared: Redis does not answer (%s). Until it does, %s.",
-                why,
-                _MEANWHILE[self.store.when_unreachable],
-            )
+            meanwhile = _MEANWHILE[self.store.when_unreachable]
+            _logger.warning("Budgets are not shared: Redis does not answer (%s). Until it does, %s.", why, meanwhile)
 
     def _found(self) -> None:
         self._unsure = False
         if not self.answering:
             self.answering = True
             _logger.info("Budgets are shared again: Redis answers.")
-
-
-def _key(account: Account) -> str:
-    return f"{_KEY}:{account.rule.label}:{account.value}:{account.period.name}"

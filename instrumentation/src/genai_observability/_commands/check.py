@@ -10,7 +10,6 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException
@@ -146,7 +145,7 @@ def _ask(store: _Store, address: str, has_it: Callable[[str], bool]) -> bool | s
         error.close()
         unknown_trace = error.code == HTTPStatus.NOT_FOUND and store.signal == "TRACES"
         return False if unknown_trace else f"HTTP {error.code}"
-    except (ValueError, HTTPException):
+    except (ValueError, TypeError, LookupError, HTTPException):
         return "no such store"
 
 
@@ -176,25 +175,16 @@ def _stores(sent: _Sent, stores: Stores) -> list[_Store]:
 
 
 def _has_results(answer: str) -> bool:
-    try:
-        return bool(json.loads(answer)["data"]["result"])
-    except (TypeError, LookupError):
-        raise ValueError(answer) from None
+    return bool(json.loads(answer)["data"]["result"])
 
 
 def _counts(answer: str) -> bool:
-    try:
-        return bool(json.loads(answer)["calls"])
-    except (TypeError, LookupError):
-        raise ValueError(answer) from None
+    return bool(json.loads(answer)["calls"])
 
 
 def _has_lines(answer: str) -> bool:
     """Of none, VictoriaLogs says nothing."""
-    lines = [json.loads(line) for line in answer.splitlines()]
-    if not all("trace_id" in line for line in lines):
-        raise ValueError(answer)
-    return bool(lines)
+    return bool([json.loads(line)["trace_id"] for line in answer.splitlines()])
 
 
 def _names_the_service(answer: str) -> bool:
@@ -209,15 +199,18 @@ def _send() -> _Sent:
     handle = instrument(logs=False)
     if not handle.recording:
         return _Sent("")
-    provider: Any = trace.get_tracer_provider()
-    sent = _Sent(str(provider.resource.attributes["service.instance.id"]))
+    tracers: Any = trace.get_tracer_provider()
+    sent = _Sent(str(tracers.resource.attributes["service.instance.id"]))
     with (
         trace.get_tracer(SERVICE).start_as_current_span("doctor") as span,
         attributed_to(feature=_FEATURE),
-        _provider() as url,
+        HTTPServer(("127.0.0.1", 0), _Provider) as provider,
         openai.DefaultHttpxClient(trust_env=False) as http,  # no proxy
-        openai.OpenAI(base_url=url, api_key="none", max_retries=0, http_client=http) as client,
+        openai.OpenAI(
+            base_url=f"http://127.0.0.1:{provider.server_port}/v1", api_key="none", max_retries=0, http_client=http
+        ) as client,
     ):
+        threading.Thread(target=provider.handle_request, daemon=True).start()
         client.chat.completions.create(model=_MODEL, messages=[{"role": "user", "content": "Does this arrive?"}])
     handle.force_flush(_FLUSH)
     if (context := span.get_span_context()).trace_flags.sampled:
@@ -239,31 +232,20 @@ class _Complaints(logging.Handler):
         self.messages.append(record.getMessage())
 
 
-@contextmanager
-def _provider() -> Iterator[str]:
-    """The address of a provider that gives one answer, without tokens."""
+class _Provider(BaseHTTPRequestHandler):
+    """Gives one answer, without tokens."""
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["content-length"]))
-            body = json.dumps(_COMPLETION).encode()
-            self.send_response(200)
-            self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        body = json.dumps(_COMPLETION).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}/v1"
-        finally:
-            server.shutdown()
-            thread.join()
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
 
 
 _COMPLETION: Final = {

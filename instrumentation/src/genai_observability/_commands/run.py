@@ -64,12 +64,8 @@ def _isolating_option(executable: str, command: list[str]) -> str | None:
         options, _ = getopt.getopt(arguments, _PYTHON_OPTIONS)
     except getopt.GetoptError:
         return None  # Python will say so
-    for option, _ in options:
-        if option in ("-c", "-m"):
-            return None  # what follows is the program's
-        if option in ("-E", "-I", "-S"):
-            return option
-    return None
+    first = next((option for option, _ in options if option in ("-c", "-m", "-E", "-I", "-S")), None)
+    return None if first in ("-c", "-m") else first  # what follows those is the program's
 
 
 def _first_line(executable: str) -> list[str]:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import urlsplit
 
-from genai_observability import signals
-from genai_observability._call import Call, Price, Tokens
+from genai_observability._call import Call, Price
+from genai_observability._pricing.usage import Counts, bought, counts, half_reported, without_cache
 
 if TYPE_CHECKING:
     from genai_prices.data_snapshot import DataSnapshot
@@ -27,11 +27,6 @@ UPDATE_VARIABLE: Final = "GENAI_OBSERVABILITY_PRICES_UPDATE"
 """Whether the price table is fetched anew every 6 hours: ``false`` (default), ``true``, or the address of a mirror."""
 
 _DAY: Final = 86_400  # seconds
-_CACHED: Final = {
-    signals.TEXT_CACHED_TOKENS.name,
-    signals.AUDIO_CACHED_TOKENS.name,
-    signals.IMAGE_CACHED_TOKENS.name,
-}
 
 _logger = logging.getLogger("genai_observability")
 
@@ -61,10 +56,8 @@ class Refresh:
     def from_text(cls, text: str, *, variable: str) -> Self:
         """By the value of an environment variable: ``true``, ``false``, or the address of a mirror."""
         text = text.strip()
-        if text.lower() in ("", "false"):
-            return cls(None)
-        if text.lower() == "true":
-            return cls("")
+        if (word := text.lower()) in ("", "false", "true"):
+            return cls("" if word == "true" else None)
         if text.startswith(("https://", "http://")):
             return cls(text)
         _logger.warning("%s=%s is neither true, false nor an address: prices are not updated.", variable, text)
@@ -72,21 +65,17 @@ class Refresh:
 
     def newest(self) -> "DataSnapshot | None":
         """The table that was fetched last; starts to fetch the next one when it is time."""
-        if self._url is not None and time.monotonic() >= self._next:
-            self._start(self._url)
+        due = self._url is not None and time.monotonic() >= self._next
+        if due and not (self._thread and self._thread.is_alive()):  # none is alive in a child made by fork
+            self._thread = threading.Thread(target=self._fetch, name="genai-observability-prices", daemon=True)
+            self._thread.start()
         return self._newest
 
-    def _start(self, url: str) -> None:
-        if self._thread is None or not self._thread.is_alive():  # none is alive in a child made by fork
-            self._thread = threading.Thread(target=self._fetch, args=(url,), name="genai-observability-prices")
-            self._thread.daemon = True
-            self._thread.start()
-
-    def _fetch(self, url: str) -> None:
+    def _fetch(self) -> None:
         from genai_prices.update_prices import DEFAULT_UPDATE_URL, UpdatePrices
         from opentelemetry.instrumentation.utils import suppress_instrumentation
 
-        url = url or DEFAULT_UPDATE_URL
+        url = self._url or DEFAULT_UPDATE_URL
         try:
             with suppress_instrumentation():  # no span of the application's own instrumentation of HTTP
                 snapshot = UpdatePrices(url=url).fetch()
@@ -123,31 +112,28 @@ class Prices:
         self._own: OwnPrices | None = None
         self._failure_level = logging.WARNING
 
-    def warm_up(self) -> None:
-        """Load what is slow to load, before the first call needs it."""
-        self._load()
-
     def price(self, call: Call) -> Price:
         """The price of a finished call, for the day and hour at which it started, and what a cache saved of it."""
-        price = self._price(call)
-        if not call.tokens.cached or price.amount is None or price.source == "provider":
+        if call.reported_cost is not None:
+            return Price(amount=call.reported_cost, source="provider")
+        if not bought(call):
+            return Price()
+        if half_reported(call):
+            return Price(unpriced="no_usage")
+        used = counts(call)
+        price = self._price(call, used)
+        if not call.tokens.cached or price.amount is None:
             return price
-        uncached = self._price(_uncached(call)).amount
+        uncached = self._price(call, without_cache(used)).amount
         saved = None if uncached is None else uncached - price.amount
         return Price(amount=price.amount, age=price.age, cache_saved=saved)
 
-    def _price(self, call: Call) -> Price:
-        if call.reported_cost is not None:
-            return Price(amount=call.reported_cost, source="provider")
-        if not _bought(call):
-            return Price()
-        if _half_reported(call):
-            return Price(unpriced="no_usage")
+    def _price(self, call: Call, used: Counts) -> Price:
         try:
-            table = self._table or self._load()
-            if self._own and (own := self._own.price(call)):
+            table = self._table or self.warm_up()
+            if self._own and (own := self._own.price(call, used)):
                 return own
-            price, age = table.price(call), table.age()
+            price, age = table.price(call, used, call.service_tier), table.age()
             return price if age is None or price.amount is None else Price(amount=price.amount, age=int(age // _DAY))
         except Exception:  # whatever a table may hold that was fetched: a call without a price is still a call
             _logger.log(self._failure_level, "A call could not be priced", exc_info=True)
@@ -158,7 +144,8 @@ class Prices:
         """Seconds since the newest date on which a price of the table was checked; ``None`` while that is not known."""
         return self._table.age() if self._table else None
 
-    def _load(self) -> "PriceTable":
+    def warm_up(self) -> "PriceTable":
+        """Load what is slow to load, before the first call needs it."""
         from genai_observability._pricing.own import OwnPrices
         from genai_observability._pricing.table import PriceTable
 
@@ -169,44 +156,3 @@ class Prices:
             self._own = OwnPrices(self._file, table)
             self._own.look()
         return table
-
-
-def _uncached(call: Call) -> Call:
-    """What a price depends on, without the provider's cache. Not by ``replace()``, which takes longer than a price."""
-    tokens = call.tokens
-    return Call(
-        operation=call.operation,
-        provider=call.provider,
-        started=call.started,
-        duration=call.duration,
-        outcome=call.outcome,
-        request_model=call.request_model,
-        response_model=call.response_model,
-        response_id=call.response_id,
-        tokens=Tokens(
-            input=tokens.input, output=tokens.output, cache_write=tokens.cache_write, reasoning=tokens.reasoning
-        ),
-        usage={name: count for name, count in call.usage.items() if name not in _CACHED},
-        service_tier=call.service_tier,
-    )
-
-
-def _half_reported(call: Call) -> bool:
-    """Whether a call reports its input but not its output, or the reverse, and so would seem too cheap.
-
-    Embeddings have no output, and Gemini's ``generate_content`` leaves it out where it is none.
-    """
-    if call.tokens.input is None:
-        return call.tokens.output is not None
-    return call.tokens.output is None and call.operation in ("chat", "text_completion")
-
-
-def _bought(call: Call) -> bool:
-    """Whether the provider did anything for the call; what an error tells of usage was only asked for."""
-    if call.operation == "batch":  # the submission: its results have a price each
-        return False
-    if call.background and not call.tokens.reported:
-        return False  # not yet
-    if call.outcome == "success" or call.response_id or call.tokens.reported:
-        return True
-    return call.outcome == "cancelled" and bool(call.usage)

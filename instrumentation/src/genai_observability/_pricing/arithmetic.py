@@ -2,9 +2,8 @@
 
 import bisect
 import decimal
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
 from genai_prices import Usage
 from genai_prices.data_units import unit_data
@@ -12,11 +11,10 @@ from genai_prices.decompose import is_descendant_or_self
 from genai_prices.types import ModelPrice, TieredPrices
 from genai_prices.units import UnitDef, UnitRegistry
 
+from genai_observability._pricing.usage import Counts
+
 UNITS: Final = UnitRegistry(unit_data)
 """What can be priced: ``output_audio_tokens`` and so on, each with the price's name in the table."""
-
-Counts = Mapping[str, Any]
-"""How much was used, by the keys of ``UNITS``: whole numbers, but for seconds."""
 
 _EXACT: Final = decimal.Context(prec=28, traps=[decimal.Inexact])
 

@@ -1,12 +1,12 @@
 """Prices of one's own, from a file: for models that the table lacks, and for prices that were negotiated."""
 
-import dataclasses
 import functools
 import logging
 import re
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +17,8 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 from genai_observability import signals
 from genai_observability._call import Call, Price
 from genai_observability._pricing.arithmetic import UNITS
-from genai_observability._pricing.table import PROVIDERS, TIERS, Entry, PriceTable, counts
+from genai_observability._pricing.table import PROVIDERS, TIERS, Entry, PriceTable
+from genai_observability._pricing.usage import Counts
 
 _KINDS: Final[Mapping[str, tuple[str, int]]] = {
     # US dollars a million
@@ -50,7 +51,7 @@ _REMEMBERED: Final = 1024  # models whose lines are known; names come from the a
 _logger = logging.getLogger("genai_observability")
 
 
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Line:
     """One ``[[price]]`` of the file: prices, or whose prices count and at which discount."""
 
@@ -77,11 +78,10 @@ class _Line:
         exact = not self.model.endswith("*")
         return exact, len(self.model), self.provider is not None, self.tier is not None, self.valid_from
 
-    def price(self, call: Call, table: PriceTable) -> Price:
+    def price(self, call: Call, used: Counts, table: PriceTable) -> Price:
         """The price of a call that it concerns."""
         if self.prices is None:
-            return self._discounted(call, table)
-        used = counts(call)
+            return self._discounted(call, used, table)
         price = self.prices.price(used, call.started, None)
         if self.image is None or price.amount is None:
             return price
@@ -89,12 +89,12 @@ class _Line:
             return Price(unpriced="no_usage")
         return Price(amount=price.amount + self.image * Decimal(images))
 
-    def _discounted(self, call: Call, table: PriceTable) -> Price:
+    def _discounted(self, call: Call, used: Counts, table: PriceTable) -> Price:
         tier = None if self.tier else call.service_tier  # a line for a tier has its own discount for it
         if self.same_as is None:
-            price = table.price(dataclasses.replace(call, service_tier=tier))
+            price = table.price(call, used, tier)
         elif entry := _find(table, self.provider, self.same_as):
-            price = entry.price(counts(call), call.started, tier)
+            price = entry.price(used, call.started, tier)
         else:  # an updated table may have lost the model
             return Price(unpriced="unknown_model")
         return price if price.amount is None else Price(amount=price.amount * (1 - self.discount))
@@ -115,13 +115,13 @@ class OwnPrices:
         self._complaint = ""
         self._use([])
 
-    def price(self, call: Call) -> Price | None:
+    def price(self, call: Call, used: Counts) -> Price | None:
         """The price of a call; ``None`` where the file has none for it."""
         self.look()
         tier = call.service_tier if call.service_tier in TIERS else None
         for line in self._lines_for(call.provider, call.response_model, call.request_model, tier):
             if line.valid_from <= call.started.astimezone(UTC).date():
-                return line.price(call, self._table)
+                return line.price(call, used, self._table)
         return None
 
     def look(self) -> None:
@@ -150,9 +150,7 @@ class OwnPrices:
 
     def _use(self, lines: list[_Line]) -> None:
         self._lines = sorted(lines, key=lambda line: line.rank, reverse=True)
-        self._lines_for: Callable[[str, str | None, str | None, str | None], list[_Line]] = functools.lru_cache(
-            _REMEMBERED
-        )(self._concerned)
+        self._lines_for = functools.lru_cache(_REMEMBERED)(self._concerned)
 
     def _concerned(self, provider: str, response: str | None, request: str | None, tier: str | None) -> list[_Line]:
         return [line for line in self._lines if line.concerns(provider, (response, request), tier)]

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -13,10 +13,10 @@ from genai_prices import Usage
 from genai_prices.data_snapshot import DataSnapshot, get_snapshot
 from genai_prices.types import ModelInfo, ModelPrice, Provider
 
-from genai_observability import signals
 from genai_observability._call import Call, Price
 from genai_observability._pricing import Refresh
-from genai_observability._pricing.arithmetic import UNITS, Counts, Formula, formula, priced_units
+from genai_observability._pricing.arithmetic import UNITS, Formula, formula, priced_units
+from genai_observability._pricing.usage import Counts
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "azure.ai.inference": "azure",
@@ -44,19 +44,6 @@ TIERS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 """Service tiers with prices of their own, in the table's words; any other is the standard tier."""
 
-_USAGE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
-    signals.AUDIO_INPUT_TOKENS.name: ("input_audio_tokens",),
-    signals.AUDIO_OUTPUT_TOKENS.name: ("output_audio_tokens",),
-    signals.AUDIO_CACHED_TOKENS.name: ("cache_audio_read_tokens",),
-    signals.IMAGE_INPUT_TOKENS.name: ("input_image_tokens",),
-    signals.IMAGE_OUTPUT_TOKENS.name: ("output_image_tokens",),
-    signals.IMAGE_CACHED_TOKENS.name: ("cache_image_read_tokens",),
-    signals.CHARACTERS.name: ("input_characters",),
-    signals.AUDIO_SECONDS.name: ("audio_seconds", "input_audio_seconds"),  # priced by the one or the other
-    signals.WEB_SEARCHES.name: ("web_searches",),
-    signals.FILE_SEARCHES.name: ("storage_searches",),
-}
-_CACHED: Final = (signals.TEXT_CACHED_TOKENS, signals.AUDIO_CACHED_TOKENS, signals.IMAGE_CACHED_TOKENS)
 _MOST: Final = 10**12
 """A count beyond this is nonsense, and would not be exact in 28 digits."""
 _REMEMBERED: Final = 1024  # models, and formulas of a model: names come from the application and could be endless
@@ -71,11 +58,11 @@ class PriceTable:
         self._refresh = refresh
         self._use(get_snapshot())
 
-    def price(self, call: Call) -> Price:
+    def price(self, call: Call, used: Counts, tier: str | None) -> Price:
         """The price of a call by its answering model, else by the model that was asked for."""
         for model in (call.response_model, call.request_model):
             if model and (entry := self.find(call.provider, model)):
-                return entry.price(counts(call), call.started, call.service_tier)
+                return entry.price(used, call.started, tier)
         return Price(unpriced="unknown_model")
 
     def find(self, provider: str | None, model: str) -> "Entry | None":
@@ -92,9 +79,7 @@ class PriceTable:
     def _use(self, snapshot: DataSnapshot) -> None:
         self._snapshot = snapshot
         self._checked = _checked(snapshot)
-        self._find: Callable[[str | None, str], Entry | None] = functools.lru_cache(_REMEMBERED)(
-            functools.partial(_entry, snapshot)
-        )
+        self._find = functools.lru_cache(_REMEMBERED)(functools.partial(_entry, snapshot))
 
 
 class Entry:
@@ -148,10 +133,8 @@ class Entry:
 
     def _ask(self, counts: Counts, at: datetime, tier: str | None) -> Decimal:
         context = TIERS[tier] if tier else None
-        usage = Usage(**counts)
-        return self._model.calc_price(
-            usage, self._provider, genai_request_timestamp=at, price_context=context
-        ).total_price
+        ask = functools.partial(self._model.calc_price, genai_request_timestamp=at, price_context=context)
+        return ask(Usage(**counts), self._provider).total_price
 
     def _offers(self, tier: str, at: datetime) -> bool:
         return any(
@@ -167,30 +150,6 @@ class Entry:
         """
         audio = key in ("input_audio_tokens", "output_audio_tokens") and self._provider.id in _OPENAI
         return audio or UNITS.units[key].dimensions["family"] == "tool_calls"
-
-
-def counts(call: Call) -> dict[str, int | float]:
-    """What a call used, in the library's units."""
-    tokens = call.tokens
-    found: dict[str, int | float] = {}
-    if tokens.input is not None:
-        found["input_tokens"] = tokens.input
-    if tokens.output is not None:
-        found["output_tokens"] = tokens.output
-    if tokens.cached:
-        found["cache_read_tokens"] = tokens.cached
-    if tokens.cache_write:
-        found["cache_write_tokens"] = tokens.cache_write
-    if tokens.reasoning:
-        found["output_reasoning_tokens"] = tokens.reasoning
-    if call.usage:
-        if tokens.cached and tokens.cached == sum(call.usage.get(attribute.name, 0) for attribute in _CACHED):
-            # All of it is told by modality: what is not mentioned is none.
-            found |= {"cache_audio_read_tokens": 0, "cache_image_read_tokens": 0}
-        for name, count in call.usage.items():
-            for key in _USAGE_KEYS.get(name, ()):
-                found[key] = count
-    return found
 
 
 def _entry(snapshot: DataSnapshot, provider: str | None, model: str) -> Entry | None:
