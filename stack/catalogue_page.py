@@ -145,7 +145,7 @@ def _renamed() -> Iterator[tuple[str, str]]:
             found: dict[str, list[str]] = {}
             for place in signals.places(metric, part, "new"):
                 if place.metric is not metric:
-                    old = Place(metric=metric, part=part, only=place.means)
+                    old = Place(metric, part, only=place.means)
                     found.setdefault(_selector(old), []).append(_selector(place))
             yield from ((old, ", ".join(new)) for old, new in found.items())
 

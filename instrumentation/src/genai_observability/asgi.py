@@ -59,11 +59,9 @@ class FeedbackEndpoint:
             return 204, "", []
         if method != "POST":
             return 405, "Feedback is sent by POST.", [(b"allow", b"POST, OPTIONS")]
-        body = await _body(receive)
-        if body is None:
+        if (body := await _body(receive)) is None:
             return 413, f"Feedback has at most {_LONGEST} bytes.", []
-        said = _read(body)
-        if said is None:
+        if (said := _read(body)) is None:
             return 400, 'Feedback is a JSON object with "feedback_token" and "kind".', []
         key = (said["feedback_token"][:_SIGNATURE], said["kind"])
         if key in self._seen:

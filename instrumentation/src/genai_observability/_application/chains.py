@@ -99,7 +99,7 @@ class Opening:
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         """Decorate a function: each call of it is a step."""
-        return decorated(lambda: self, function, _SETTING)
+        return decorated(self, function, _SETTING)
 
     def _open(self, opened: Opened, recording: Recorder) -> None:
         context = get_current()
@@ -233,10 +233,8 @@ def _document_attributes(documents: Collection[object]) -> dict[str, str | int |
     found = [_document(document) for document in documents]
     scores = [score for _, score in found if score is not None]
     kept = [{"id": id_, "score": score} if score is not None else {"id": id_} for id_, score in found[:_MOST_DOCUMENTS]]
-    attributes: dict[str, str | int | float] = {
-        signals.DOCUMENTS.name: json.dumps(kept, ensure_ascii=False),
-        signals.DOCUMENT_COUNT.name: len(found),
-    }
+    attributes: dict[str, str | int | float] = {signals.DOCUMENTS.name: json.dumps(kept, ensure_ascii=False)}
+    attributes[signals.DOCUMENT_COUNT.name] = len(found)
     if scores:
         attributes[signals.BEST_SCORE.name] = max(scores)
     return attributes

@@ -71,8 +71,7 @@ def feedback(
         answer = client.responses.create(model="gpt-4.1-mini", input="Do you ship to Norway?")
         genai_observability.feedback("stars", stars=2, category="outdated", response_id=answer.id)
     """
-    found = sign(kind, stars)
-    if found is None:
+    if (found := sign(kind, stars)) is None:
         kinds = ", ".join((*SIGNS, "stars"))
         _logger.warning("Feedback is left out: %.50r with %.50r stars is none of: %s (1 to 5).", kind, stars, kinds)
         return False

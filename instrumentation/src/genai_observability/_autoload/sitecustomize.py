@@ -1,4 +1,4 @@
-"""Run by Python when it starts, in the programs that ``genai-observability run`` starts: see ``_run.py``.
+"""Run by Python when it starts, in the programs that ``genai-observability run`` starts: see ``_commands/run.py``.
 
 Nothing happens until the program imports a client library, as most Python processes never do. Standard library only,
 and syntax of any Python 3: the program may run under another interpreter than this package.

@@ -181,8 +181,9 @@ class Enforcement:
     def _react(self, account: Account) -> None:
         """Do with a call beyond a limit what its budget says."""
         exceeded, label = self._exceeded_by(account), account.rule.label
+        on_exceeded = account.rule.budget.on_exceeded
         try:
-            _follow(account.rule.budget.on_exceeded, exceeded)
+            _follow(on_exceeded, exceeded)
         except BudgetExceeded:
             self._beyond[label, "refused"] += 1
             if exceeded.first:
@@ -191,7 +192,7 @@ class Enforcement:
         except Exception:
             self._fault(f"The on_exceeded function of the budget {label} failed, and the call is made")
         self._beyond[label, "let_through"] += 1
-        if exceeded.first and account.rule.budget.on_exceeded == "warn":
+        if exceeded.first and on_exceeded == "warn":
             _logger.warning("Model calls go on beyond a limit: %s", exceeded)
 
     def _exceeded_by(self, account: Account) -> BudgetExceeded:
@@ -259,9 +260,6 @@ class Enforcement:
             self._leases.renew(self._lock)
 
 
-_ByAttribute = list[tuple[str, list[Rule], dict[str, list[Rule]]]]
-
-
 def _rules(budgets: Iterable[Budget]) -> list[Rule]:
     """A rule for each budget. Several limits of the same kind are told apart by their order, the lowest first."""
     labels: Counter[str] = Counter()
@@ -273,9 +271,9 @@ def _rules(budgets: Iterable[Budget]) -> list[Rule]:
     return rules
 
 
-def _by_attribute(rules: Iterable[Rule]) -> _ByAttribute:
+def _by_attribute(rules: Iterable[Rule]) -> list[tuple[str, list[Rule], dict[str, list[Rule]]]]:
     """By attribute of a call: the rules for any value, and those for certain values, which take their places."""
-    found: _ByAttribute = []
+    found = []
     for by, attribute in ATTRIBUTES.items():
         mine = [rule for rule in rules if rule.budget.by == by]
         general = [rule for rule in mine if rule.budget.value is None]

@@ -11,7 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal
 from uuid import uuid4
 
 from genai_observability._budgets.budget import Account
@@ -25,7 +25,6 @@ _EMPTY: Final = 1.0  # seconds before Redis is asked again for a budget of which
 _IDLE: Final = 60.0  # seconds after the last call after which a process gives back what is left of its part
 _GRACE: Final = 3600  # seconds that Redis keeps what was used in a period beyond its end, as clocks differ
 _BATCH: Final = 1000  # accounts in one round trip
-_KEY: Final = "genai_observability:budget"
 _MEANWHILE: Final = {
     "open": "each process goes by the last total and its own calls",
     "closed": "calls under budgets are treated as beyond them",
@@ -33,7 +32,8 @@ _MEANWHILE: Final = {
 
 # One hash holds what each process has spent, reserved and been given, and the total of that. A process writes what it
 # has used, not what it adds: an answer that got lost on its way is simply asked for again.
-# ARGV: a _Claim.
+# ARGV: field, committed, kept, needed, wanted, cost of a call, limit, seconds after which the hash expires.
+_Claim = tuple[str, float, *tuple[float, ...]]
 _SETTLE: Final = """
 local function number(name) return tonumber(redis.call('HGET', KEYS[1], name) or 0) end
 local function text(value) return string.format('%.17g', value) end
@@ -93,19 +93,6 @@ class RedisStore:
 
         once = Retry(NoBackoff(), 0)  # there is a next visit; by default it tries for seconds
         return redis.Redis.from_url(self.url, socket_timeout=_AWAY, socket_connect_timeout=_AWAY, retry=once)
-
-
-class _Claim(NamedTuple):
-    """What Redis is told of an account. It is asked for what is needed at least, for what is wanted at most."""
-
-    entry: str
-    committed: float
-    kept: float
-    needed: float
-    wanted: float
-    cost: float  # of a call
-    limit: float
-    lasts: int  # seconds after which Redis may forget it
 
 
 class Leases:
@@ -227,7 +214,7 @@ class Leases:
             self._touched.add(account)  # to give back, on a next visit, what a quieter account need not hold
         kept = max(account.allowance - committed, 0.0)
         lasts = int(account.period.ends - now) + _GRACE
-        return _Claim(account.entry, committed, kept, needed, wanted, cost, account.rule.limit, lasts)
+        return account.entry, committed, kept, needed, wanted, cost, account.rule.limit, lasts
 
     def _settle(self, client: Any, claims: Mapping[Account, _Claim]) -> None:
         accounts = list(claims)
@@ -235,14 +222,14 @@ class Leases:
             batch = accounts[start : start + _BATCH]
             pipeline = client.pipeline(transaction=False)
             for account in batch:
-                key = f"{_KEY}:{account.rule.label}:{account.value}:{account.period.name}"
+                key = f"genai_observability:budget:{account.rule.label}:{account.value}:{account.period.name}"
                 pipeline.eval(_SETTLE, 1, key, *claims[account])
             answers = [(float(others), float(given)) for others, given in pipeline.execute()]
             now = self._clock()
             with self._lock:
                 for account, (others, given) in zip(batch, answers, strict=True):
                     account.others = others
-                    account.allowance = claims[account].committed + given
+                    account.allowance = claims[account][1] + given
                     account.empty_until = 0.0 if given > 0 else now + _EMPTY
                     self._held.pop(account, None)
                     if given > 0:

@@ -33,14 +33,13 @@ def main() -> int:
     arguments = parser.parse_args()
     # The modules of both commands are imported when they are needed: programs that `run` has started load this package.
     if arguments.command == "doctor":
-        from genai_observability._commands.check import Stores
         from genai_observability._commands.doctor import doctor
 
         given = {store: getattr(arguments, store) for store in _STORES if getattr(arguments, store)}
         if given and not arguments.check:
             examining.error("the addresses of stores are for --check")
         try:
-            return doctor(Stores(**(_STORES | given), within=arguments.within) if arguments.check else None)
+            return doctor(_STORES | given if arguments.check else None, within=arguments.within)
         except KeyboardInterrupt:
             return _INTERRUPTED
     from genai_observability._commands.run import run

@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPException
@@ -51,17 +51,6 @@ _PAUSE: Final = 0.3  # seconds between two questions
 _open = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # the stores are not behind a proxy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stores:
-    """Where to look for the call, and for how many seconds."""
-
-    prometheus: tuple[str, ...]
-    logs: tuple[str, ...]
-    warehouse: tuple[str, ...]
-    traces: tuple[str, ...]
-    within: float
-
-
 @dataclass(slots=True)
 class _Sent:
     """The call, as the stores know it."""
@@ -78,13 +67,16 @@ class _Store:
     name: str
     signal: str
     option: str
-    urls: tuple[str, ...]
+    urls: Sequence[str]
     questions: Mapping[str, Callable[[str], bool]]
     """What to ask at each address, as it is not known which server is there, and whether the answer has the call."""
 
 
-def check(stores: Stores) -> Iterator[Finding]:
-    """Make the call and find it again; one finding for the call and one for each store, as they come."""
+def check(stores: Mapping[str, Sequence[str]], within: float) -> Iterator[Finding]:
+    """Make the call and find it again; one finding for the call and one for each store, as they come.
+
+    ``stores`` has the addresses at which to look, for ``within`` seconds.
+    """
     complaints = _Complaints()
     sent = _send()
     if not sent.trace_id:
@@ -105,7 +97,7 @@ def check(stores: Stores) -> Iterator[Finding]:
     while waiting:
         passed = time.monotonic() - began
         for store in list(waiting):
-            if finding := _look(store, passed, last=passed >= stores.within):
+            if finding := _look(store, passed, last=passed >= within):
                 waiting.remove(store)
                 yield finding
         time.sleep(_PAUSE)
@@ -149,7 +141,7 @@ def _ask(store: _Store, address: str, has_it: Callable[[str], bool]) -> bool | s
         return "no such store"
 
 
-def _stores(sent: _Sent, stores: Stores) -> list[_Store]:
+def _stores(sent: _Sent, urls: Mapping[str, Sequence[str]]) -> list[_Store]:
     names = signals.vocabularies(os.environ.get(signals.OPT_IN_VARIABLE, ""))
     counted = "|".join(place.series for place in signals.places(signals.CALL_DURATION, "count", names[-1]))
     series = (
@@ -167,10 +159,10 @@ def _stores(sent: _Sent, stores: Stores) -> list[_Store]:
     # Jaeger and Tempo have this address in common.
     traces: dict[str, Callable[[str], bool]] = {f"/api/traces/{sent.trace_id}": _names_the_service}
     return [
-        _Store("Prometheus", "METRICS", "--prometheus", stores.prometheus, {f"/api/v1/query?{metrics}": _has_results}),
-        _Store("logs", "LOGS", "--logs", stores.logs, logs),
-        _Store("warehouse", "LOGS", "--warehouse", stores.warehouse, {f"/calls/{sent.trace_id}": _counts}),
-        _Store("traces", "TRACES", "--traces", stores.traces, traces),
+        _Store("Prometheus", "METRICS", "--prometheus", urls["prometheus"], {f"/api/v1/query?{metrics}": _has_results}),
+        _Store("logs", "LOGS", "--logs", urls["logs"], logs),
+        _Store("warehouse", "LOGS", "--warehouse", urls["warehouse"], {f"/calls/{sent.trace_id}": _counts}),
+        _Store("traces", "TRACES", "--traces", urls["traces"], traces),
     ]
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -12,29 +12,29 @@ from opentelemetry.util.re import parse_env_headers
 
 from genai_observability._capture.clients import CLIENTS, is_installed
 from genai_observability._capture.private_names import missing
-from genai_observability._commands.check import Finding, Stores, check
+from genai_observability._commands.check import Finding, check
 from genai_observability._content.settings import VARIABLE, chosen
 from genai_observability._export import exporters as _exporters
 
 _PATIENCE: Final = 5.0  # seconds for an answer of the Collector
 
 
-def doctor(stores: Stores | None = None) -> int:
+def doctor(stores: Mapping[str, Sequence[str]] | None = None, within: float = 0.0) -> int:
     """Print the findings as a table; 1 where one of them is wrong. With ``stores``, a call is sent through to them."""
     right = True
-    for finding in _findings(stores):
+    for finding in _findings(stores, within):
         finding.show()
         right = right and finding.right
     return 0 if right else 1
 
 
-def _findings(stores: Stores | None) -> Iterator[Finding]:
+def _findings(stores: Mapping[str, Sequence[str]] | None, within: float) -> Iterator[Finding]:
     here = [_switch(), *_clients(), _service(), _content(), *map(_endpoint, ("TRACES", "METRICS", "LOGS"))]
     yield from here
     if stores is None:
         return
     if all(finding.right for finding in here):
-        yield from check(stores)
+        yield from check(stores, within)
     else:
         yield Finding("test call", "not sent: right what is WRONG above first", right=False)
 

@@ -22,7 +22,6 @@ class Scope(NamedTuple):
 
 scope: Final[ContextVar[Scope | None]] = ContextVar("genai_observability_attribution", default=None)
 
-
 NAMES: Final = {
     "feature": signals.FEATURE.name,
     "team": signals.TEAM.name,
@@ -133,8 +132,7 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
         )  # fmt: skip
         pairs = zip(NAMES.values(), given, strict=True)
         self._attributes: dict[str, Value] = {name: text(value) for name, value in pairs if value is not None}
-        if metadata is not None:
-            self._attributes |= _metadata(metadata)
+        self._attributes |= _metadata(metadata)
 
     def __enter__(self) -> None:
         outer = scope.get()
@@ -151,7 +149,7 @@ class attributed_to:  # noqa: N801 - reads as a statement: with attributed_to(fe
 
     def __call__(self, function: Callable[_Parameters, _Result]) -> Callable[_Parameters, _Result]:
         """Decorate a function, ``async`` or not, a generator or not: its body runs inside."""
-        return decorated(lambda: self, function, _SETTING)
+        return decorated(self, function, _SETTING)
 
 
 def _metadata(metadata: Mapping[str, object] | None) -> dict[str, Value]:
@@ -162,8 +160,6 @@ def _metadata(metadata: Mapping[str, object] | None) -> dict[str, Value]:
 
 
 def _value(value: object) -> Value:
-    if isinstance(value, bool):
-        return value
     if isinstance(value, int):
         return value if abs(value) < 2**63 else text(value)  # OTLP carries 64 bits
     if isinstance(value, float):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 _Parameters = ParamSpec("_Parameters")
 _Result = TypeVar("_Result")
-_Manager = Callable[[], AbstractContextManager[Any]]
+_Manager = AbstractContextManager[Any]
 
 
 class Setting(NamedTuple):
@@ -26,7 +26,7 @@ class Setting(NamedTuple):
 def decorated(
     manager: _Manager, function: Callable[_Parameters, _Result], setting: Setting
 ) -> Callable[_Parameters, _Result]:
-    """The function with its body inside a context manager, of which each call gets one from ``manager``."""
+    """The function with its body inside a context manager, which may be entered several times."""
     if inspect.iscoroutinefunction(function):
         wrapper: Any = _coroutine(manager, function)
     elif inspect.isgeneratorfunction(function):
@@ -40,7 +40,7 @@ def decorated(
 
 def _plain(manager: _Manager, function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
-        with manager():
+        with manager:
             return function(*args, **kwargs)
 
     return call
@@ -48,7 +48,7 @@ def _plain(manager: _Manager, function: Callable[..., Any]) -> Callable[..., Any
 
 def _coroutine(manager: _Manager, function: Callable[..., Any]) -> Callable[..., Any]:
     async def call(*args: Any, **kwargs: Any) -> Any:
-        with manager():
+        with manager:
             return await function(*args, **kwargs)
 
     return call
@@ -58,7 +58,7 @@ def _generator(manager: _Manager, function: Callable[..., Any], setting: Setting
     def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         body = function(*args, **kwargs)
         resume, value = body.send, None
-        with _Body(manager(), setting) as turn:
+        with _Body(manager, setting) as turn:
             while True:
                 try:
                     with turn:
@@ -81,7 +81,7 @@ def _async_generator(manager: _Manager, function: Callable[..., Any], setting: S
     async def generate(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         body = function(*args, **kwargs)
         resume, value = body.asend, None
-        with _Body(manager(), setting) as turn:
+        with _Body(manager, setting) as turn:
             while True:
                 try:
                     with turn:
@@ -103,7 +103,7 @@ def _async_generator(manager: _Manager, function: Callable[..., Any], setting: S
 class _Body:
     """Holds the manager open from the body's first turn to its last, with a setting of the body's own."""
 
-    def __init__(self, manager: AbstractContextManager[Any], setting: Setting) -> None:
+    def __init__(self, manager: _Manager, setting: Setting) -> None:
         self._manager = manager
         self._turn = _Turn(setting)
 

@@ -43,17 +43,13 @@ def counts(call: Call) -> dict[str, int | float]:
             # All of it is told by modality: what is not mentioned is none.
             found |= {"cache_audio_read_tokens": 0, "cache_image_read_tokens": 0}
         for name, count in call.usage.items():
-            for key in _USAGE_KEYS.get(name, ()):
-                found[key] = count
+            found |= dict.fromkeys(_USAGE_KEYS.get(name, ()), count)
     return found
 
 
 def without_cache(used: Counts) -> Counts:
     """The same, had the provider's cache held nothing of it."""
-    return {key: count for key, count in used.items() if key not in _FROM_CACHE}
-
-
-_FROM_CACHE: Final = ("cache_read_tokens", "cache_audio_read_tokens", "cache_image_read_tokens")
+    return {key: count for key, count in used.items() if not key.endswith("_read_tokens")}
 
 
 def half_reported(call: Call) -> bool:

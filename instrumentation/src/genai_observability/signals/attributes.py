@@ -17,7 +17,6 @@ _dollars = _partial(Attribute, type="double", unit="{USD}")
 # A table, of which a row should be read in one go.
 # fmt: off
 # --- Who the call is for ---------------------------------------------------------------------------------------------
-
 FEATURE: Final = _label("app.feature", "Product feature that made the call")
 TEAM: Final = _label("app.team", "Team that owns the feature and its bill")
 TENANT: Final = _label("app.tenant", "Customer organisation the call serves")
@@ -40,7 +39,6 @@ ATTRIBUTION: Final = (
 )
 
 # --- What was asked and answered -------------------------------------------------------------------------------------
-
 OPERATION: Final = _label("gen_ai.operation.name", "chat, embeddings, execute_tool, …")
 PROVIDER: Final = _label("gen_ai.provider.name", "Provider of the model, such as openai")
 REQUEST_MODEL: Final = _label("gen_ai.request.model", "Model that the application asked for")
@@ -59,7 +57,6 @@ MAX_TOKENS: Final = _count("gen_ai.request.max_tokens", "Requested limit of outp
 SERVER_ADDRESS: Final = Attribute("server.address", "Host name of the provider's API", settled="stable")
 
 # --- Tokens ----------------------------------------------------------------------------------------------------------
-
 INPUT_TOKENS: Final = _count("gen_ai.usage.input_tokens", "Tokens of the prompt, cached ones included")
 OUTPUT_TOKENS: Final = _count("gen_ai.usage.output_tokens", "Tokens of the answer, reasoning ones included")
 CACHED_TOKENS: Final = _count("gen_ai.usage.cache_read.input_tokens",
@@ -84,7 +81,6 @@ TOKEN_MODALITY: Final = _label("gen_ai.token.modality",
     "text, image, audio, or unknown where the provider does not tell them apart")
 
 # --- What is priced by other units -----------------------------------------------------------------------------------
-
 CHARACTERS: Final = _count("genai_observability.usage.characters", "Characters turned into speech", unit="{character}")
 AUDIO_SECONDS: Final = _seconds("genai_observability.usage.audio_seconds",
     "Length of the audio that was transcribed or translated")
@@ -104,7 +100,6 @@ SERVICE_TIER: Final = _label("openai.response.service_tier",
     "Tier that served the call: default, flex, priority, …, or batch")
 
 # --- Money -----------------------------------------------------------------------------------------------------------
-
 COST: Final = _dollars("gen_ai.usage.cost.amount", "Price of the call; absent where it is not known",
     settled="proposed")
 COST_CURRENCY: Final = Attribute("gen_ai.usage.cost.currency", "Currency of the amount, ISO 4217", settled="proposed")
@@ -127,14 +122,12 @@ UNPRICED: Final = _label("genai_observability.unpriced.reason",
     "which price applies)")
 
 # --- Budgets ---------------------------------------------------------------------------------------------------------
-
 BUDGET: Final = _label("genai_observability.budget",
     "The budget, as in team/month/usd or, for one team, team=growth/month/usd; second ones end in /2")
 BUDGET_ACTION: Final = _label("genai_observability.budget.action",
     "What became of a call beyond a limit: refused, or let_through")
 
 # --- Outcome and time ------------------------------------------------------------------------------------------------
-
 OUTCOME: Final = _label("genai_observability.outcome", "success, error, timeout, rate_limited or cancelled")
 ERROR_TYPE: Final = _label("error.type", "Class of the error; absent on success", settled="stable")
 ERROR_MESSAGE: Final = Attribute("error.message", "The error's message, scrubbed of keys and quoted content, cut short")
@@ -176,7 +169,6 @@ DUPLICATE_OF: Final = _label("genai_observability.duplicate_of",
     "On the span of a call that is counted by another span: the instrumentation (its scope) that made that one")
 
 # --- Quality ---------------------------------------------------------------------------------------------------------
-
 EVALUATION_NAME: Final = _label("gen_ai.evaluation.name", "What was scored, such as user_feedback")
 EVALUATION_SCORE: Final = Attribute("gen_ai.evaluation.score.value", "The score; for feedback 0 (bad) to 1 (good)",
     "double")
@@ -186,7 +178,6 @@ FEEDBACK_CATEGORY: Final = Attribute("genai_observability.feedback.category",
     "What is wrong with the answer, in the application's words")
 
 # --- Steps of chains -------------------------------------------------------------------------------------------------
-
 TOOL_NAME: Final = _label("gen_ai.tool.name", "Name of the tool")
 TOOL_CALL_ID: Final = Attribute("gen_ai.tool.call.id", "The model's id of its wish to use the tool")
 TOOL_TYPE: Final = Attribute("gen_ai.tool.type", "function, extension or datastore")
@@ -216,7 +207,6 @@ STEP_FIELDS: Final = (
 """What the span of a step carries; attributes without a value are absent."""
 
 # --- Caches, fallbacks, load, flags ----------------------------------------------------------------------------------
-
 CACHE_NAME: Final = _label("genai_observability.cache.name", "Name of the cache")
 CACHE_RESULT: Final = _label("genai_observability.cache.result",
     "hit, miss, or false_hit: a hit that turned out to be wrong, counted as a hit before")
@@ -237,7 +227,6 @@ FLAG_REASON: Final = _label("feature_flag.result.reason",
 FLAG_PROVIDER: Final = _label("feature_flag.provider.name", "What evaluated the flag", settled="stable")
 
 # --- Content, where the application asks for it, and security --------------------------------------------------------
-
 INPUT_MESSAGES: Final = Attribute("gen_ai.input.messages", "What was asked, as JSON; redacted and cut, or hashed")
 OUTPUT_MESSAGES: Final = Attribute("gen_ai.output.messages", "What was answered, likewise")
 SYSTEM_INSTRUCTIONS: Final = Attribute("gen_ai.system_instructions",
@@ -256,7 +245,6 @@ SECURITY_COUNT: Final = _count("genai_observability.security.count", "How often 
     unit="{match}")
 
 # --- The log records -------------------------------------------------------------------------------------------------
-
 EVENT_NAME: Final = _label("event.name", "Tells the product's log records from the application's")
 RECORD_ID: Final = Attribute("log.record.uid", "The record's own id, by which one that is sent twice is stored once")
 RECORD_VERSION: Final = Attribute("genai_observability.record.version",
@@ -294,8 +282,7 @@ SPAN_FIELDS: Final = (DUPLICATE_OF,)
 
 EVALUATION_FIELDS: Final = (
     *RECORD_FIELDS, EVALUATION_NAME, EVALUATION_SCORE, EVALUATION_LABEL, EVALUATION_EXPLANATION, FEEDBACK_CATEGORY,
-    RESPONSE_ID,
-    REQUEST_MODEL, *ATTRIBUTION,
+    RESPONSE_ID, REQUEST_MODEL, *ATTRIBUTION,
 )
 
 SECURITY_FIELDS: Final = (
@@ -304,7 +291,6 @@ SECURITY_FIELDS: Final = (
 )
 
 # --- What only metrics carry -----------------------------------------------------------------------------------------
-
 QUOTA_KIND: Final = _label("genai_observability.quota.kind", "requests or tokens")
 DROPPED_KIND: Final = _label("genai_observability.dropped.kind",
     "call (too many waited: not counted, only traced), span and log (no room was left for them, or the Collector did "

@@ -77,7 +77,7 @@ class Metric:
         return {label.name: str(attributes[label.name]) for label in self.labels if label.name in attributes}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Place:
     """Some series of a metric: those with the labels ``only``, which stand for the labels ``means`` of another one."""
 

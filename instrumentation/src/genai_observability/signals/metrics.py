@@ -22,7 +22,6 @@ _histogram = _partial(Metric, kind="histogram")
 # As the table of attributes.
 # fmt: off
 # --- Metrics ---------------------------------------------------------------------------------------------------------
-
 CALL_LABELS: Final = (
     OPERATION, PROVIDER, REQUEST_MODEL, RESPONSE_MODEL, FEATURE, TEAM, TENANT, ENDPOINT,
 )
@@ -174,27 +173,24 @@ _OUTPUT: Final = ((TOKEN_TYPE, "output"),)
 
 def _detail(kind: str, metric: Metric, modality: str = "") -> Place:
     only = ((TOKEN_MODALITY, modality),) if modality else ()
-    return Place(metric=metric, only=only, means=((TOKEN_TYPE, kind),))
+    return Place(metric, only=only, means=((TOKEN_TYPE, kind),))
 
 
 _RENAMED: Final[Mapping[tuple[Metric, Part], tuple[Place, ...]]] = {
     **{
-        (CALL_DURATION, part): (
-            Place(metric=INFERENCE_DURATION, part=part),
-            Place(metric=EMBEDDINGS_DURATION, part=part),
-        )
+        (CALL_DURATION, part): (Place(INFERENCE_DURATION, part), Place(EMBEDDINGS_DURATION, part))
         for part in CALL_DURATION.parts
     },
     (CALL_TOKENS, "sum"): (
-        Place(metric=USED_INPUT, means=_INPUT),
-        Place(metric=EMBEDDINGS_INPUT, part="sum", means=_INPUT),
-        Place(metric=USED_OUTPUT, means=_OUTPUT),
+        Place(USED_INPUT, means=_INPUT),
+        Place(EMBEDDINGS_INPUT, "sum", means=_INPUT),
+        Place(USED_OUTPUT, means=_OUTPUT),
     ),
     **{
         (CALL_TOKENS, part): (
-            Place(metric=INFERENCE_INPUT, part=part, means=_INPUT),
-            Place(metric=EMBEDDINGS_INPUT, part=part, means=_INPUT),
-            Place(metric=INFERENCE_OUTPUT, part=part, means=_OUTPUT),
+            Place(INFERENCE_INPUT, part, means=_INPUT),
+            Place(EMBEDDINGS_INPUT, part, means=_INPUT),
+            Place(INFERENCE_OUTPUT, part, means=_OUTPUT),
         )
         for part in CALL_TOKENS.parts
         if part != "sum"
@@ -203,11 +199,8 @@ _RENAMED: Final[Mapping[tuple[Metric, Part], tuple[Place, ...]]] = {
         _detail("cached", USED_CACHED),
         _detail("cache_write", USED_CACHE_WRITE),
         _detail("reasoning", USED_REASONING),
-        *(
-            _detail(f"{modality}_{side}", metric, modality)
-            for modality in ("audio", "image")
-            for side, metric in (("input", USED_INPUT), ("output", USED_OUTPUT))
-        ),
+        *(_detail(f"{modality}_input", USED_INPUT, modality) for modality in ("audio", "image")),
+        *(_detail(f"{modality}_output", USED_OUTPUT, modality) for modality in ("audio", "image")),
     ),
 }
 _OLD_METRICS: Final = frozenset(metric for metric, _ in _RENAMED)
@@ -247,5 +240,5 @@ def places(metric: Metric, part: Part, vocabulary: Vocabulary) -> tuple[Place, .
         ValueError: the metric does not have the part.
     """
     metric.series(part)
-    itself = (Place(metric=metric, part=part),)
+    itself = (Place(metric, part),)
     return _RENAMED.get((metric, part), itself) if vocabulary == "new" else itself
