@@ -20,7 +20,7 @@ from stack.native import StackError, toolchain
 from stack.settings import Settings, SettingsError
 
 _INTRODUCTION: Final = """\
-<!-- Written by `make generate` from the go.mod, requirements, constraints and package-lock.json files. -->
+<!-- Written by `make generate` from the go.mod and package-lock.json files and the pins in .txt and .py files. -->
 
 # Licences of what is built and installed
 

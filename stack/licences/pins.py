@@ -71,6 +71,5 @@ def _files(root: Path) -> Iterator[Path]:
         below[:] = sorted(name for name in below if not name.startswith(".") and name != "node_modules")
         for name in sorted(names):
             path = Path(folder, name)
-            listed = path.suffix == ".txt" and re.search("requirements|constraints", str(path.relative_to(root)))
-            if listed or name in ("go.mod", "package-lock.json") or path.suffix == ".py":
+            if name in ("go.mod", "package-lock.json") or path.suffix in (".txt", ".py"):
                 yield path

@@ -52,10 +52,12 @@ def test_every_pin_of_this_repository_is_listed_with_a_licence_that_it_takes() -
     assert [pin for pin in wanted if not permitted(pin.name, LISTED[pin])] == []
 
 
-def test_go_mod_files_constraints_and_npm_lock_files_are_read(repository: Path) -> None:
+def test_go_mod_files_lists_of_packages_and_npm_lock_files_are_read(repository: Path) -> None:
+    (repository / "client-1.txt").write_text("thing==1.0\n")
     expected = {
         Pin(GO, "example.com/store/v3", "v3.1.0"),
         Pin(PYTHON, "some-thing", "1.2"),
+        Pin(PYTHON, "thing", "1.0"),
         Pin(NPM, "@a/b", "3.0.0"),
     }
     assert pins(repository) == expected
