@@ -4,7 +4,7 @@ Throughput of 16 and of 64 threads, and of 1,000 streams at a time in one event 
 50 ms: without instrumentation, with OpenTelemetry's own wrapper that records nothing, with its spans, with its spans
 and metrics, and with this package. Each in a process of its own, in turns. 64 threads and 1,000 streams ask more of one
 Python process than it can do at all: there the ratio is that of the processor time of a call with and without
-instrumentation. It takes about twelve minutes.
+instrumentation. It takes about twelve minutes; ``--rounds`` and ``--seconds`` make it shorter.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import os
 import socket
 import statistics
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,13 +24,15 @@ from typing import Any, Final
 import httpx2
 import openai
 
-from stack.native.ports import free_ports
+from instrumentation.benchmarks.environments import ROOT, python_of
+from stack.settings import Settings
 
 VARIANTS: Final = ("none", "wrapper", "spans", "upstream", "ours")
 """``wrapper`` is OpenTelemetry's own without a provider to record with, ``spans`` the same with spans alone."""
 _WAIT: Final = 0.05
 _CHUNKS: Final = 200
 _ROUNDS: Final = 3
+_SECONDS: Final = 8.0
 _REST: Final = 2  # seconds: an application has long been running, and what starts in the background has started
 _QUESTION: Final[Any] = [{"role": "user", "content": "?"}]
 _ANSWER: Final = json.dumps(
@@ -47,19 +48,28 @@ def main() -> None:
     """Measure and print; in a worker, do one measurement."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--only", choices=WORK, help="one of the three")
+    parser.add_argument("--rounds", type=int, default=_ROUNDS, help="turns of each variant (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=_SECONDS, help="of the threads' work (default: %(default)s)")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         what, variant = arguments.worker
         instrument(variant)
         time.sleep(_REST)
-        print(json.dumps(_measured(WORK[what])))
+        print(json.dumps(_measured(lambda: WORK[what](arguments.seconds))))
         return
+    from stack.native.ports import free_ports  # not above: workers lack what it needs
+
     (port,) = free_ports(1)
     os.environ["BENCHMARK_PROVIDER"] = f"http://127.0.0.1:{port}"
     with providing(port):
         for what in [arguments.only] if arguments.only else WORK:
-            _compare(what)
+            _compare(what, arguments.rounds, arguments.seconds)
+
+
+def python_for(variant: str) -> str:
+    """The interpreter of the environment that a variant is in, beside the same version of the client."""
+    return str(python_of("ours" if variant == "ours" else "upstream", Settings.load().state / "environments"))
 
 
 @contextmanager
@@ -87,12 +97,12 @@ def _wait_for(port: int) -> None:
             return
 
 
-def _compare(what: str) -> None:
+def _compare(what: str, rounds: int, seconds: float) -> None:
     found: dict[str, list[dict[str, float]]] = {variant: [] for variant in VARIANTS}
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         for variant, turns in found.items():
-            turns.append(_run(what, variant))
-    print(f"\n{what}, medians of {_ROUNDS} turns")
+            turns.append(_run(what, variant, seconds))
+    print(f"\n{what}, medians of {rounds} turns")
     print("  calls a second, and of those without; CPU time of a call in ms, and what of it was in the background")
     base = statistics.median(turn["rate"] for turn in found["none"])
     for variant, turns in found.items():
@@ -115,11 +125,12 @@ def _background() -> float:
     return sum(time.clock_gettime(time.pthread_getcpuclockid(ident)) for ident in idents if ident is not None)
 
 
-def _run(what: str, variant: str) -> dict[str, float]:
-    worker = [sys.executable, "-m", "instrumentation.benchmarks.load", "--worker", what, variant]
+def _run(what: str, variant: str, seconds: float) -> dict[str, float]:
+    module = ["-m", "instrumentation.benchmarks.load", "--seconds", str(seconds)]
+    worker = [python_for(variant), *module, "--worker", what, variant]
     collector = os.environ["BENCHMARK_PROVIDER"]  # it takes anything
     environment = os.environ | {"GENAI_OBSERVABILITY_USER_KEY": "benchmark", "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
-    done = subprocess.run(worker, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(worker, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout)
     return found
 
@@ -148,11 +159,11 @@ def instrument(variant: str) -> None:
     OpenAIInstrumentor().instrument(tracer_provider=provider, meter_provider=meter_provider)
 
 
-def _threads(count: int) -> float:
+def _threads(count: int, seconds: float) -> float:
     limits = httpx2.Limits(max_connections=count, max_keepalive_connections=count)
     client = openai.OpenAI(base_url=_base(), api_key="none", http_client=httpx2.Client(limits=limits), max_retries=0)
     done = [0] * count
-    end = time.perf_counter() + 8
+    end = time.perf_counter() + seconds
 
     def work(number: int) -> None:
         while time.perf_counter() < end:
@@ -186,10 +197,10 @@ def _streams(count: int) -> float:
     return asyncio.run(all_of_them())
 
 
-WORK: Final[dict[str, Callable[[], float]]] = {
-    "16 threads": lambda: _threads(16),
-    "64 threads": lambda: _threads(64),
-    "1,000 streams at a time": lambda: _streams(1_000),
+WORK: Final[dict[str, Callable[[float], float]]] = {
+    "16 threads": lambda seconds: _threads(16, seconds),
+    "64 threads": lambda seconds: _threads(64, seconds),
+    "1,000 streams at a time": lambda _: _streams(1_000),
 }
 
 

@@ -23,14 +23,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import httpx2
 import openai
-import psutil
 
-from instrumentation.benchmarks.load import instrument, providing
-from stack.native.ports import free_ports
+from instrumentation.benchmarks.environments import ROOT
+from instrumentation.benchmarks.load import instrument, providing, python_for
 
 _VARIANTS: Final = ("none", "upstream", "ours")
 _CALLS: Final = 100_000
@@ -66,6 +66,8 @@ def main() -> None:
         for size in sizes(variant, int(calls)):
             print(json.dumps(asdict(size)), flush=True)
         return
+    from stack.native.ports import free_ports  # not above: workers lack what it needs
+
     port, nobody = free_ports(2)
     with providing(port):
         _show("with a Collector that takes everything", _VARIANTS, arguments.calls, port)
@@ -81,9 +83,9 @@ def _show(described: str, variants: Iterable[str], calls: int, port: int) -> Non
 
 
 def _run(variant: str, calls: int, collector: str) -> Iterator[Size]:
-    worker = [sys.executable, "-m", "instrumentation.benchmarks.memory", "--worker", variant, str(calls)]
+    worker = [python_for(variant), "-m", "instrumentation.benchmarks.memory", "--worker", variant, str(calls)]
     environment = os.environ | {"GENAI_OBSERVABILITY_USER_KEY": "benchmark", "OTEL_EXPORTER_OTLP_ENDPOINT": collector}
-    with subprocess.Popen(worker, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(worker, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         yield from (Size(**json.loads(line)) for line in process.stdout)
     if process.returncode:
@@ -93,25 +95,30 @@ def _run(variant: str, calls: int, collector: str) -> Iterator[Size]:
 def sizes(variant: str, calls: int) -> Iterator[Size]:
     """Make calls; the sizes after a tenth, a half and all of them."""
     instrument(variant)
-    process, done = psutil.Process(), 0
+    done = 0
     with traffic(attributed=variant == "ours") as call:
         for until in (calls // 10, calls // 2, calls):
             for number in range(done, until):
                 call(number)
             done = until
-            _rest(process)
+            _rest()
             gc.collect()
             drops = _drops() if variant == "ours" else {}
-            yield Size(done, process.memory_info().rss / 1e6, heap() / 1e6, drops)
+            yield Size(done, _resident() / 1e6, heap() / 1e6, drops)
 
 
-def _rest(process: psutil.Process) -> None:
+def _resident() -> int:
+    """Bytes of memory that the process takes, by Linux: psutil is not in the environments."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _rest() -> None:
     """Wait until the threads in the background have nothing left to do."""
     busy = True
     while busy:
-        before = process.cpu_times().user
+        before = os.times().user
         time.sleep(_QUIET)
-        busy = process.cpu_times().user - before > _QUIET / 20
+        busy = os.times().user - before > _QUIET / 20
 
 
 def _drops() -> dict[str, int]:
