@@ -30,7 +30,6 @@ _DAY: Final = 86_400  # seconds
 
 _logger = logging.getLogger("genai_observability")
 
-
 _EVERY: Final = 6 * 3600.0
 """Seconds between two fetches: prices change less often than daily, and the table takes half a second to read."""
 _AFTER_FAILURE: Final = 600.0

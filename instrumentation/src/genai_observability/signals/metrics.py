@@ -199,8 +199,10 @@ _RENAMED: Final[Mapping[tuple[Metric, Part], tuple[Place, ...]]] = {
         _detail("cached", USED_CACHED),
         _detail("cache_write", USED_CACHE_WRITE),
         _detail("reasoning", USED_REASONING),
-        *(_detail(f"{modality}_input", USED_INPUT, modality) for modality in ("audio", "image")),
-        *(_detail(f"{modality}_output", USED_OUTPUT, modality) for modality in ("audio", "image")),
+        _detail("audio_input", USED_INPUT, "audio"),
+        _detail("audio_output", USED_OUTPUT, "audio"),
+        _detail("image_input", USED_INPUT, "image"),
+        _detail("image_output", USED_OUTPUT, "image"),
     ),
 }
 _OLD_METRICS: Final = frozenset(metric for metric, _ in _RENAMED)
