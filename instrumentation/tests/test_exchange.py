@@ -20,7 +20,7 @@ SECOND = 10**9
 
 
 def noted(*, sent: tuple[int, ...], answered: int | None, headers: dict[str, str]) -> OpenCall:
-    call = OpenCall(ReadableSpan("chat"), {})
+    call = OpenCall(ReadableSpan("chat"), {}, "")
     call.sent, call.answered, call.headers = sent, answered, headers
     return call
 

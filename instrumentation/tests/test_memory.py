@@ -117,7 +117,7 @@ def test_what_is_remembered_of_a_call_is_small() -> None:
     try:
         for number in range(calls):
             call, span = _call(number)
-            recent.remember(span, OpenCall(span, call.attribution))
+            recent.remember(span, OpenCall(span, call.attribution, ""))
             duplicates.counted_by(call, span, None)
         del call, span
         held, _ = tracemalloc.get_traced_memory()

@@ -12,8 +12,7 @@ from decimal import Decimal
 from typing import Final, Literal
 
 Outcome = Literal["success", "error", "timeout", "rate_limited", "cancelled"]
-Value = str | int | float | bool
-"""What free metadata and request parameters may be."""
+Value = str | int | float | bool  # what free metadata and request parameters may be
 
 
 @dataclass(slots=True, kw_only=True)
@@ -148,8 +147,7 @@ class Price:
     amount: Decimal | None = None
     source: Literal["local", "provider"] = "local"
     unpriced: Literal["unknown_model", "no_usage", "no_price", "invalid_usage"] | None = None
-    estimated: Decimal | None = None
-    """What a call without usage may have cost, by the estimate of its tokens."""
+    estimated: Decimal | None = None  # what a call without usage may have cost, by the estimate of its tokens
     age: int | None = field(default=None, compare=False)
     """Days since the price table was last checked; ``None`` where the price is not from it. A remark on the price."""
     cache_saved: Decimal | None = field(default=None, compare=False)
@@ -170,26 +168,15 @@ def finite(value: object) -> float | None:
 
 
 # Class names, whatever package they come from: openai.RateLimitError, anthropic.RateLimitError, builtins.TimeoutError.
-_BY_ERROR: Final[dict[str, Outcome]] = {
-    "RateLimitError": "rate_limited",
-    "OpenAIRateLimitError": "rate_limited",  # LangChain's
-    "ResourceExhausted": "rate_limited",
-    "TooManyRequests": "rate_limited",
-    "429": "rate_limited",
-    "APITimeoutError": "timeout",
-    "TimeoutError": "timeout",
-    "TimeoutException": "timeout",
-    "ReadTimeout": "timeout",
-    "ConnectTimeout": "timeout",
-    "Timeout": "timeout",
-    "DeadlineExceeded": "timeout",
-    "timeout": "timeout",
-    "CancelledError": "cancelled",
-    "GeneratorExit": "cancelled",
-    "KeyboardInterrupt": "cancelled",
+# OpenAIRateLimitError is LangChain's.
+_ERRORS: Final[Mapping[Outcome, str]] = {
+    "rate_limited": "RateLimitError OpenAIRateLimitError ResourceExhausted TooManyRequests 429",
+    "timeout": "APITimeoutError TimeoutError TimeoutException ReadTimeout ConnectTimeout Timeout timeout "
+    "DeadlineExceeded",
+    "cancelled": "CancelledError GeneratorExit KeyboardInterrupt",
 }
-ABANDONED: Final = "abandoned stream"
-"""How the upstream stream wrappers describe a stream that nobody read to its end."""
+_BY_ERROR: Final = {name: outcome for outcome, names in _ERRORS.items() for name in names.split()}
+ABANDONED: Final = "abandoned stream"  # how the upstream stream wrappers describe a stream that nobody read to its end
 
 
 def outcome(

@@ -55,27 +55,21 @@ def plain(answer: Any) -> Any:
 
 def chat(answer: Any) -> Attributes:
     """https://platform.openai.com/docs/api-reference/chat/object."""
-    return {
-        **_of_completion([answer]),
-        **_present({signals.REFUSED.name: any(get(get(choice, "message"), "refusal") for choice in _choices(answer))}),
-    }
+    refused = any(get(get(choice, "message"), "refusal") for choice in _list(get(answer, "choices")))
+    return {**completion_stream([answer]), **present({signals.REFUSED.name: refused})}
 
 
 def completion(answer: Any) -> Attributes:
     """https://platform.openai.com/docs/api-reference/completions."""
-    return _of_completion([answer])
+    return completion_stream([answer])
 
 
-def completion_stream(chunks: Sequence[Any]) -> Attributes:
-    """The chunks of a streamed answer of either kind, without those that bring text alone."""
-    return _of_completion(chunks)
-
-
-def _of_completion(pieces: Sequence[Any]) -> Attributes:
+def completion_stream(pieces: Sequence[Any]) -> Attributes:
+    """The chunks of a streamed answer of either kind, without those that bring text alone, or a whole answer."""
     reasons = {
         (get(choice, "index") or place): reason
         for piece in pieces
-        for place, choice in enumerate(_choices(piece))
+        for place, choice in enumerate(_list(get(piece, "choices")))
         if (reason := get(choice, "finish_reason") or ("error" if get(choice, "message") else None))
     }
     usage = next((found for piece in reversed(pieces) if (found := get(piece, "usage"))), None)
@@ -86,29 +80,19 @@ def _of_completion(pieces: Sequence[Any]) -> Attributes:
     }
 
 
-def _choices(piece: Any) -> Sequence[Any]:
-    choices = get(piece, "choices")
-    return [choice for choice in choices if choice is not None] if isinstance(choices, list) else ()
-
-
 def embeddings(answer: Any) -> Attributes:
     """https://platform.openai.com/docs/api-reference/embeddings."""
     data = get(answer, "data")
     vector = get(data[0], "embedding") if isinstance(data, list) and data else None
     return {
-        **_present({signals.RESPONSE_MODEL.name: _text(get(answer, "model"))}),
-        **_present({_DIMENSIONS: len(vector) if isinstance(vector, list) else None}),
+        **present({signals.RESPONSE_MODEL.name: _text(get(answer, "model"))}),
+        **present({_DIMENSIONS: len(vector) if isinstance(vector, list) else None}),
         **_usage(get(answer, "usage"), "prompt_tokens", "", "", ""),
     }
 
 
-def moderation(answer: Any) -> Attributes:
-    """https://platform.openai.com/docs/api-reference/moderations."""
-    return _identity([answer])
-
-
-def batch(answer: Any) -> Attributes:
-    """https://platform.openai.com/docs/api-reference/batch/create: the submission, whose results come later."""
+def named(answer: Any) -> Attributes:
+    """https://platform.openai.com/docs/api-reference/moderations, and the submission of a batch: without usage."""
     return _identity([answer])
 
 
@@ -121,17 +105,14 @@ def response(answer: Any) -> Attributes:
     Tools that run at the provider are billed by the call; of those on the web, only the searches are:
     https://platform.openai.com/docs/pricing#built-in-tools.
     """
-    output = get(answer, "output")
-    items = [item for item in output if item is not None] if isinstance(output, list) else []
+    items = _list(get(answer, "output"))
     parts = [part for item in items for part in _list(get(item, "content"))]
     error = get(answer, "error")
     return {
         **_identity([answer]),
         **_finished(_ends_of_response(answer, items)),
-        **_usage(
-            get(answer, "usage"), "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"
-        ),
-        **_present({
+        **_usage(get(answer, "usage"), *_OF_RESPONSES),
+        **present({
             signals.WEB_SEARCHES.name: sum(map(_is_search, items)),
             signals.FILE_SEARCHES.name: sum(get(item, "type") == "file_search_call" for item in items),
             signals.REFUSED.name: any(get(part, "type") == "refusal" for part in parts),
@@ -190,16 +171,16 @@ _TOOL_CALLS: Final = ("function_call", "custom_tool_call", "computer_call")
 def images(answer: Any) -> Attributes:
     """https://platform.openai.com/docs/api-reference/images; of a stream, its last event."""
     data, usage = get(answer, "data"), get(answer, "usage")
-    found = _usage(usage, "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
+    found = _usage(usage, *_OF_RESPONSES)
     if usage is not None and get(usage, "output_tokens_details") is None:
         # Models that do not tell them apart write images alone.
-        found |= _present({signals.IMAGE_OUTPUT_TOKENS.name: count(get(usage, "output_tokens"))})
+        found |= present({signals.IMAGE_OUTPUT_TOKENS.name: count(get(usage, "output_tokens"))})
     completed = str(get(answer, "type")).endswith(".completed")
     made = len(data) if isinstance(data, list) else int(completed)
-    return {**found, **_present({signals.IMAGES.name: made}), **(_finished(["stop"]) if completed else {})}
+    return {**found, **present({signals.IMAGES.name: made}), **(_finished(["stop"]) if completed else {})}
 
 
-def transcription(answer: Any) -> Attributes:
+def sound(answer: Any) -> Attributes:
     """https://platform.openai.com/docs/api-reference/audio/createTranscription, and of translations."""
     usage = get(answer, "usage")
     seconds = get(usage, "seconds") or get(answer, "duration")
@@ -217,7 +198,7 @@ def last(read: Any) -> Any:
 
 
 def nothing(_: Any) -> Attributes:
-    """Of an answer that is sound."""
+    """Of what tells nothing, such as speech."""
     return {}
 
 
@@ -244,8 +225,10 @@ _IDENTITY: Final = {
 
 
 def _finished(reasons: Iterable[Any]) -> Attributes:
-    found = tuple(reason for reason in reasons if isinstance(reason, str))
-    return {signals.FINISH_REASONS.name: found} if found else {}
+    return present({signals.FINISH_REASONS.name: tuple(reason for reason in reasons if isinstance(reason, str))})
+
+
+_OF_RESPONSES: Final = ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
 
 
 def _usage(usage: Any, read: str, written: str, details_read: str, details_written: str) -> Attributes:
@@ -255,10 +238,7 @@ def _usage(usage: Any, read: str, written: str, details_read: str, details_writt
     used = _fields(usage)
     asked, answered = _fields(used.get(details_read)), _fields(used.get(details_written))
     cache_write = asked.get("cache_write_tokens")
-    whole = {
-        signals.INPUT_TOKENS.name: count(used.get(read)),
-        signals.OUTPUT_TOKENS.name: count(used.get(written)),
-    }
+    whole = {signals.INPUT_TOKENS.name: count(used.get(read)), signals.OUTPUT_TOKENS.name: count(used.get(written))}
     parts = {
         signals.CACHED_TOKENS.name: count(asked.get("cached_tokens")),
         signals.CACHE_WRITE_TOKENS.name: count(
@@ -271,7 +251,7 @@ def _usage(usage: Any, read: str, written: str, details_read: str, details_writt
         signals.IMAGE_OUTPUT_TOKENS.name: count(answered.get("image_tokens")),
     }
     known = {name: number for name, number in whole.items() if number is not None}
-    return {**known, **_present(parts), **_cost(used)}
+    return {**known, **present(parts), **_cost(used)}
 
 
 def _cost(fields: Mapping[str, Any]) -> Attributes:
@@ -291,7 +271,8 @@ def _is_amount(value: Any) -> bool:
     return type(value) in (int, float) and 0 <= value < _MOST_DOLLARS
 
 
-def _present(values: Attributes) -> Attributes:
+def present(values: Attributes) -> Attributes:
+    """Those that are not empty."""
     return {name: value for name, value in values.items() if value}
 
 
@@ -300,7 +281,7 @@ def _text(value: Any) -> str | None:
 
 
 def _list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else []
+    return [item for item in value if item is not None] if isinstance(value, list) else []
 
 
 def count(value: Any) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from genai_observability import signals
 from genai_observability._capture import answers
-from genai_observability._capture.answers import Attributes, get
+from genai_observability._capture.answers import Attributes, get, present
 
 FETCH: Final = "fetch_response"
 
@@ -37,19 +37,21 @@ class Api:
         read: Reads an answer.
         read_stream: Reads the chunks of a streamed one that are more than text.
         asked: Reads what is particular about a request.
+        output: What the answers are, where they are always the same.
         content: By which shape questions and answers are read, where they are text.
     """
 
     operation: str
     read: Callable[[Any], Attributes]
     read_stream: Callable[[Sequence[Any]], Attributes] = answers.nothing
-    asked: Callable[[_Body], Attributes] = lambda _: {}
+    asked: Callable[[_Body], Attributes] = answers.nothing
+    output: str | None = None
     content: Literal["chat", "responses", "completions"] | None = None
 
 
 def _chat(body: _Body) -> Attributes:
     stop, choices, format_ = body.get("stop"), body.get("n"), body.get("response_format")
-    return _present({
+    return present({
         "gen_ai.request.stop_sequences": (stop,) if isinstance(stop, str) else _texts(stop),
         "gen_ai.request.choice.count": choices if isinstance(choices, int) and choices != 1 else None,
         _OUTPUT_TYPE: _output_type(get(format_, "type") if format_ else None),
@@ -59,7 +61,7 @@ def _chat(body: _Body) -> Attributes:
 def _responses(body: _Body) -> Attributes:
     conversation = body.get("conversation")
     named = conversation if isinstance(conversation, str) else get(conversation, "id") if conversation else None
-    return _present({
+    return present({
         "openai.api.type": "responses",
         signals.CONVERSATION.name: named if isinstance(named, str) else None,
         _OUTPUT_TYPE: _output_type(get(get(body.get("text"), "format"), "type")),
@@ -67,26 +69,25 @@ def _responses(body: _Body) -> Attributes:
 
 
 def _images(body: _Body) -> Attributes:
-    choices = body.get("n")
-    return _present({_OUTPUT_TYPE: "image", "gen_ai.request.choice.count": choices if answers.count(choices) else None})
+    return present({"gen_ai.request.choice.count": answers.count(body.get("n"))})
 
 
 def _speech(body: _Body) -> Attributes:
     """Priced by characters, or by tokens untold: https://platform.openai.com/docs/api-reference/audio/createSpeech."""
     text = body.get("input")
-    return _present({_OUTPUT_TYPE: "speech", signals.CHARACTERS.name: len(text) if isinstance(text, str) else 0})
+    return present({signals.CHARACTERS.name: len(text) if isinstance(text, str) else 0})
 
 
 _IMAGES: Final = Api(
-    operation="image_generation", asked=_images, read=answers.images, read_stream=answers.last(answers.images)
+    operation="image_generation",
+    asked=_images,
+    output="image",
+    read=answers.images,
+    read_stream=answers.last(answers.images),
 )
 _POSTED: Final = {
     "/chat/completions": Api(
-        operation="chat",
-        asked=_chat,
-        read=answers.chat,
-        read_stream=answers.completion_stream,
-        content="chat",
+        operation="chat", asked=_chat, read=answers.chat, read_stream=answers.completion_stream, content="chat"
     ),
     "/responses": Api(
         operation="chat",
@@ -105,22 +106,16 @@ _POSTED: Final = {
     "/images/generations": _IMAGES,
     "/images/edits": _IMAGES,
     "/images/variations": _IMAGES,
-    "/audio/speech": Api(operation="speech", asked=_speech, read=answers.nothing),
+    "/audio/speech": Api(operation="speech", asked=_speech, output="speech", read=answers.nothing),
     "/audio/transcriptions": Api(
-        operation="transcription",
-        asked=lambda _: {_OUTPUT_TYPE: "text"},
-        read=answers.transcription,
-        read_stream=answers.last(answers.transcription),
+        operation="transcription", output="text", read=answers.sound, read_stream=answers.last(answers.sound)
     ),
-    "/audio/translations": Api(
-        operation="translation", asked=lambda _: {_OUTPUT_TYPE: "text"}, read=answers.transcription
-    ),
-    "/moderations": Api(operation="moderation", asked=lambda _: {_OUTPUT_TYPE: "json"}, read=answers.moderation),
-    "/batches": Api(operation="batch", read=answers.batch),
+    "/audio/translations": Api(operation="translation", output="text", read=answers.sound),
+    "/moderations": Api(operation="moderation", output="json", read=answers.named),
+    "/batches": Api(operation="batch", read=answers.named),
 }
 _FETCHED: Final = Api(operation=FETCH, read=answers.nothing)
-OPERATIONS: Final = frozenset(api.operation for api in (*_POSTED.values(), _FETCHED))
-"""What the calls are called."""
+OPERATIONS: Final = frozenset(api.operation for api in (*_POSTED.values(), _FETCHED))  # what the calls are called
 _RESPONSE: Final = re.compile(r"/responses/[^/]+")
 
 
@@ -141,8 +136,11 @@ def request_attributes(api: Api, body: _Body) -> Attributes:
         for field, name in _NUMBERS.items()
         if field in body and isinstance(value := body[field], (int, float)) and not isinstance(value, bool)
     }
-    named = {"openai.request.service_tier": tier} if isinstance(tier, str) and tier != "auto" else {}
-    return {**numbers, **named, **api.asked(body)}
+    named = {
+        "openai.request.service_tier": tier if isinstance(tier, str) and tier != "auto" else None,
+        _OUTPUT_TYPE: api.output,
+    }
+    return {**numbers, **present(named), **api.asked(body)}
 
 
 def _output_type(kind: Any) -> str | None:
@@ -151,7 +149,3 @@ def _output_type(kind: Any) -> str | None:
 
 def _texts(value: Any) -> tuple[str, ...]:
     return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
-
-
-def _present(values: Attributes) -> Attributes:
-    return {name: value for name, value in values.items() if value}

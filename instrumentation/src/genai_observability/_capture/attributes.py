@@ -63,8 +63,7 @@ def _by_address(address: str) -> str:
 
 _OLDER_CACHE_WRITE: Final = "gen_ai.usage.cache_creation.input_tokens"
 _USAGE: Final = {attribute.name: (int,) if attribute.type == "int" else (int, float) for attribute in signals.USAGE}
-_MOST: Final = 10**15
-"""A count beyond this is nonsense, and would spoil every sum that it is added to."""
+_MOST: Final = 10**15  # a count beyond this is nonsense, and would spoil every sum that it is added to
 
 
 class Attributes:

@@ -61,10 +61,9 @@ def _watch_openai(seam: Seam, undo: ExitStack) -> None:
     _replace(openai.OpenAI, "_should_retry", _seam.refusal, undo)
     for client in (openai.OpenAI, openai.AsyncOpenAI):
         _replace(client, "_process_response", _seam.answer, undo)
-    _replace(openai.Stream, "__stream__", _streams.observed, undo)
-    _replace(openai.AsyncStream, "__stream__", _streams.observed_async, undo)
-    _replace(openai.Stream, "close", _streams.closed, undo)
-    _replace(openai.AsyncStream, "close", _streams.closed_async, undo)
+    for stream, closed in ((openai.Stream, _streams.closed), (openai.AsyncStream, _streams.closed_async)):
+        _replace(stream, "__stream__", _streams.observed, undo)
+        _replace(stream, "close", closed, undo)
 
 
 def _replace(
@@ -99,8 +98,7 @@ CLIENTS: Final = (
     ),
 )
 
-OWN_SCOPE: Final = "genai_observability.clients"
-"""The instrumentation scope of the calls that are begun here."""
+OWN_SCOPE: Final = "genai_observability.clients"  # the instrumentation scope of the calls that are begun here
 SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {OWN_SCOPE}
 """The instrumentation scopes of calls that contain no other."""
 

@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -26,7 +26,7 @@ from genai_observability._capture.answers import get, plain
 from genai_observability._capture.apis import api_of
 from genai_observability._capture.attributes import Attributes, provider_name
 
-_MOST_RESPONSES: Final = 10_000  # responses that are remembered
+_MOST: Final = 10_000  # responses, batches and files that are remembered
 _submitted: OrderedDict[str, Mapping[str, Value]] = OrderedDict()
 _recorded: OrderedDict[str, object] = OrderedDict()
 
@@ -51,17 +51,17 @@ def fetched(answer: Any) -> dict[str, Any]:
     this = object()
     if _recorded.setdefault(key, this) is not this:
         return {}
-    _bound(_recorded)
+    _forget_oldest(_recorded)
     return {**answers.response(answer), **_submitted.pop(key, {})}
 
 
 def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
     kept[key] = value
-    _bound(kept)
+    _forget_oldest(kept)
 
 
-def _bound(kept: OrderedDict[str, Any]) -> None:
-    if len(kept) > _MOST_RESPONSES:
+def _forget_oldest(kept: OrderedDict[str, Any]) -> None:
+    while len(kept) > _MOST:
         kept.popitem(last=False)
 
 
@@ -151,7 +151,6 @@ def _mapping(values: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-_MOST: Final = 10_000  # batches and files that are remembered
 _BATCH: Final = re.compile(r"/batches/[^/]+/?$")
 _CONTENT: Final = re.compile(r"/files/([^/]+)/content/?$")
 
@@ -163,8 +162,8 @@ class BatchFiles:
         """``fetched`` gets the results of each batch, once."""
         self._fetched = fetched
         self._lock = threading.Lock()
-        self._files: OrderedDict[Hashable, Batch] = OrderedDict()
-        self._counted: OrderedDict[Hashable, None] = OrderedDict()
+        self._files: OrderedDict[str, Batch] = OrderedDict()
+        self._counted: OrderedDict[str, None] = OrderedDict()
 
     def look(self, client: Any, method: str, url: str, answer: Any) -> None:
         """Look at an answer that is none of a model: whether it tells of a batch, or brings results of one."""
@@ -177,30 +176,19 @@ class BatchFiles:
             self._file(found[1], answer)
 
     def _batch(self, host: str, batch: Any) -> None:
-        found = Batch(
-            id=get(batch, "id"),
-            endpoint=get(batch, "endpoint"),
-            created=float(get(batch, "created_at")),
-            server_address=host,
-        )
+        created = float(get(batch, "created_at"))
+        found = Batch(id=get(batch, "id"), endpoint=get(batch, "endpoint"), created=created, server_address=host)
         with self._lock:
             for file in (get(batch, "output_file_id"), get(batch, "error_file_id")):
                 if file:
-                    self._files[file] = found
-            _forget_oldest(self._files)
+                    _keep(self._files, file, found)
 
-    def _file(self, file: Hashable, answer: Any) -> None:
+    def _file(self, file: str, answer: Any) -> None:
         content = getattr(answer, "content", None)  # the bytes that were read; a streamed answer has none
         with self._lock:
             batch = self._files.get(file)
             if batch is None or file in self._counted or not isinstance(content, bytes):
                 return
-            self._counted[file] = None
-            _forget_oldest(self._counted)
+            _keep(self._counted, file, None)
         results = partial(calls, batch, content, now=time.time())
         self._fetched(Results(batch=batch.id, size=len(content), calls=results))
-
-
-def _forget_oldest(remembered: OrderedDict[Hashable, Any]) -> None:
-    while len(remembered) > _MOST:
-        remembered.popitem(last=False)

@@ -9,6 +9,7 @@ import threading
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from time import time_ns
 from typing import Any, Final, Protocol
 
@@ -51,22 +52,20 @@ class Room:
             self._characters += size
 
 
+@dataclass(slots=True, eq=False)
 class Dialogue:
     """One request and its answer, by reference. ``api`` is ``chat``, ``responses`` or ``completions``."""
 
-    __slots__ = ("_let_go", "answer", "api", "body", "choices", "pieces", "size")
-
-    def __init__(self, api: str, body: Any, let_go: Callable[[], object] = lambda: None) -> None:
-        self.api = api
-        self.body = body
-        self.answer: Any = None
-        self.pieces: list[str] = []  # text of a stream
-        self.choices: list[Any] = []  # chunks of a stream that are more than text
-        self.size = 0
-        self._let_go = let_go
+    api: str
+    body: Any
+    let_go: Callable[[], object] = lambda: None
+    answer: Any = None
+    pieces: list[str] = field(default_factory=list)  # text of a stream
+    choices: list[Any] = field(default_factory=list)  # chunks of a stream that are more than text
+    size: int = 0
 
     def __del__(self) -> None:
-        self._let_go()
+        self.let_go()
 
     def note(self, chunk: Any) -> None:
         """Keep what a chunk of a stream says. On the caller's thread: raises nothing, whatever the chunk is."""
@@ -145,81 +144,35 @@ class FinishedSpan(Protocol):
     def status(self) -> Status: ...
 
 
+@dataclass(slots=True, eq=False)
 class OpenCall:
     """One call that has begun. Times are in nanoseconds since the epoch, as in spans."""
 
-    __slots__ = (
-        "_end_span",
-        "answered",
-        "api",
-        "attribution",
-        "chunks",
-        "complete",
-        "counted",
-        "dialogue",
-        "first_chunk",
-        "first_token",
-        "headers",
-        "parsed",
-        "pieces",
-        "prompt",
-        "read",
-        "refusals",
-        "refused",
-        "reservation",
-        "scope",
-        "sent",
-        "span",
-        "streams",
-        "usage_is_ours",
-    )
-
-    def __init__(self, span: Any, attribution: Mapping[str, Value]) -> None:
-        self.span = span
-        self.scope = scope_of(span)
-        self.attribution = attribution
-        self.api: Api | None = None
-        """Which kind of request it is, where it went through the client's seam."""
-        self.reservation: Any = None
-        """What the budgets have set aside for the call."""
-        self.counted = True
-        """Whether it is recorded: not where a budget refuses a call that another instrumentation has begun."""
-        self.sent: tuple[int, ...] = ()
-        """When each attempt left: the first one, and each retry of the client library."""
-        self.refusals: tuple[int, ...] = ()
-        """HTTP statuses of the attempts that were refused."""
-        self.answered: int | None = None
-        """When the answer was there; of a stream, its headers."""
-        self.headers: Mapping[str, str] | None = None
-        """Headers of the answer, or of the last refusal."""
-        self.streams = False
-        """Whether the request asks for a stream."""
-        self.prompt: Any = None
-        """The body of a request for a stream, until its answer reports its tokens."""
-        self.first_chunk: int | None = None
-        self.first_token: int | None = None
-        """When the first chunk came that carried something of the answer."""
-        self.chunks = 0
-        """Chunks that carried something of the answer."""
-        self.pieces: list[Any] = []
-        """Chunks that are more than text."""
-        self.parsed = False
-        """Whether the stream's chunks are made, and not read as bytes."""
-        self.complete = False
-        """Whether the stream was read to its end."""
-        self.refused = False
-        """Whether the first chunk of the answer brought a refusal."""
-        self.usage_is_ours = False
-        """Whether the stream's usage was asked for here, and not by the application."""
-        self.dialogue: Dialogue | None = None
-        """What was asked and answered, where content is looked at."""
-        self.read: dict[str, Any] = {}
-        """What the answer says, as attributes."""
-        self._end_span: Callable[[Mapping[str, Any]], object] | None = None
-
-    def owns(self, end_span: Callable[[Mapping[str, Any]], object]) -> None:
-        """The span of the call was begun here, and ends by this function, which gets what the answer says."""
-        self._end_span = end_span
+    span: Any
+    attribution: Mapping[str, Value]
+    scope: str
+    api: Api | None = None  # which kind of request it is, where it went through the client's seam
+    reservation: Any = None  # what the budgets have set aside for the call
+    counted: bool = True
+    """Whether it is recorded: not where a budget refuses a call that another instrumentation has begun."""
+    sent: tuple[int, ...] = ()  # when each attempt left: the first one, and each retry of the client library
+    refusals: tuple[int, ...] = ()  # HTTP statuses of the attempts that were refused
+    answered: int | None = None  # when the answer was there; of a stream, its headers
+    headers: Mapping[str, str] | None = None  # headers of the answer, or of the last refusal
+    streams: bool = False  # whether the request asks for a stream
+    prompt: Any = None  # the body of a request for a stream, until its answer reports its tokens
+    first_chunk: int | None = None
+    first_token: int | None = None  # when the first chunk came that carried something of the answer
+    chunks: int = 0  # chunks that carried something of the answer
+    pieces: list[Any] = field(default_factory=list)  # chunks that are more than text
+    parsed: bool = False  # whether the stream's chunks are made, and not read as bytes
+    complete: bool = False  # whether the stream was read to its end
+    refused: bool = False  # whether the first chunk of the answer brought a refusal
+    usage_is_ours: bool = False  # whether the stream's usage was asked for here, and not by the application
+    dialogue: Dialogue | None = None  # what was asked and answered, where content is looked at
+    read: dict[str, Any] = field(default_factory=dict)  # what the answer says, as attributes
+    end_span: Callable[[Mapping[str, Any]], object] | None = None
+    """Ends the span of the call, where that was begun here; gets what the answer says."""
 
     def keep(self, piece: Any) -> None:
         """Keep a chunk of a stream that is more than text."""
@@ -230,7 +183,7 @@ class OpenCall:
 
     def end(self, read: Callable[[], Mapping[str, Any]], error: BaseException | None = None) -> None:
         """The answer is there, or will never be: read it, and end the span where it is ours. Only the first time."""
-        end_span, self._end_span = self._end_span, None
+        end_span, self.end_span = self.end_span, None
         if self.read or (end_span is None and self.api is None):
             return
         try:
@@ -244,7 +197,7 @@ class OpenCall:
 
     def fail(self, error: BaseException, read: Callable[[], Mapping[str, Any]] = dict) -> None:
         """There is no answer, or only its beginning, which can be read."""
-        if self._end_span is not None:
+        if self.end_span is not None:
             self.span.set_status(Status(StatusCode.ERROR, str(error)))
         if self.answered is None and (response := getattr(error, "response", None)) is not None:
             self.answered, self.headers = time_ns(), getattr(response, "headers", None)
@@ -275,8 +228,9 @@ class OpenCalls:
         if span.context is None:
             return
         outer = self._calls.get(span.parent.span_id) if span.parent else None
-        if outer is None or outer.scope not in self._wrappers or outer.scope == scope_of(span):
-            outer = OpenCall(span, attribution)
+        scope = scope_of(span)
+        if outer is None or outer.scope not in self._wrappers or outer.scope == scope:
+            outer = OpenCall(span, attribution, scope)
         self._calls[span.context.span_id] = outer
 
     def of(self, span: Span) -> OpenCall | None:

@@ -68,6 +68,8 @@ _SDK: Final = "opentelemetry.sdk"
 _FORK: Final = ("a child made by fork counts from zero", "counts of forked children begin with their parent's")
 _QUICK: Final = ("sends a batch encoded here", "nothing: the SDK encodes it, at four times the cost")
 _START: Final = ("the exporter in front takes over what the other prefers", "delta temporality asked by a variable")
+_BASIC: Final = ("logging.basicConfig() works as without our handler", "the application's log lines")
+_EXTRA: Final = ("objects in a log record's extra become text", "nothing: the SDK leaves them out with a warning")
 _LOST: Final = ("what has no room in the SDK's queues is counted", "the count of spans and log records without room")
 
 OF_OPENTELEMETRY: Final = tuple(
@@ -86,18 +88,8 @@ OF_OPENTELEMETRY: Final = tuple(
         ("opentelemetry.exporter.otlp.proto.http.trace_exporter:OTLPSpanExporter", "_max_request_size", _QUICK, True),
         ("opentelemetry.exporter.otlp.proto.http.trace_exporter:OTLPSpanExporter", "_shutdown", _QUICK, True),
         ("opentelemetry.exporter.otlp.proto.common._log_encoder", "encode_logs", _QUICK, False),
-        (
-            "opentelemetry.instrumentation.logging.handler",
-            "_overwrite_logging_config_fns",
-            ("logging.basicConfig() works as without our handler", "the application's log lines"),
-            False,
-        ),
-        (
-            "opentelemetry.instrumentation.logging.handler:LoggingHandler",
-            "_get_attributes",
-            ("objects in a log record's extra become text", "nothing: the SDK leaves them out with a warning"),
-            False,
-        ),
+        ("opentelemetry.instrumentation.logging.handler", "_overwrite_logging_config_fns", _BASIC, False),
+        ("opentelemetry.instrumentation.logging.handler:LoggingHandler", "_get_attributes", _EXTRA, False),
     )
 )
 """Of the SDK, its exporters and its instrumentation of logs: tried with 1.45."""

@@ -21,7 +21,6 @@ from genai_observability._call import Value
 from genai_observability._capture.open_calls import OpenCall
 from genai_observability._context.attribution import NAMES
 
-_HOST: Final = "api.openai.com"
 _PATHS: Final = ("/chat/completions", "/responses")
 _TOLD: Final = {name: NAMES[name] for name in NAMES if name not in ("endpoint", "user", "user_tier")}
 _MOST_PAIRS: Final = 16  # that OpenAI takes
@@ -31,15 +30,12 @@ _LONGEST_IDENTIFIER: Final = 64
 def attributed(client: Any, options: Any, attribution: Mapping[str, Value], environment: str) -> Any:
     """The options of a request to OpenAI, with the attribution of its call and the environment that it is made in."""
     try:
-        host, body = client.base_url.host, options.json_data
-        known = host == _HOST or host.endswith(f".{_HOST}")
-        if not known or not isinstance(body, dict) or not options.url.endswith(_PATHS):
+        url, body = options.url, options.json_data
+        if not _is_openai(client.base_url.host) or not isinstance(body, dict) or not url.endswith(_PATHS):
             return options
         told = options.model_copy()
         told.json_data = {**body, **_identifier(body, attribution)}
-        if (
-            options.url.endswith("/responses") or body.get("store") is True
-        ):  # chat takes metadata of stored answers only
+        if url.endswith("/responses") or body.get("store") is True:  # chat takes metadata of stored answers only
             told.json_data.update(_metadata(body, attribution, environment))
     except Exception:  # whatever shape the options of this client's version have: the call goes on without
         return options
@@ -87,17 +83,17 @@ def asking_for_usage(client: Any, options: Any, call: OpenCall) -> Any:
 
 def _is_silent_chat(options: Any) -> bool:
     """Whether a chat answer is to come without usage, and only parsed chunks of it reach the application."""
-    body = options.json_data
+    body, headers = options.json_data, (options.headers or {}).items()
     return (
         options.url.endswith("/chat/completions")
         and not isinstance(body.get("stream_options"), dict)
         and "stream_options" not in (options.extra_json or {})
-        and not any(name.lower() == _RAW_RESPONSE and value == "stream" for name, value in _headers(options))
+        and not any(name.lower() == _RAW_RESPONSE and value == "stream" for name, value in headers)
     )
 
 
-def _headers(options: Any) -> Any:
-    return options.headers.items() if options.headers else ()
+def _is_openai(host: str) -> bool:
+    return host == "api.openai.com" or host.endswith(".api.openai.com")
 
 
 def _may_ask(client: Any) -> bool:
@@ -105,7 +101,7 @@ def _may_ask(client: Any) -> bool:
     if asked in ("always", "never"):
         return asked == "always"
     host = client.base_url.host
-    if host == "api.openai.com" or host.endswith(".api.openai.com"):
+    if _is_openai(host):
         return True
     if host.endswith(".openai.azure.com"):
         version = getattr(client, "_api_version", None)

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import time_ns
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from opentelemetry.context import attach, detach
 from opentelemetry.trace import SpanKind, Tracer, set_span_in_context
@@ -65,11 +65,8 @@ class Seam:
         def request(client: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
             if not self.active:
                 return original(client, cast_to, options, *args, **kwargs)
-            under_way = _UnderWay(self, client, options)
-            with under_way:
-                answer = original(client, cast_to, under_way.options, *args, **kwargs)
-                under_way.answered(answer)
-            return answer
+            with _UnderWay(self, client, options) as under_way:
+                return under_way.answered(original(client, cast_to, under_way.options, *args, **kwargs))
 
         return request
 
@@ -79,50 +76,45 @@ class Seam:
         async def request(client: Any, cast_to: Any, options: Any, *args: Any, **kwargs: Any) -> Any:
             if not self.active:
                 return await original(client, cast_to, options, *args, **kwargs)
-            under_way = _UnderWay(self, client, options)
-            with under_way:
-                answer = await original(client, cast_to, under_way.options, *args, **kwargs)
-                under_way.answered(answer)
-            return answer
+            with _UnderWay(self, client, options) as under_way:
+                return under_way.answered(await original(client, cast_to, under_way.options, *args, **kwargs))
 
         return request
 
 
+@dataclass(slots=True)
 class _UnderWay:
     """One request, from its beginning to its answer; that of a stream is read later. A fault in here breaks no call."""
 
-    __slots__ = ("_api", "_before", "_call", "_client", "_seam", "_span", "_token", "_url", "options")
+    _seam: Seam
+    _client: Any
+    options: Any
+    _call: OpenCall | None = None
+    _span: Any = None
+    _token: Any = None
+    _url: tuple[str, str] = ("", "")
+    _api: Api | None = None
+    _before: Any = None
 
-    def __init__(self, seam: Seam, client: Any, options: Any) -> None:
-        self._seam = seam
-        self._client = client
-        self.options = options
-        self._call: OpenCall | None = None
-        self._span: Any = None
-        self._token: Any = None
-        self._url: tuple[str, str] = ("", "")
-        self._api: Api | None = None
-
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self._before = current.get()
         try:
             self._url = (str(self.options.method), str(self.options.url))
             self._api = api_of(*self._url)
         except Exception:  # options of an unforeseen shape
-            _noted("A request could not be recognised")
-        self._admitted_and_begun()
+            _logger.debug("A request could not be recognised", exc_info=True)
+        if self._api is not None:
+            self._admit_and_begin(self._api)
         current.set(self._call or OTHER_REQUEST)
+        return self
 
-    def _admitted_and_begun(self) -> None:
-        if self._api is None:
-            return
-        reservation = None
-        if self._seam.admit is not None and self._api.operation != FETCH:
-            reservation = self._admitted(self._seam.admit)
+    def _admit_and_begin(self, api: Api) -> None:
+        admit = self._seam.admit
+        reservation = self._admitted(admit) if admit is not None and api.operation != FETCH else None
         try:
-            self._begin(self._api, reservation)
+            self._begin(api, reservation)
         except Exception:
-            _noted("A call could not be begun")
+            _logger.debug("A call could not be begun", exc_info=True)
 
     def _admitted(self, admit: Callable[[], Any]) -> Any:
         try:
@@ -132,21 +124,21 @@ class _UnderWay:
                 wrapped.counted = False
             raise
         except Exception:
-            _noted("A call could not be checked against its budgets")
+            _logger.debug("A call could not be checked against its budgets", exc_info=True)
             return None
 
     def _begin(self, api: Api, reservation: Any) -> None:
         body = self.options.json_data if isinstance(self.options.json_data, dict) else _NO_BODY
         call = self._seam.open_calls.begun_by_wrapper()
         if call is None:
-            self._span = self._seam.tracer.start_span(
-                *_name(api, body), kind=SpanKind.CLIENT, attributes=self._attributes(api, body)
-            )
+            attributes = self._attributes(api, body)
+            name = f"{api.operation} {attributes.get(signals.REQUEST_MODEL.name, '')}".rstrip()
+            self._span = self._seam.tracer.start_span(name, kind=SpanKind.CLIENT, attributes=attributes)
             self._token = attach(set_span_in_context(self._span))
             call = self._seam.open_calls.of(self._span)
             if call is None:  # a fetched response, or a span that nobody records
                 return
-            call.owns(self._end_span)
+            call.end_span = self._end_span
         call.api, call.reservation, call.streams = api, reservation, body.get("stream") is True
         if call.streams:
             call.prompt = body.get("messages") or body.get("input") or body.get("prompt")
@@ -172,7 +164,7 @@ class _UnderWay:
             attributes[signals.STREAM.name] = True
         return attributes
 
-    def answered(self, answer: Any) -> None:
+    def answered(self, answer: Any) -> Any:
         """The client returns this."""
         try:
             if self._call is not None:
@@ -183,7 +175,8 @@ class _UnderWay:
             elif self._api is None:
                 self._seam.batches.look(self._client, *self._url, answer)
         except Exception:
-            _noted("An answer could not be noted")
+            _logger.debug("An answer could not be noted", exc_info=True)
+        return answer
 
     def _answered(self, call: OpenCall, answer: Any) -> None:
         if call.streams and hasattr(answer, "http_response"):  # whose stream the application makes by parsing it
@@ -205,7 +198,7 @@ class _UnderWay:
             if error is not None:
                 self._failed(error)
         except Exception:
-            _noted("The end of a call could not be noted")
+            _logger.debug("The end of a call could not be noted", exc_info=True)
 
     def _failed(self, error: BaseException) -> None:
         if self._call is not None:
@@ -222,11 +215,6 @@ class _UnderWay:
                 self._span.set_attributes(said)
         finally:
             self._span.end()
-
-
-def _name(api: Api, body: Mapping[str, Any]) -> tuple[str]:
-    model = body.get("model")
-    return (f"{api.operation} {model}" if isinstance(model, str) else api.operation,)
 
 
 def attempt(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -268,7 +256,3 @@ def answer(original: Callable[..., Any]) -> Callable[..., Any]:
         return original(client, *args, **kwargs)
 
     return process
-
-
-def _noted(what: str) -> None:
-    _logger.debug("%s", what, exc_info=True)

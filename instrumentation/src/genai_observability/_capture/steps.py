@@ -51,18 +51,16 @@ class Step:
     unpriced: int = 0
 
 
+@dataclass(slots=True, eq=False)
 class OpenStep:
     """A step that has begun, and what the calls inside it have cost so far."""
 
-    __slots__ = ("calls", "cost", "on_late", "outer", "unpriced")
-
-    def __init__(self, outer: "OpenStep | None") -> None:
-        self.outer = outer
-        self.calls = 0
-        self.cost = Decimal(0)
-        self.unpriced = 0
-        self.on_late: Callable[[Decimal], object] | None = None
-        """Takes what is spent once the step has been recorded, such as by a stream that is read after it."""
+    outer: "OpenStep | None"
+    calls: int = 0
+    cost: Decimal = Decimal(0)
+    unpriced: int = 0
+    on_late: Callable[[Decimal], object] | None = None
+    """Takes what is spent once the step has been recorded, such as by a stream that is read after it."""
 
     def charge(self, price: Price) -> None:
         """A call inside was made, at this price; the steps around count it too."""
@@ -77,18 +75,15 @@ class OpenStep:
             step = step.outer
 
 
+@dataclass(slots=True, eq=False)
 class Opened:
     """One use of a step that the application wrote down, noted in OpenTelemetry's context while it lasts."""
 
-    __slots__ = ("by", "counted_by", "outer", "span", "token")
-
-    def __init__(self, by: object, outer: "Opened | None") -> None:
-        self.by = by
-        self.outer = outer
-        self.span: Span = INVALID_SPAN
-        self.token: Token[Context] | None = None
-        self.counted_by: str | None = None
-        """The instrumentation that records a call inside which is the same as this one."""
+    by: object
+    outer: "Opened | None"
+    span: Span = INVALID_SPAN
+    token: Token[Context] | None = None
+    counted_by: str | None = None  # the instrumentation that records a call inside which is the same as this one
 
     @staticmethod
     def innermost(context: Context | None = None) -> "Opened | None":
@@ -114,11 +109,8 @@ class OpenSteps:
         if outer is None:
             noted = get_value(_STEP, context)
             outer = noted if isinstance(noted, OpenStep) else None
-        if (
-            is_call
-            and (around := Opened.innermost(context)) is not None
-            and _operation(around.span) == _operation(span)
-        ):
+        around = Opened.innermost(context) if is_call else None
+        if around is not None and _operation(around.span) == _operation(span):
             around.counted_by = scope_of(span)  # an embedding that the application wrote down around a client's
         step = OpenStep(outer) if not is_call and is_step(span) else outer
         if step is not None and span.context is not None:

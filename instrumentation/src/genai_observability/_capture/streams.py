@@ -9,7 +9,7 @@ import logging
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from time import time_ns
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from genai_observability import signals
 from genai_observability._capture import deferred as background
@@ -18,37 +18,23 @@ from genai_observability._capture.open_calls import OpenCall
 
 _logger = logging.getLogger("genai_observability")
 
-_Chunks = TypeVar("_Chunks")
 _TELLING: Final = ("error", ".completed", ".done")
 """Ends of the names of events that tell more than that there is more text."""
 KEY: Final = "genai_observability"
 """Under this name a response carries its open call, for the stream that is made from it."""
 
 
-def observed(make: Callable[[Any], Iterator[Any]]) -> Callable[[Any], Iterator[Any]]:
-    """In the place of a stream's ``__stream__``."""
-
-    def stream(self: Any) -> Iterator[Any]:
-        return _watched(self, make(self), _chunks)
-
-    return stream
-
-
-def observed_async(make: Callable[[Any], AsyncIterator[Any]]) -> Callable[[Any], AsyncIterator[Any]]:
-    """The same for an asynchronous client."""
-
-    def stream(self: Any) -> AsyncIterator[Any]:
-        return _watched(self, make(self), _chunks_async)
-
-    return stream
+def observed(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """In the place of a stream's ``__stream__``, plain or asynchronous."""
+    return lambda stream: _watched(stream, make(stream))
 
 
 def closed(close: Callable[[Any], None]) -> Callable[[Any], None]:
     """In the place of a stream's ``close``: what has not been read by then never will be."""
 
-    def close_stream(self: Any) -> None:
-        close(self)
-        _end_of(self)
+    def close_stream(stream: Any) -> None:
+        close(stream)
+        _end_of(stream)
 
     return close_stream
 
@@ -56,9 +42,9 @@ def closed(close: Callable[[Any], None]) -> Callable[[Any], None]:
 def closed_async(close: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """The same for an asynchronous client."""
 
-    async def close_stream(self: Any) -> None:
-        await close(self)
-        _end_of(self)
+    async def close_stream(stream: Any) -> None:
+        await close(stream)
+        _end_of(stream)
 
     return close_stream
 
@@ -111,12 +97,12 @@ def _call_of(stream: Any) -> OpenCall | None:
     return call if isinstance(call, OpenCall) else None
 
 
-def _watched(stream: Any, chunks: _Chunks, watch: Callable[[_Chunks, OpenCall], _Chunks]) -> _Chunks:
+def _watched(stream: Any, chunks: Any) -> Any:
     """The chunks; where they are let go of before their end, or before their beginning, the call ends then."""
     try:
         if (call := _call_of(stream)) is None:
             return chunks
-        watched = watch(chunks, call)
+        watched = (_chunks_async if hasattr(chunks, "__aiter__") else _chunks)(chunks, call)
         call.parsed = True
         weakref.finalize(watched, end, call).atexit = False
     except Exception:

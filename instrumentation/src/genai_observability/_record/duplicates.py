@@ -40,8 +40,7 @@ class _Counted:
     model: str | None
     outcome: Outcome
     response_id: str | None
-    input: int | None
-    output: int | None
+    reported: tuple[object, ...]
     found: bool = False
 
 
@@ -73,8 +72,7 @@ class Duplicates:
             model=call.request_model,
             outcome=call.outcome,
             response_id=call.response_id,
-            input=call.tokens.input,
-            output=call.tokens.output,
+            reported=(call.response_id, call.request_model, call.tokens.input, call.tokens.output),
         )
         if len(self._scopes) < _MOST_SCOPES:
             self._scopes.add(scope)
@@ -136,12 +134,7 @@ def _overlap(one: _Counted, other: _Counted) -> bool:
 
 def _alike(one: _Counted, other: _Counted) -> bool:
     """Whether two that overlap report nothing that differs."""
-    reported = (
-        (one.response_id, other.response_id),
-        (one.model, other.model),
-        (one.input, other.input),
-        (one.output, other.output),
-    )
+    reported = zip(one.reported, other.reported, strict=True)
     return _overlap(one, other) and all(a is None or b is None or a == b for a, b in reported)
 
 

@@ -2,7 +2,8 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from opentelemetry.context import Context
@@ -11,21 +12,22 @@ from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Ob
 from genai_observability import signals
 from genai_observability._call import Call
 
-OTHER: Final = "_other"
-"""What a value is counted as once its label, or the process, holds as many as it may."""
+_MOST_SUMS: Final = 500
+OTHER: Final = "_other"  # what a value is counted as once its label, or the process, holds as many as it may
 
 
-More = tuple[tuple[str, str], ...]
-"""Labels besides, of one of a few values each."""
+More = tuple[tuple[str, str], ...]  # labels besides, of one of a few values each
 
 
+@dataclass(slots=True, eq=False)
 class Labels:
     """One combination of labels: the same object each time, which other things can be kept by."""
 
-    __slots__ = ("values",)
+    values: dict[str, str]
 
-    def __init__(self, values: dict[str, str]) -> None:
-        self.values = values
+    def with_(self, more: More) -> dict[str, str]:
+        """These and others."""
+        return {**self.values, **dict(more)} if more else self.values
 
 
 class LabelBudget:
@@ -74,19 +76,66 @@ class LabelBudget:
 _NO_TRACE: Final = Context()
 
 
+@dataclass(frozen=True, slots=True)
 class LabelledHistogram:
-    """A histogram that leaves out what is below zero."""
+    """A histogram that leaves out what is below zero, with exemplars or without."""
 
-    def __init__(self, instrument: Histogram, *, exemplars: bool) -> None:
-        """Record in this one, with exemplars or without."""
-        self._instrument = instrument
-        self._exemplars = exemplars
+    instrument: Histogram
+    exemplars: bool
 
     def record(self, value: float, labels: Labels, context: Context, more: More = ()) -> None:
-        """Record a finite value; ``more`` are labels besides, of one of a few values each."""
+        """Record a finite value."""
         if value >= 0:
-            values = {**labels.values, **dict(more)} if more else labels.values
-            self._instrument.record(value, values, context if self._exemplars else _NO_TRACE)
+            self.instrument.record(value, labels.with_(more), context if self.exemplars else _NO_TRACE)
+
+
+@dataclass(slots=True)
+class _Sum:
+    """What is to be added to one series of a counter; ``context`` is that of the last call, for the exemplar."""
+
+    amount: float
+    context: Context
+
+
+class Instruments:
+    """Histograms and counters of one meter. What is added to counters is summed up first: ``settle`` adds it."""
+
+    def __init__(self, meter: Meter) -> None:
+        """Make them on this meter."""
+        self._meter = meter
+        self._sums: dict[tuple[Counter, Labels, More], _Sum] = {}
+
+    def histogram(self, metric: signals.Metric, *, exemplars: bool = True) -> LabelledHistogram:
+        """A histogram of the catalogue."""
+        named = (metric.name, metric.unit, metric.meaning)
+        made = self._meter.create_histogram(*named, explicit_bucket_boundaries_advisory=metric.buckets)
+        return LabelledHistogram(made, exemplars)
+
+    def counter(self, metric: signals.Metric) -> Counter:
+        """A counter of the catalogue."""
+        return self._meter.create_counter(metric.name, metric.unit, metric.meaning)
+
+    def add(self, counter: Counter, amount: float, labels: Labels, context: Context, more: More = ()) -> None:
+        """Add to a series of a counter."""
+        key = (counter, labels, more)
+        found = self._sums.get(key)
+        if found is None:
+            self._sums[key] = _Sum(amount, context)
+            if len(self._sums) >= _MOST_SUMS:
+                self.settle()
+        else:
+            found.amount += amount
+            found.context = context
+
+    def settle(self) -> None:
+        """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""
+        sums, self._sums = self._sums, {}
+        for (counter, labels, more), each in sums.items():
+            counter.add(each.amount, labels.with_(more), each.context)
+
+    def forget(self) -> None:
+        """In a child made by fork: what was summed up is the parent's."""
+        self._sums.clear()
 
 
 Read = Callable[[CallbackOptions], Iterable[Observation]]
@@ -107,15 +156,6 @@ def observe(meter: Meter, metric: signals.Metric, read: Read) -> None:
     create(metric.name, [observations], metric.unit, metric.meaning)
 
 
-_KINDS: Final = {
-    signals.AUDIO_INPUT_TOKENS.name: "audio_input",
-    signals.AUDIO_OUTPUT_TOKENS.name: "audio_output",
-    signals.IMAGE_INPUT_TOKENS.name: "image_input",
-    signals.IMAGE_OUTPUT_TOKENS.name: "image_output",
-}
-_INPUT: Final = ((signals.TOKEN_TYPE.name, "input"),)
-_OUTPUT: Final = ((signals.TOKEN_TYPE.name, "output"),)
-
 _OF_INPUT: Final = {signals.AUDIO_INPUT_TOKENS.name: "audio", signals.IMAGE_INPUT_TOKENS.name: "image"}
 _OF_OUTPUT: Final = {signals.AUDIO_OUTPUT_TOKENS.name: "audio", signals.IMAGE_OUTPUT_TOKENS.name: "image"}
 _OF_CACHED: Final = {
@@ -123,24 +163,31 @@ _OF_CACHED: Final = {
     signals.AUDIO_CACHED_TOKENS.name: "audio",
     signals.IMAGE_CACHED_TOKENS.name: "image",
 }
-
-
-class Add(Protocol):
-    """Adds to a series of a counter."""
-
-    def __call__(self, instrument: Counter, amount: float, labels: Labels, context: Context, more: More = ()) -> None:
-        """``more`` are labels besides."""
+_USED: Final[Mapping[signals.Metric, Mapping[str, str]]] = {
+    signals.USED_INPUT: _OF_INPUT,
+    signals.USED_OUTPUT: _OF_OUTPUT,
+    signals.USED_CACHED: _OF_CACHED,
+    signals.USED_CACHE_WRITE: {},
+    signals.USED_REASONING: {},
+}
+"""Which usage tells of the modalities of each kind of tokens."""
+_SPECIAL: Final = {
+    **{name: f"{modality}_input" for name, modality in _OF_INPUT.items()},
+    **{name: f"{modality}_output" for name, modality in _OF_OUTPUT.items()},
+}
+_INPUT: Final = ((signals.TOKEN_TYPE.name, "input"),)
+_OUTPUT: Final = ((signals.TOKEN_TYPE.name, "output"),)
 
 
 class OldNames:
     """One histogram of all calls, one of tokens by their type, and a counter of the special ones."""
 
-    def __init__(self, meter: Meter, add: Add) -> None:
-        """Create the instruments on the meter; ``add`` adds to their counter."""
-        self._add = add
-        self._duration = histogram(meter, signals.CALL_DURATION)
-        self._tokens = histogram(meter, signals.CALL_TOKENS, exemplars=False)
-        self._detail = counter(meter, signals.CALL_TOKENS_DETAIL)
+    def __init__(self, instruments: Instruments) -> None:
+        """Create them."""
+        self._add = instruments.add
+        self._duration = instruments.histogram(signals.CALL_DURATION)
+        self._tokens = instruments.histogram(signals.CALL_TOKENS, exemplars=False)
+        self._detail = instruments.counter(signals.CALL_TOKENS_DETAIL)
 
     def record_times(self, call: Call, labels: Labels, context: Context, ended: More) -> None:
         """Record how long a call took."""
@@ -153,13 +200,9 @@ class OldNames:
             self._tokens.record(tokens.input, labels, context, _INPUT)
         if tokens.output:
             self._tokens.record(tokens.output, labels, context, _OUTPUT)
-        parts: tuple[tuple[str, float], ...] = (
-            ("cached", tokens.cached),
-            ("cache_write", tokens.cache_write),
-            ("reasoning", tokens.reasoning),
-            *((_KINDS[name], count) for name, count in call.usage.items() if name in _KINDS),
-        )
-        for kind, amount in parts:
+        kinds = {"cached": tokens.cached, "cache_write": tokens.cache_write, "reasoning": tokens.reasoning}
+        special = {_SPECIAL[name]: count for name, count in call.usage.items() if name in _SPECIAL}
+        for kind, amount in {**kinds, **special}.items():
             if amount:
                 self._add(self._detail, amount, labels, context, ((signals.TOKEN_TYPE.name, kind),))
 
@@ -167,20 +210,16 @@ class OldNames:
 class NewNames:
     """Histograms of inferences and of embeddings, and a counter of each kind of token by its modality."""
 
-    def __init__(self, meter: Meter, add: Add) -> None:
-        """Create the instruments on the meter; ``add`` adds to their counters."""
-        self._add = add
-        self._duration = histogram(meter, signals.INFERENCE_DURATION)
-        self._embeddings_duration = histogram(meter, signals.EMBEDDINGS_DURATION)
-        self._first_chunk = histogram(meter, signals.INFERENCE_TIME_TO_FIRST_CHUNK)
-        self._input = histogram(meter, signals.INFERENCE_INPUT, exemplars=False)
-        self._output = histogram(meter, signals.INFERENCE_OUTPUT, exemplars=False)
-        self._embeddings_input = histogram(meter, signals.EMBEDDINGS_INPUT, exemplars=False)
-        self._used_input = counter(meter, signals.USED_INPUT)
-        self._used_output = counter(meter, signals.USED_OUTPUT)
-        self._used_cached = counter(meter, signals.USED_CACHED)
-        self._used_cache_write = counter(meter, signals.USED_CACHE_WRITE)
-        self._used_reasoning = counter(meter, signals.USED_REASONING)
+    def __init__(self, instruments: Instruments) -> None:
+        """Create them."""
+        self._add = instruments.add
+        self._duration = instruments.histogram(signals.INFERENCE_DURATION)
+        self._embeddings_duration = instruments.histogram(signals.EMBEDDINGS_DURATION)
+        self._first_chunk = instruments.histogram(signals.INFERENCE_TIME_TO_FIRST_CHUNK)
+        self._input = instruments.histogram(signals.INFERENCE_INPUT, exemplars=False)
+        self._output = instruments.histogram(signals.INFERENCE_OUTPUT, exemplars=False)
+        self._embeddings_input = instruments.histogram(signals.EMBEDDINGS_INPUT, exemplars=False)
+        self._used = [(instruments.counter(metric), parts) for metric, parts in _USED.items()]
 
     def record_times(self, call: Call, labels: Labels, context: Context, ended: More) -> None:
         """Record how long a call took."""
@@ -200,30 +239,10 @@ class NewNames:
             self._input.record(tokens.input, labels, context)
         if tokens.output:
             self._output.record(tokens.output, labels, context)
-        for used, count, parts in (
-            (self._used_input, tokens.input or 0, _OF_INPUT),
-            (self._used_output, tokens.output or 0, _OF_OUTPUT),
-            (self._used_cached, tokens.cached, _OF_CACHED),
-            (self._used_cache_write, tokens.cache_write, {}),
-            (self._used_reasoning, tokens.reasoning, {}),
-        ):
+        counts = (tokens.input or 0, tokens.output or 0, tokens.cached, tokens.cache_write, tokens.reasoning)
+        for (used, parts), count in zip(self._used, counts, strict=True):
             for modality, amount in _by_modality(count, {parts[name]: usage[name] for name in parts if name in usage}):
                 self._add(used, amount, labels, context, ((signals.TOKEN_MODALITY.name, modality),))
-
-
-def histogram(meter: Meter, metric: signals.Metric, *, exemplars: bool = True) -> LabelledHistogram:
-    """A histogram of the catalogue."""
-    return LabelledHistogram(
-        meter.create_histogram(
-            metric.name, metric.unit, metric.meaning, explicit_bucket_boundaries_advisory=metric.buckets
-        ),
-        exemplars=exemplars,
-    )
-
-
-def counter(meter: Meter, metric: signals.Metric) -> Counter:
-    """A counter of the catalogue."""
-    return meter.create_counter(metric.name, metric.unit, metric.meaning)
 
 
 def _is_embedding(labels: Labels) -> bool:

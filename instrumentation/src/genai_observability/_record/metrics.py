@@ -4,26 +4,15 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
-from opentelemetry.metrics import Counter as CounterInstrument
 
 from genai_observability import signals
 from genai_observability._call import Call, Price, Quota, Value
 from genai_observability._capture.open_calls import OpenCalls
-from genai_observability._record.instruments import (
-    LabelBudget,
-    Labels,
-    More,
-    NewNames,
-    OldNames,
-    counter,
-    histogram,
-    observe,
-)
+from genai_observability._record.instruments import Instruments, LabelBudget, Labels, More, NewNames, OldNames, observe
 from genai_observability._record.scores import Sign
 
 _KEPT: Final = 600.0  # seconds after its last call that a model's limits are reported
@@ -79,7 +68,6 @@ Kind = Literal["call", "span", "log", "label", "content", "batch"]
 """What can be lost on the way to the Collector: see ``signals.DROPPED``."""
 Losses = Counter[Kind]
 
-_MOST_SUMS: Final = 500
 _NAMED: Final[Mapping[signals.Vocabulary, type[OldNames | NewNames]]] = {"old": OldNames, "new": NewNames}
 
 
@@ -97,21 +85,23 @@ class Metrics:
         self._open_calls = open_calls
         self._quotas = Quotas()
         self._labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
-        self._sums: dict[tuple[CounterInstrument, Labels, More], _Sum] = {}
+        self._instruments = instruments = Instruments(meter)
+        self._add = instruments.add
+        self.settle = instruments.settle
         names = signals.vocabularies(os.environ.get(signals.OPT_IN_VARIABLE, ""))
-        self._named = tuple(_NAMED[each](meter, self._add) for each in names)
-        self._time_to_first_token = histogram(meter, signals.CALL_TIME_TO_FIRST_TOKEN)
-        self._output_rate = histogram(meter, signals.CALL_OUTPUT_RATE, exemplars=False)
-        self._cost = counter(meter, signals.CALL_COST)
-        self._estimated_cost = counter(meter, signals.CALL_ESTIMATED_COST)
-        self._unpriced = counter(meter, signals.CALLS_UNPRICED)
-        self._batch_calls = counter(meter, signals.BATCH_CALLS)
-        self._phases = counter(meter, signals.CALL_PHASES)
-        self._retries = counter(meter, signals.CALL_RETRIES)
-        self._scores = histogram(meter, signals.EVALUATIONS)
-        self._feedback = counter(meter, signals.FEEDBACK)
-        self._feedback_weight = counter(meter, signals.FEEDBACK_WEIGHT)
-        self._feedback_satisfaction = counter(meter, signals.FEEDBACK_SATISFACTION)
+        self._named = tuple(_NAMED[each](instruments) for each in names)
+        self._time_to_first_token = instruments.histogram(signals.CALL_TIME_TO_FIRST_TOKEN)
+        self._output_rate = instruments.histogram(signals.CALL_OUTPUT_RATE, exemplars=False)
+        self._cost = instruments.counter(signals.CALL_COST)
+        self._estimated_cost = instruments.counter(signals.CALL_ESTIMATED_COST)
+        self._unpriced = instruments.counter(signals.CALLS_UNPRICED)
+        self._batch_calls = instruments.counter(signals.BATCH_CALLS)
+        self._phases = instruments.counter(signals.CALL_PHASES)
+        self._retries = instruments.counter(signals.CALL_RETRIES)
+        self._scores = instruments.histogram(signals.EVALUATIONS)
+        self._feedback = instruments.counter(signals.FEEDBACK)
+        self._feedback_weight = instruments.counter(signals.FEEDBACK_WEIGHT)
+        self._feedback_satisfaction = instruments.counter(signals.FEEDBACK_SATISFACTION)
         # Their own, as they are read on another thread; an overflow is counted where the call is recorded.
         self._in_flight_labels = LabelBudget(on_overflow=lambda: None)
         observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
@@ -121,7 +111,7 @@ class Metrics:
         self._prices_age = prices_age
         self._priced = False
         observe(meter, signals.PRICES_AGE, self._observe_prices_age)
-        self._findings = counter(meter, signals.SECURITY_FINDINGS)
+        self._findings = instruments.counter(signals.SECURITY_FINDINGS)
         self._finding_labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
         observe(meter, signals.DROPPED, self._observe_dropped)
 
@@ -133,8 +123,6 @@ class Metrics:
             named.record_tokens(call, labels, context)
         self._record_price(price, labels, context)
         self._record_exchange(call, labels, context)
-        if len(self._sums) >= _MOST_SUMS:
-            self.settle()
 
     def record_score(self, score: float, attributes: Mapping[str, Value], context: Context) -> None:
         """Record a score between 0 and 1."""
@@ -153,16 +141,10 @@ class Metrics:
         self._feedback_weight.add(sign.weight, unkind)
         self._feedback_satisfaction.add(sign.weight * sign.satisfaction, unkind)
 
-    def settle(self) -> None:
-        """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""
-        sums, self._sums = self._sums, {}
-        for (instrument, labels, more), each in sums.items():
-            instrument.add(each.amount, {**labels.values, **dict(more)}, each.context)
-
     def forget(self) -> None:
         """In a child made by fork: what was counted is the parent's."""
         self._losses.clear()
-        self._sums.clear()
+        self._instruments.forget()
 
     def _record_times(self, call: Call, labels: Labels, context: Context) -> None:
         ended: More = ((signals.OUTCOME.name, call.outcome),)
@@ -195,17 +177,6 @@ class Metrics:
             self._add(self._phases, seconds, labels, context, ((signals.PHASE.name, phase),))
         self._quotas.note(call)
 
-    def _add(
-        self, instrument: CounterInstrument, amount: float, labels: Labels, context: Context, more: More = ()
-    ) -> None:
-        key = (instrument, labels, more)
-        found = self._sums.get(key)
-        if found is None:
-            self._sums[key] = _Sum(amount, context)
-        else:
-            found.amount += amount
-            found.context = context
-
     def _observe_prices_age(self, _options: CallbackOptions) -> Iterable[Observation]:
         """Once there are calls to price: a process without any has nothing to export."""
         age = self._prices_age() if self._priced else None
@@ -220,14 +191,6 @@ class Metrics:
 
     def _observe_dropped(self, _options: CallbackOptions) -> Iterable[Observation]:
         return [Observation(count, {signals.DROPPED_KIND.name: kind}) for kind, count in list(self._losses.items())]
-
-
-@dataclass(slots=True)
-class _Sum:
-    """What is to be added to one series of a counter; ``context`` is that of the last call, for the exemplar."""
-
-    amount: float
-    context: Context
 
 
 def _call_labels(call: Call) -> dict[str, str]:

@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from opentelemetry.context import Context
@@ -20,7 +20,7 @@ from opentelemetry.util.types import AttributeValue
 
 from genai_observability import signals
 from genai_observability._budgets.enforcement import Enforcement
-from genai_observability._call import Call, Price, Tokens
+from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._capture.deferred import Results
 from genai_observability._capture.open_calls import FinishedSpan, OpenCall
 from genai_observability._capture.steps import OpenStep
@@ -45,10 +45,11 @@ _sleep: Final = time.sleep  # an application may put something else in its place
 _logger = logging.getLogger("genai_observability")
 
 
+@dataclass(kw_only=True)
 class Batches:
     """Records the results of batches.
 
-    Args:
+    Attributes:
         worker: Where they are read.
         submission: What is known of a batch's submission, by its id.
         record: Records one call, in the context of the submission.
@@ -56,47 +57,32 @@ class Batches:
         on_dropped: Called for results for which there is no room.
     """
 
-    def __init__(
-        self,
-        *,
-        worker: Worker,
-        submission: Callable[[str], Answer],
-        record: Callable[[Call, Context], object],
-        send: Callable[[], object],
-        on_dropped: Callable[[], None],
-    ) -> None:
-        self._worker = worker
-        self._submission = submission
-        self._record = record
-        self._send = send
-        self._on_dropped = on_dropped
-        self._lock = threading.Lock()
-        self._waiting = 0
+    worker: Worker
+    submission: Callable[[str], Answer]
+    record: Callable[[Call, Context], object]
+    send: Callable[[], object]
+    on_dropped: Callable[[], None]
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _waiting: int = 0
 
     def fetched(self, results: Results) -> None:
         """Queue results, for whom the batch was submitted; where that is not known, for whom they are fetched."""
-        submission = self._submission(results.batch)
+        submission = self.submission(results.batch)
         attribution = submission.attributes or _attribution.current()
         context = context_of(submission.span)
 
         def read() -> None:
             try:
-                self._read(
-                    (
-                        replace(call, attribution=attribution, error_message=scrubbed(call.error_message))
-                        for call in results.calls()
-                    ),
-                    context,
-                )
+                self._read(results.calls(), attribution, context)
             finally:
                 self._take(-results.size)
 
         if not self._take(results.size):
             _logger.warning("The results of batch %s are not recorded: others that wait fill the room.", results.batch)
-            self._on_dropped()
-        elif not self._worker.submit(read):
+            self.on_dropped()
+        elif not self.worker.submit(read):
             self._take(-results.size)
-            self._on_dropped()
+            self.on_dropped()
 
     def _take(self, size: int) -> bool:
         """Take room, or give it back; ``False`` where there is not enough."""
@@ -106,20 +92,21 @@ class Batches:
             self._waiting += size
             return True
 
-    def _read(self, calls: Iterable[Call], context: Context) -> None:
+    def _read(self, calls: Iterable[Call], attribution: Mapping[str, Value], context: Context) -> None:
         slow = False
         for number, call in enumerate(calls, start=1):
-            self._record(call, context)
+            message = scrubbed(call.error_message)
+            self.record(replace(call, attribution=attribution, error_message=message), context)
             _sleep(0)  # whoever waits for the interpreter's lock gets it now
             if number % _AT_A_TIME == 0 and not slow:
                 begun = time.monotonic()
-                self._send()
+                self.send()
                 slow = time.monotonic() - begun > _SLOW
 
     def wait(self) -> None:
         """Wait until all results are read, but not for ever."""
         if self._waiting:
-            self._worker.run(lambda: None, timeout=_END)
+            self.worker.run(lambda: None, timeout=_END)
 
     def forget(self) -> None:
         """In a child made by fork: the results that wait are the parent's."""
@@ -127,68 +114,41 @@ class Batches:
         self._waiting = 0
 
 
+@dataclass(slots=True, eq=False)
 class Finished:
     """A model call's span that has ended, with what was noted of the call, and what the stages make of it."""
 
-    __slots__ = (
-        "attributes",
-        "call",
-        "context",
-        "derived",
-        "duplicate",
-        "exported",
-        "noted",
-        "price",
-        "span",
-        "step",
-        "threats",
-    )
-
-    attributes: Mapping[str, Any]
-    """The span's own, and those that it was not given in time."""
-    call: Call
-    context: Context
-    price: Price
-    derived: dict[str, AttributeValue]
-    """What the span gets besides."""
-    threats: list[Finding]
-
-    def __init__(self, span: FinishedSpan, noted: OpenCall | None, step: OpenStep | None) -> None:
-        self.span = span
-        self.noted = noted
-        self.step = step
-        self.duplicate = False
-        self.exported: Any = None
-        """The span to export, where it came that far."""
+    span: FinishedSpan
+    noted: OpenCall | None
+    step: OpenStep | None
+    attributes: Mapping[str, Any] = field(init=False)  # the span's own, and those that it was not given in time
+    call: Call = field(init=False)
+    duplicate: bool = False
+    context: Context = field(init=False)
+    price: Price = field(init=False)
+    derived: dict[str, AttributeValue] = field(init=False)  # what the span gets besides
+    threats: list[Finding] = field(init=False)
+    exported: Any = None  # the span to export, where it came that far
 
 
+@dataclass(kw_only=True)
 class Pipeline:
     """Takes finished calls through the stages. ``enriched`` makes the span to export, where one is wanted."""
 
-    def __init__(
-        self,
-        *,
-        content: ContentWatch,
-        prices: Prices,
-        metrics: Metrics,
-        request_log: RequestLog,
-        enforcement: Enforcement | None,
-        enriched: Callable[..., Any] | None,
-    ) -> None:
-        self._content = content
-        self._duplicates = Duplicates()
-        self._prices = prices
-        self._metrics = metrics
-        self._request_log = request_log
-        self._enforcement = enforcement
-        self._enriched = enriched
+    content: ContentWatch
+    prices: Prices
+    metrics: Metrics
+    request_log: RequestLog
+    enforcement: Enforcement | None
+    enriched: Callable[..., Any] | None
+    _duplicates: Duplicates = field(default_factory=Duplicates)
 
     def record(self, batch: Sequence[Finished]) -> None:
         """Record a batch; raises the first error, after the other calls have gone all the way."""
         errors: list[Exception] = []
         read = _through((self._read, self._look, self._compare), batch, errors)
         _through((self._price, self._count, self._log), [each for each in read if not each.duplicate], errors)
-        if self._enriched is not None:
+        if self.enriched is not None:
             _through((self._finish,), read, errors)
         if errors:
             raise errors[0]
@@ -196,10 +156,10 @@ class Pipeline:
     def record_result(self, call: Call, context: Context) -> None:
         """Record a call without a span of its own: the result of a batch."""
         price = self._price_of(call)
-        self._metrics.record_call(call, price, context)
-        if self._enforcement is not None:
-            self._enforcement.book(call, price)
-        self._request_log.write_call(call, price, derived_attributes(call, price), context)
+        self.metrics.record_call(call, price, context)
+        if self.enforcement is not None:
+            self.enforcement.book(call, price)
+        self.request_log.write_call(call, price, derived_attributes(call, price), context)
 
     def _read(self, finished: Finished) -> None:
         span = finished.span
@@ -210,7 +170,7 @@ class Pipeline:
         finished.context = context_of(span.context)
 
     def _look(self, finished: Finished) -> None:
-        content, finished.threats = self._content.look(finished.span, finished.noted)
+        content, finished.threats = self.content.look(finished.span, finished.noted)
         if finished.noted is not None:
             finished.noted.dialogue = None
         finished.derived = {**content}
@@ -227,33 +187,33 @@ class Pipeline:
         finished.price = price = self._price_of(call)
         if finished.step is not None:
             finished.step.charge(price)
-        if self._enforcement is not None:
-            reservation = finished.noted.reservation if finished.noted is not None else None
-            self._enforcement.book(call, price, reservation or ())
+        if self.enforcement is not None:
+            reservation = finished.noted.reservation if finished.noted else None
+            self.enforcement.book(call, price, reservation or ())
 
     def _count(self, finished: Finished) -> None:
-        self._metrics.record_call(finished.call, finished.price, finished.context)
+        self.metrics.record_call(finished.call, finished.price, finished.context)
         for threat in finished.threats:
-            self._metrics.record_finding(finding_fields(finished.call, threat), finished.context)
+            self.metrics.record_finding(finding_fields(finished.call, threat), finished.context)
 
     def _log(self, finished: Finished) -> None:
         call = finished.call
         derived = derived_attributes(call, finished.price)
-        self._request_log.write_call(call, finished.price, derived, finished.context)
+        self.request_log.write_call(call, finished.price, derived, finished.context)
         for threat in finished.threats:
-            self._request_log.write_finding(finding_fields(call, threat), finished.context)
+            self.request_log.write_finding(finding_fields(call, threat), finished.context)
         finished.derived = {**derived, **finished.derived}
 
     def _finish(self, finished: Finished) -> None:
-        if self._enriched is not None:
-            finished.exported = self._enriched(finished.span, finished.call, finished.attributes, finished.derived)
+        if self.enriched is not None:
+            finished.exported = self.enriched(finished.span, finished.call, finished.attributes, finished.derived)
 
     def _price_of(self, call: Call) -> Price:
-        price = self._prices.price(call)
+        price = self.prices.price(call)
         if call.estimate is None:
             return price
         tokens = Tokens(input=call.estimate.input, output=call.estimate.output)
-        return replace(price, estimated=self._prices.price(replace(call, tokens=tokens)).amount)
+        return replace(price, estimated=self.prices.price(replace(call, tokens=tokens)).amount)
 
 
 def _through(

@@ -23,13 +23,8 @@ class RequestLog:
 
     def write_call(self, call: Call, price: Price, derived: Mapping[str, Value], context: Context) -> None:
         """One record for one call; ``derived`` are its derived attributes."""
-        self._write(
-            timestamp=int((call.started.timestamp() + call.duration) * 1e9),
-            severity=_severity(call),
-            body=_sentence(call, price),
-            fields={**call_fields(call), **derived},
-            context=context,
-        )
+        ended = int((call.started.timestamp() + call.duration) * 1e9)
+        self._write({**_call_fields(call), **derived}, _sentence(call, price), context, _severity(call), ended)
 
     def write_score(self, attributes: Mapping[str, Value], context: Context) -> None:
         """One record for one score."""
@@ -38,14 +33,8 @@ class RequestLog:
 
     def write_event(self, name: str, body: str, attributes: Mapping[str, Value], context: Context) -> None:
         """One record for whatever has a name in the conventions."""
-        self._write(
-            timestamp=time.time_ns(),
-            severity=SeverityNumber.INFO,
-            body=body,
-            # An attribute besides the record's own field: Loki drops the field.
-            fields={signals.EVENT_NAME.name: name, **attributes},
-            context=context,
-        )
+        # An attribute besides the record's own field: Loki drops the field.
+        self._write({signals.EVENT_NAME.name: name, **attributes}, body, context)
 
     def write_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
         """One record for one sign of an attack or a leak: a WARN."""
@@ -53,20 +42,24 @@ class RequestLog:
             attributes[attribute.name]
             for attribute in (signals.SECURITY_KIND, signals.SECURITY_DETAIL, signals.SECURITY_SOURCE)
         )
-        self._write(
-            timestamp=time.time_ns(),
-            severity=SeverityNumber.WARN,
-            body=f"{kind} ({detail}) in {source}",
-            fields={signals.EVENT_NAME.name: signals.SECURITY_EVENT, **attributes},
-            context=context,
-        )
+        fields: _Fields = {signals.EVENT_NAME.name: signals.SECURITY_EVENT, **attributes}
+        self._write(fields, f"{kind} ({detail}) in {source}", context, SeverityNumber.WARN)
 
-    def _write(self, *, timestamp: int, severity: SeverityNumber, body: str, fields: _Fields, context: Context) -> None:
+    def _write(
+        self,
+        fields: _Fields,
+        body: str,
+        context: Context,
+        severity: SeverityNumber = SeverityNumber.INFO,
+        timestamp: int | None = None,
+    ) -> None:
+        now = time.time_ns()
+        timestamp = now if timestamp is None else timestamp
         fields[signals.RECORD_VERSION.name] = signals.NEWEST_RECORD_VERSION
         fields[signals.RECORD_ID.name] = _record_id(timestamp)
         record = LogRecord(
             timestamp=timestamp,
-            observed_timestamp=time.time_ns(),
+            observed_timestamp=now,
             context=context,
             severity_number=severity,
             severity_text=severity.name,
@@ -93,8 +86,8 @@ def _severity(call: Call) -> SeverityNumber:
     return SeverityNumber.WARN if call.exchange.retries else SeverityNumber.INFO
 
 
-def call_fields(call: Call) -> _Fields:
-    """The fields of a call's record that its span already has, by the catalogue; those without a value are left out."""
+def _call_fields(call: Call) -> _Fields:
+    """Those that the call's span already has, by the catalogue."""
     tokens = call.tokens
     fields = (
         (signals.EVENT_NAME.name, signals.CALL_EVENT),
@@ -117,12 +110,8 @@ def call_fields(call: Call) -> _Fields:
         (signals.DURATION.name, None if call.batch else call.duration),
         (signals.BATCH.name, call.batch),
     )
-    return {
-        **{name: value for name, value in fields if value is not None},
-        **call.parameters,
-        **call.usage,
-        **call.attribution,
-    }
+    known = {name: value for name, value in fields if value is not None}
+    return {**known, **call.parameters, **call.usage, **call.attribution}
 
 
 def finding_fields(call: Call, found: Finding) -> dict[str, Value]:

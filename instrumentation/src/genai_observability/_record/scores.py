@@ -24,8 +24,7 @@ from genai_observability._capture.open_calls import FinishedSpan, OpenCall
 from genai_observability._context.attribution import text
 from genai_observability._context.identity import signature
 
-FEEDBACK: Final = "user_feedback"
-"""``gen_ai.evaluation.name`` of what users say."""
+FEEDBACK: Final = "user_feedback"  # ``gen_ai.evaluation.name`` of what users say
 
 Kind = Literal["up", "down", "stars", "report", "regenerate", "edit", "copy", "abandon"]
 
