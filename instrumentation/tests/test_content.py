@@ -410,7 +410,7 @@ def test_streams_raw_answers_and_asynchronous_clients_are_recorded_alike(start: 
         assert attributes[OUT][0]["parts"] == parts
         gc.collect()
         assert recorder._content.room
-        assert recorder._content.room._calls == 2_000, "nothing is kept"
+        assert recorder._content.room.calls == 2_000, "nothing is kept"
 
     client.chat.completions.create(**question)
     expect([text])

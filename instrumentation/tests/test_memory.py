@@ -36,7 +36,7 @@ handle = genai_observability.instrument(service_name="shop", logs=False)
 recorder = handle._recorder
 
 # Tables that are full before the first look, as those of a process are that has run for long.
-_duplicates._MOST_PLACES = recorder._recent._capacity = 200
+_duplicates._MOST_PLACES = recorder._recent.capacity = 200
 for number in range(_identity.user_hash.cache_info().maxsize):
     _identity.user_hash(str(number))
 

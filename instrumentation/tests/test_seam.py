@@ -192,11 +192,11 @@ def _of_module(module: Any, *names: str) -> dict[str, tuple[Any, str, Any]]:
 FAULTS: Final[dict[str, tuple[Any, str, Callable[..., Any]]]] = {
     **_of_module(seam, "api_of", "request_attributes", "asking_for_usage"),
     "the functions of an API": (seam, "api_of", lambda *url: _fails(api_of(*url))),
-    **_of_methods(seam._UnderWay, "_begin", "_attributes", "_answered", "_failed", "_end_span"),
+    **_of_methods(seam._UnderWay, "_begin", "_attributes", "_answered", "_end_span"),
     **_of_module(answers, "plain"),
     **_of_module(background, "submitted", "fetched"),
     **_of_module(
-        streams, "end_when_closed", "_note_in_full", "_is_more_text", "carries_token", "_refuses", "_read", "_call_of"),
+        streams, "end_when_closed", "_note_in_full", "_tells_more", "carries_token", "_refuses", "_read", "_call_of"),
     **_of_methods(OpenCalls, "begin", "of", "begun_by_wrapper", "end"),
     **_of_methods(OpenCall, "end", "fail", "keep"),
     **_of_methods(Tracer, "start_span"),

@@ -179,26 +179,22 @@ _BY_ERROR: Final = {name: outcome for outcome, names in _ERRORS.items() for name
 ABANDONED: Final = "abandoned stream"  # how the upstream stream wrappers describe a stream that nobody read to its end
 
 
-def outcome(
-    error_type: str | None, message: str | None, *, streamed: bool, finish_reasons: tuple[str, ...], complete: bool
-) -> Outcome:
+def outcome(error_type: str | None, message: str | None, *, streamed: bool, complete: bool) -> Outcome:
     """Classify a finished call.
 
-    A stream that its reader closed early ends without error and finish reason: it was cancelled. ``complete`` says that
-    its end was seen, by its usage or otherwise.
+    A stream that its reader closed early ends without error: it was cancelled. ``complete`` says that its end was seen,
+    by a finish reason, its usage or otherwise.
     """
     if error_type is None:
-        return "cancelled" if streamed and not finish_reasons and not complete else "success"
+        return "cancelled" if streamed and not complete else "success"
     if message == ABANDONED:
         return "cancelled"
     return _BY_ERROR.get(error_type.rsplit(".", 1)[-1], "error")
 
 
-def stream_end(
-    outcome: Outcome, message: str | None, *, finish_reasons: tuple[str, ...], complete: bool, begun: bool
-) -> StreamEnd:
+def stream_end(outcome: Outcome, message: str | None, *, complete: bool, begun: bool) -> StreamEnd:
     """How a streamed answer ended; ``begun`` says whether any of it was read."""
-    if outcome == "success" or finish_reasons or complete:
+    if outcome == "success" or complete:
         return "complete"
     if outcome == "cancelled" and message in (None, ABANDONED):
         return "abandoned" if begun else "unread"

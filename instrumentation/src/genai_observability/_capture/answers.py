@@ -9,14 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from genai_observability import signals
+from genai_observability._capture.attributes import count, text, texts
 
 Attributes = dict[str, Any]
 
 _MOST_DOLLARS: Final = 1e6  # what claims to cost more is nonsense
-_SYSTEM_FINGERPRINT: Final = "openai.response.system_fingerprint"
 _NO_FIELDS: Final[dict[str, Any]] = {}
 _DIMENSIONS: Final = "gen_ai.embeddings.dimension.count"
-_INCOMPLETE: Final = {"max_output_tokens": "length"}
 _ENDED: Final = {"completed": "stop", "failed": "error", "cancelled": "error"}
 
 
@@ -56,15 +55,15 @@ def plain(answer: Any) -> Any:
 def chat(answer: Any) -> Attributes:
     """https://platform.openai.com/docs/api-reference/chat/object."""
     refused = any(get(get(choice, "message"), "refusal") for choice in _list(get(answer, "choices")))
-    return {**completion_stream([answer]), **present({signals.REFUSED.name: refused})}
+    return {**chunks([answer]), **present({signals.REFUSED.name: refused})}
 
 
 def completion(answer: Any) -> Attributes:
     """https://platform.openai.com/docs/api-reference/completions."""
-    return completion_stream([answer])
+    return chunks([answer])
 
 
-def completion_stream(pieces: Sequence[Any]) -> Attributes:
+def chunks(pieces: Sequence[Any]) -> Attributes:
     """The chunks of a streamed answer of either kind, without those that bring text alone, or a whole answer."""
     reasons = {
         (get(choice, "index") or place): reason
@@ -85,7 +84,7 @@ def embeddings(answer: Any) -> Attributes:
     data = get(answer, "data")
     vector = get(data[0], "embedding") if isinstance(data, list) and data else None
     return {
-        **present({signals.RESPONSE_MODEL.name: _text(get(answer, "model"))}),
+        **present({signals.RESPONSE_MODEL.name: text(get(answer, "model"))}),
         **present({_DIMENSIONS: len(vector) if isinstance(vector, list) else None}),
         **_usage(get(answer, "usage"), "prompt_tokens", "", "", ""),
     }
@@ -116,29 +115,23 @@ def response(answer: Any) -> Attributes:
             signals.WEB_SEARCHES.name: sum(map(_is_search, items)),
             signals.FILE_SEARCHES.name: sum(get(item, "type") == "file_search_call" for item in items),
             signals.REFUSED.name: any(get(part, "type") == "refusal" for part in parts),
-            signals.ERROR_TYPE.name: _text(get(error, "code")) if error else None,
+            signals.ERROR_TYPE.name: text(get(error, "code")) if error else None,
         }),
     }  # fmt: skip
 
 
-def response_stream(events: Sequence[Any]) -> Attributes:
+def events(seen: Sequence[Any]) -> Attributes:
     """The events of a streamed response that are more than text: the last whole response, or an error."""
-    for event in reversed(events):
+    for event in reversed(seen):
         kind, answer = get(event, "type"), get(event, "response")
         if kind in ("response.completed", "response.incomplete", "response.failed"):
             failed = {signals.ERROR_TYPE.name: kind} if kind == "response.failed" else {}
             return {**failed, **response(answer)}
         if kind == "error":
-            return {signals.ERROR_TYPE.name: _text(get(event, "code")) or "error"}
+            return {signals.ERROR_TYPE.name: text(get(event, "code")) or "error"}
         if answer is not None:  # that it has begun, or waits
             return _identity([answer])
     return {}
-
-
-def error_message(answer: Any) -> str | None:
-    """What a response, or the last event of its stream, says of its failure."""
-    error = get(get(answer, "response") or answer, "error")
-    return _text(get(error, "message")) if error else _text(get(answer, "message"))
 
 
 def _is_search(item: Any) -> bool:
@@ -148,8 +141,8 @@ def _is_search(item: Any) -> bool:
 def _ends_of_response(answer: Any, items: Iterable[Any]) -> Iterable[str]:
     status = get(answer, "status")
     if status == "incomplete":
-        reason = _text(get(get(answer, "incomplete_details"), "reason")) or status
-        return [_INCOMPLETE.get(reason, reason)]
+        reason = text(get(get(answer, "incomplete_details"), "reason")) or status
+        return ["length" if reason == "max_output_tokens" else reason]
     if status in ("failed", "cancelled"):
         return [_ENDED[status]]
     if status in ("queued", "in_progress"):
@@ -210,7 +203,7 @@ def _identity(pieces: Sequence[Any]) -> Attributes:
     found = {}
     for field, attribute in _IDENTITY.items():
         for piece in pieces:
-            if value := _text(get(piece, field)):
+            if value := text(get(piece, field)):
                 found[attribute] = value
                 break
     return found
@@ -220,12 +213,12 @@ _IDENTITY: Final = {
     "id": signals.RESPONSE_ID.name,
     "model": signals.RESPONSE_MODEL.name,
     "service_tier": signals.SERVICE_TIER.name,
-    "system_fingerprint": _SYSTEM_FINGERPRINT,
+    "system_fingerprint": "openai.response.system_fingerprint",
 }
 
 
 def _finished(reasons: Iterable[Any]) -> Attributes:
-    return present({signals.FINISH_REASONS.name: tuple(reason for reason in reasons if isinstance(reason, str))})
+    return present({signals.FINISH_REASONS.name: texts([*reasons])})
 
 
 _OF_RESPONSES: Final = ("input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details")
@@ -237,13 +230,11 @@ def _usage(usage: Any, read: str, written: str, details_read: str, details_writt
         return {}
     used = _fields(usage)
     asked, answered = _fields(used.get(details_read)), _fields(used.get(details_written))
-    cache_write = asked.get("cache_write_tokens")
+    cache_write = count(asked.get("cache_write_tokens")) or count(asked.get("cache_creation_input_tokens"))
     whole = {signals.INPUT_TOKENS.name: count(used.get(read)), signals.OUTPUT_TOKENS.name: count(used.get(written))}
     parts = {
         signals.CACHED_TOKENS.name: count(asked.get("cached_tokens")),
-        signals.CACHE_WRITE_TOKENS.name: count(
-            asked.get("cache_creation_input_tokens") if cache_write is None else cache_write
-        ),
+        signals.CACHE_WRITE_TOKENS.name: cache_write,
         signals.REASONING_TOKENS.name: count(answered.get("reasoning_tokens")),
         signals.AUDIO_INPUT_TOKENS.name: count(asked.get("audio_tokens")),
         signals.IMAGE_INPUT_TOKENS.name: count(asked.get("image_tokens")),
@@ -276,14 +267,5 @@ def present(values: Attributes) -> Attributes:
     return {name: value for name, value in values.items() if value}
 
 
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
 def _list(value: Any) -> list[Any]:
     return [item for item in value if item is not None] if isinstance(value, list) else []
-
-
-def count(value: Any) -> int | None:
-    """A number of things; ``None`` for what is none."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None

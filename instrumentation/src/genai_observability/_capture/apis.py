@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 from genai_observability import signals
 from genai_observability._capture import answers
 from genai_observability._capture.answers import Attributes, get, present
+from genai_observability._capture.attributes import count, text, texts
 
 FETCH: Final = "fetch_response"
 
@@ -30,29 +31,20 @@ _NUMBERS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Api:
-    """One kind of request.
+    """One kind of request."""
 
-    Attributes:
-        operation: ``gen_ai.operation.name`` of its calls.
-        read: Reads an answer.
-        read_stream: Reads the chunks of a streamed one that are more than text.
-        asked: Reads what is particular about a request.
-        output: What the answers are, where they are always the same.
-        content: By which shape questions and answers are read, where they are text.
-    """
-
-    operation: str
-    read: Callable[[Any], Attributes]
-    read_stream: Callable[[Sequence[Any]], Attributes] = answers.nothing
-    asked: Callable[[_Body], Attributes] = answers.nothing
-    output: str | None = None
-    content: Literal["chat", "responses", "completions"] | None = None
+    operation: str  # ``gen_ai.operation.name`` of its calls
+    read: Callable[[Any], Attributes]  # reads an answer
+    read_stream: Callable[[Sequence[Any]], Attributes] = answers.nothing  # reads the chunks that are more than text
+    asked: Callable[[_Body], Attributes] = answers.nothing  # reads what is particular about a request
+    output: str | None = None  # what the answers are, where they are always the same
+    content: Literal["chat", "responses", "completions"] | None = None  # how questions and answers of text are read
 
 
 def _chat(body: _Body) -> Attributes:
     stop, choices, format_ = body.get("stop"), body.get("n"), body.get("response_format")
     return present({
-        "gen_ai.request.stop_sequences": (stop,) if isinstance(stop, str) else _texts(stop),
+        "gen_ai.request.stop_sequences": (stop,) if isinstance(stop, str) else texts(stop),
         "gen_ai.request.choice.count": choices if isinstance(choices, int) and choices != 1 else None,
         _OUTPUT_TYPE: _output_type(get(format_, "type") if format_ else None),
     })  # fmt: skip
@@ -60,22 +52,20 @@ def _chat(body: _Body) -> Attributes:
 
 def _responses(body: _Body) -> Attributes:
     conversation = body.get("conversation")
-    named = conversation if isinstance(conversation, str) else get(conversation, "id") if conversation else None
     return present({
         "openai.api.type": "responses",
-        signals.CONVERSATION.name: named if isinstance(named, str) else None,
+        signals.CONVERSATION.name: text(conversation) or text(get(conversation, "id")),
         _OUTPUT_TYPE: _output_type(get(get(body.get("text"), "format"), "type")),
     })  # fmt: skip
 
 
 def _images(body: _Body) -> Attributes:
-    return present({"gen_ai.request.choice.count": answers.count(body.get("n"))})
+    return present({"gen_ai.request.choice.count": count(body.get("n"))})
 
 
 def _speech(body: _Body) -> Attributes:
     """Priced by characters, or by tokens untold: https://platform.openai.com/docs/api-reference/audio/createSpeech."""
-    text = body.get("input")
-    return present({signals.CHARACTERS.name: len(text) if isinstance(text, str) else 0})
+    return present({signals.CHARACTERS.name: len(text(body.get("input")) or "")})
 
 
 _IMAGES: Final = Api(
@@ -87,21 +77,14 @@ _IMAGES: Final = Api(
 )
 _POSTED: Final = {
     "/chat/completions": Api(
-        operation="chat", asked=_chat, read=answers.chat, read_stream=answers.completion_stream, content="chat"
+        operation="chat", asked=_chat, read=answers.chat, read_stream=answers.chunks, content="chat"
     ),
     "/responses": Api(
-        operation="chat",
-        asked=_responses,
-        read=answers.response,
-        read_stream=answers.response_stream,
-        content="responses",
+        operation="chat", asked=_responses, read=answers.response, read_stream=answers.events, content="responses"
     ),
     "/embeddings": Api(operation="embeddings", read=answers.embeddings),
     "/completions": Api(
-        operation="text_completion",
-        read=answers.completion,
-        read_stream=answers.completion_stream,
-        content="completions",
+        operation="text_completion", read=answers.completion, read_stream=answers.chunks, content="completions"
     ),
     "/images/generations": _IMAGES,
     "/images/edits": _IMAGES,
@@ -115,7 +98,6 @@ _POSTED: Final = {
     "/batches": Api(operation="batch", read=answers.named),
 }
 _FETCHED: Final = Api(operation=FETCH, read=answers.nothing)
-OPERATIONS: Final = frozenset(api.operation for api in (*_POSTED.values(), _FETCHED))  # what the calls are called
 _RESPONSE: Final = re.compile(r"/responses/[^/]+")
 
 
@@ -145,7 +127,3 @@ def request_attributes(api: Api, body: _Body) -> Attributes:
 
 def _output_type(kind: Any) -> str | None:
     return "json" if kind in ("json_object", "json_schema") else kind if isinstance(kind, str) else None
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()

@@ -66,59 +66,52 @@ _USAGE: Final = {attribute.name: (int,) if attribute.type == "int" else (int, fl
 _MOST: Final = 10**15  # a count beyond this is nonsense, and would spoil every sum that it is added to
 
 
-class Attributes:
-    """What is of the wrong type is left out."""
+def text(value: object) -> str | None:
+    """A text that is not empty; ``None`` for anything else."""
+    return value if isinstance(value, str) and value else None
 
-    __slots__ = ("_get", "_values")
 
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-        self._get = values.get
+def texts(value: object) -> tuple[str, ...]:
+    """Those in a list."""
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (tuple, list)) else ()
 
-    def text(self, name: str) -> str | None:
-        """A text that is not empty."""
-        value = self._get(name)
-        return value if isinstance(value, str) and value else None
 
-    def texts(self, name: str) -> tuple[str, ...]:
-        """Several."""
-        value = self._get(name)
-        return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (tuple, list)) else ()
+def count(value: object) -> int | None:
+    """A number of things; ``None`` for what is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
 
-    def count(self, name: str) -> int | None:
-        """A number of things."""
-        value = self._get(name)
-        return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MOST else None
 
-    def seconds(self, name: str) -> float | None:
-        """A number that is not negative."""
-        value = finite(self._get(name))
-        return value if value is not None and value >= 0 else None
+def seconds(value: object) -> float | None:
+    """A number that is not negative; ``None`` for what is none."""
+    number = finite(value)
+    return number if number is not None and number >= 0 else None
 
-    def tokens(self) -> Tokens:
-        """The tokens of a call."""
-        return Tokens(
-            input=self.count(signals.INPUT_TOKENS.name),
-            output=self.count(signals.OUTPUT_TOKENS.name),
-            cached=self.count(signals.CACHED_TOKENS.name) or 0,
-            cache_write=self.count(signals.CACHE_WRITE_TOKENS.name) or self.count(_OLDER_CACHE_WRITE) or 0,
-            reasoning=self.count(signals.REASONING_TOKENS.name) or 0,
-        )
 
-    def usage(self) -> dict[str, int | float]:
-        """What else it used and is priced."""
-        return {
-            name: value
-            for name, value in self._values.items()
-            if name in _USAGE and type(value) in _USAGE[name] and 0 < value <= _MOST
-        }
+def tokens(values: Mapping[str, Any]) -> Tokens:
+    """The tokens of a call, by its attributes."""
+    return Tokens(
+        input=count(values.get(signals.INPUT_TOKENS.name)),
+        output=count(values.get(signals.OUTPUT_TOKENS.name)),
+        cached=count(values.get(signals.CACHED_TOKENS.name)) or 0,
+        cache_write=count(values.get(signals.CACHE_WRITE_TOKENS.name)) or count(values.get(_OLDER_CACHE_WRITE)) or 0,
+        reasoning=count(values.get(signals.REASONING_TOKENS.name)) or 0,
+    )
 
-    def reported_cost(self) -> Decimal | None:
-        """What the provider charged; ``None`` for what another instrumentation calculated, or for another currency."""
-        value = self._get(signals.COST.name)
-        if value is None or self._get(signals.COST_SOURCE.name, "provider") != "provider":
-            return None
-        if self._get(signals.COST_CURRENCY.name, "USD") != "USD":
-            return None
-        valid = type(value) in (int, float) and 0 <= value < math.inf
-        return Decimal(repr(value)) if valid else None
+
+def usage(values: Mapping[str, Any]) -> dict[str, int | float]:
+    """What else it used and is priced."""
+    return {
+        name: value
+        for name, value in values.items()
+        if name in _USAGE and type(value) in _USAGE[name] and 0 < value <= _MOST
+    }
+
+
+def reported_cost(values: Mapping[str, Any]) -> Decimal | None:
+    """What the provider charged; ``None`` for what another instrumentation calculated, or for another currency."""
+    cost = values.get(signals.COST.name)
+    if cost is None or values.get(signals.COST_SOURCE.name, "provider") != "provider":
+        return None
+    if values.get(signals.COST_CURRENCY.name, "USD") != "USD":
+        return None
+    return Decimal(repr(cost)) if type(cost) in (int, float) and 0 <= cost < math.inf else None

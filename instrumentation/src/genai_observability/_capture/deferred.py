@@ -15,7 +15,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from genai_observability._call import Call, Exchange, Outcome, Value, utc
 from genai_observability._capture import answers
 from genai_observability._capture.answers import get, plain
 from genai_observability._capture.apis import api_of
-from genai_observability._capture.attributes import Attributes, provider_name
+from genai_observability._capture.attributes import provider_name, text, texts, tokens, usage
 
 _MOST: Final = 10_000  # responses, batches and files that are remembered
 _submitted: OrderedDict[str, Mapping[str, Value]] = OrderedDict()
@@ -51,16 +51,12 @@ def fetched(answer: Any) -> dict[str, Any]:
     this = object()
     if _recorded.setdefault(key, this) is not this:
         return {}
-    _forget_oldest(_recorded)
+    _keep(_recorded, key, this)
     return {**answers.response(answer), **_submitted.pop(key, {})}
 
 
 def _keep(kept: OrderedDict[str, Any], key: str, value: Any) -> None:
     kept[key] = value
-    _forget_oldest(kept)
-
-
-def _forget_oldest(kept: OrderedDict[str, Any]) -> None:
     while len(kept) > _MOST:
         kept.popitem(last=False)
 
@@ -115,8 +111,8 @@ def _call(batch: Batch, result: Mapping[str, Any], now: float) -> Call:
     error = (_mapping(result, "error") or _mapping(body, "error")) if failed else {}
     error_type = str(error.get("code") or error.get("type") or status or "_OTHER") if failed else None
     api = api_of("post", batch.endpoint)
-    said = Attributes(api.read(body) if api else {})
-    model = said.text(signals.RESPONSE_MODEL.name)
+    said = api.read(body) if api else {}
+    model = text(said.get(signals.RESPONSE_MODEL.name))
     return Call(
         operation=api.operation if api else "chat",
         provider=provider_name({signals.PROVIDER.name: "openai", signals.SERVER_ADDRESS.name: batch.server_address}),
@@ -126,15 +122,15 @@ def _call(batch: Batch, result: Mapping[str, Any], now: float) -> Call:
         outcome=_OUTCOMES.get(str(status), _OUTCOMES.get(error_type, "error")) if error_type else "success",
         request_model=model,  # the model that was asked for is in the file of requests only
         response_model=model,
-        response_id=said.text(signals.RESPONSE_ID.name),
-        finish_reasons=said.texts(signals.FINISH_REASONS.name),
+        response_id=text(said.get(signals.RESPONSE_ID.name)),
+        finish_reasons=texts(said.get(signals.FINISH_REASONS.name)),
         server_address=batch.server_address,
-        tokens=said.tokens(),
-        usage=said.usage(),
+        tokens=tokens(said),
+        usage=usage(said),
         service_tier="batch",
         error_type=error_type,
-        error_message=error["message"] if isinstance(error.get("message"), str) else None,
-        exchange=Exchange(request_id=Attributes(response).text("request_id")),
+        error_message=text(error.get("message")),
+        exchange=Exchange(request_id=text(response.get("request_id"))),
     )
 
 
@@ -155,15 +151,14 @@ _BATCH: Final = re.compile(r"/batches/[^/]+/?$")
 _CONTENT: Final = re.compile(r"/files/([^/]+)/content/?$")
 
 
+@dataclass
 class BatchFiles:
     """The files of results that this process knows of, and those whose results it has counted."""
 
-    def __init__(self, fetched: Callable[[Results], None]) -> None:
-        """``fetched`` gets the results of each batch, once."""
-        self._fetched = fetched
-        self._lock = threading.Lock()
-        self._files: OrderedDict[str, Batch] = OrderedDict()
-        self._counted: OrderedDict[str, None] = OrderedDict()
+    fetched: Callable[[Results], None]  # gets the results of each batch, once
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _files: OrderedDict[str, Batch] = field(default_factory=OrderedDict)
+    _counted: OrderedDict[str, None] = field(default_factory=OrderedDict)
 
     def look(self, client: Any, method: str, url: str, answer: Any) -> None:
         """Look at an answer that is none of a model: whether it tells of a batch, or brings results of one."""
@@ -191,4 +186,4 @@ class BatchFiles:
                 return
             _keep(self._counted, file, None)
         results = partial(calls, batch, content, now=time.time())
-        self._fetched(Results(batch=batch.id, size=len(content), calls=results))
+        self.fetched(Results(batch=batch.id, size=len(content), calls=results))

@@ -26,30 +26,30 @@ from genai_observability._capture.attributes import provider_name
 _LONGEST_STREAM: Final = 200_000  # characters of a streamed answer that are kept
 
 
+@dataclass(kw_only=True)
 class Room:
     """Bounds what is kept: so many dialogues, and texts of so many characters in all. What does not fit is counted."""
 
-    def __init__(self, *, on_full: Callable[[], None], calls: int = 2_000, characters: int = 50_000_000) -> None:
-        self._on_full = on_full
-        self._calls = calls
-        self._characters = characters
-        self._lock = threading.RLock()  # a dialogue may be let go of by the garbage collector, wherever it runs
+    on_full: Callable[[], None]
+    calls: int = 2_000
+    characters: int = 50_000_000
+    _lock: Any = field(default_factory=threading.RLock)  # a dialogue is let go of wherever the garbage collector runs
 
     def hold(self, api: str, body: Mapping[str, Any]) -> "Dialogue | None":
         """A dialogue, where there is room for it."""
         size = _size(body)
         with self._lock:
-            if self._calls <= 0 or self._characters < size:
-                self._on_full()
+            if self.calls <= 0 or self.characters < size:
+                self.on_full()
                 return None
-            self._calls -= 1
-            self._characters -= size
+            self.calls -= 1
+            self.characters -= size
         return Dialogue(api, body, lambda: self._give_back(size))
 
     def _give_back(self, size: int) -> None:
         with self._lock:
-            self._calls += 1
-            self._characters += size
+            self.calls += 1
+            self.characters += size
 
 
 @dataclass(slots=True, eq=False)

@@ -11,21 +11,13 @@ from typing import Any, Final
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrivateName:
-    """A name that a library does not promise to keep.
+    """A name that a library does not promise to keep."""
 
-    Attributes:
-        owner: Module, or module and class with a colon between, that has it; the class has it as an attribute.
-        name: The name.
-        why: What it is used for, for want of a public way.
-        lost: What is no longer recorded, or done, where it is gone.
-        of_instances: Whether only objects of the class have it, so that its being there cannot be seen beforehand.
-    """
-
-    owner: str
+    owner: str  # module, or module and class with a colon between, that has it; the class has it as an attribute
     name: str
-    why: str
-    lost: str
-    of_instances: bool = False
+    why: str  # what it is used for, for want of a public way
+    lost: str  # what is no longer recorded, or done, where it is gone
+    of_instances: bool = False  # whether only objects of the class have it, which cannot be seen beforehand
 
     @property
     def is_gone(self) -> bool:

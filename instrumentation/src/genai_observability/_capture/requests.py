@@ -3,13 +3,11 @@
 Without ``stream_options={"include_usage": true}`` a stream of chat completions ends without usage, and its price is
 anybody's guess: https://platform.openai.com/docs/api-reference/chat/create#chat-create-stream_options. The chunk that
 then comes in addition is kept from the application (see ``streams``). The responses API always reports usage. A server
-that does not know the option may refuse the call, so only servers that are known to know it are asked. The variable
-``GENAI_OBSERVABILITY_STREAM_USAGE`` says ``always`` for all of them, or ``never``.
+that does not know the option may refuse the call, so only servers that are known to know it are asked.
 
-Where the application asks for it, OpenAI's own dashboard can tell calls apart as ours does: the user's hash goes along
-as ``safety_identifier``, what the call is for as ``metadata``:
-https://platform.openai.com/docs/api-reference/responses/create. Only OpenAI itself is told, and only what the
-application has not said itself.
+Where the application asks for it, OpenAI's own dashboard can tell calls apart as ours does, by ``safety_identifier``
+and ``metadata``: https://platform.openai.com/docs/api-reference/responses/create. Only OpenAI itself is told, and only
+what the application has not said itself.
 """
 
 import os

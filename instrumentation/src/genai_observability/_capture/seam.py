@@ -33,26 +33,16 @@ _NO_BODY: Final[Mapping[str, Any]] = {}
 
 @dataclass(slots=True, kw_only=True)
 class Seam:
-    """What is done with each request.
+    """What is done with each request."""
 
-    Attributes:
-        tracer: Makes the spans of calls.
-        open_calls: The calls that have begun and not ended.
-        batches: Gets the answers in which batches and their results may be.
-        admit: Asks the budgets for a call's place in them; raises where there is none.
-        content: Keeps what is asked and answered in its room, where content is looked at.
-        unseen: Whether nobody else looks at the spans: then they need not have what the answer says.
-        disclose: Whether OpenAI is told of the attribution; and of which environment, where it has a name.
-    """
-
-    tracer: Tracer
+    tracer: Tracer  # makes the spans of calls
     open_calls: OpenCalls
-    batches: BatchFiles
-    admit: Callable[[], Any] | None
-    content: Any
-    unseen: Callable[[], bool]
-    disclose: bool
-    environment: str
+    batches: BatchFiles  # gets the answers in which batches and their results may be
+    admit: Callable[[], Any] | None  # asks the budgets for a call's place in them; raises where there is none
+    content: Any  # keeps what is asked and answered in its room, where content is looked at
+    unseen: Callable[[], bool]  # whether nobody else looks at the spans: then they need not have what the answer says
+    disclose: bool  # whether OpenAI is told of the attribution, and of the environment
+    environment: str  # "" for none
     active: bool = True
 
     def end(self) -> None:
@@ -195,17 +185,13 @@ class _UnderWay:
         try:
             if self._token is not None:
                 detach(self._token)
-            if error is not None:
-                self._failed(error)
+            if error is not None and self._call is not None:
+                self._call.fail(error)
+            elif error is not None and self._span is not None:
+                self._span.set_status(Status(StatusCode.ERROR, str(error)))
+                self._span.end()
         except Exception:
             _logger.debug("The end of a call could not be noted", exc_info=True)
-
-    def _failed(self, error: BaseException) -> None:
-        if self._call is not None:
-            self._call.fail(error)
-        elif self._span is not None:
-            self._span.set_status(Status(StatusCode.ERROR, str(error)))
-            self._span.end()
 
     def _end_span(self, said: Mapping[str, Any]) -> None:
         try:

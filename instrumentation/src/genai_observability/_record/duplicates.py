@@ -105,10 +105,7 @@ class Duplicates:
         return (other for scope in scopes for other in self._places.get((*place, scope), ()))
 
     def _remember(self, this: _Counted) -> None:
-        places: list[tuple[str, Hashable]] = [("span", this.span), ("parent", this.parent)]
-        if this.response_id:
-            places.append(("response", this.response_id))
-        for place in places:
+        for place in (("span", this.span), ("parent", this.parent), ("response", this.response_id)):
             key = (*place, this.scope)
             calls = self._places.setdefault(key, [])
             calls.append(this)

@@ -2,12 +2,12 @@
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Counter, Histogram, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from genai_observability import signals
 from genai_observability._call import Call
@@ -30,108 +30,101 @@ class Labels:
         return {**self.values, **dict(more)} if more else self.values
 
 
+@dataclass(kw_only=True)
 class LabelBudget:
     """Lets the first values of each label through, and the first combinations of them; the rest becomes ``_other``.
 
     One label set costs about 60 series, mostly histogram buckets. The bound holds whatever the application passes:
-    a user's text as a feature name makes 100 series sets, not one for each user.
+    a user's text as a feature name makes 100 series sets, not one for each user. ``values`` bounds each label,
+    ``combinations`` all of them together.
     """
 
-    def __init__(self, *, values: int = 100, combinations: int = 300, on_overflow: Callable[[], None]) -> None:
-        """``values`` bounds each label, ``combinations`` all of them together."""
-        self._most_values = values
-        self._most_combinations = combinations
-        self._on_overflow = on_overflow
-        self._values: dict[str, set[str]] = {}
-        self._combinations: dict[tuple[tuple[str, str], ...], Labels] = {}
-        self._overflowed: dict[tuple[str, ...], Labels] = {}
+    on_overflow: Callable[[], None]
+    values: int = 100
+    combinations: int = 300
+    _seen: dict[str, set[str]] = field(default_factory=dict)
+    _combinations: dict[tuple[tuple[str, str], ...], Labels] = field(default_factory=dict)
+    _overflowed: dict[tuple[str, ...], Labels] = field(default_factory=dict)
 
     def bound(self, labels: Mapping[str, str]) -> Labels:
         """The labels to record under."""
-        found = self._combinations.get(tuple(labels.items()))
-        if found is not None:  # nearly always
+        if (found := self._combinations.get(tuple(labels.items()))) is not None:  # nearly always
             return found
         bounded = {name: self.bound_value(name, value) for name, value in labels.items()}
         combination = tuple(bounded.items())
-        found = self._combinations.get(combination)
-        if found is None and len(self._combinations) < self._most_combinations:
-            found = self._combinations[combination] = Labels(bounded)
-        if found is None:
-            self._on_overflow()
-            found = self._overflowed.setdefault(tuple(bounded), Labels(dict.fromkeys(bounded, OTHER)))
-        return found
+        if combination not in self._combinations and len(self._combinations) >= self.combinations:
+            self.on_overflow()
+            return self._overflowed.setdefault(tuple(bounded), Labels(dict.fromkeys(bounded, OTHER)))
+        return self._combinations.setdefault(combination, Labels(bounded))
 
     def bound_value(self, name: str, value: str) -> str:
         """The value to record of a single label."""
-        seen = self._values.setdefault(name, set())
-        if value in seen:
-            return value
-        if len(seen) < self._most_values:
+        seen = self._seen.setdefault(name, set())
+        if value not in seen:
+            if len(seen) >= self.values:
+                self.on_overflow()
+                return OTHER
             seen.add(value)
-            return value
-        self._on_overflow()
-        return OTHER
-
-
-_NO_TRACE: Final = Context()
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledHistogram:
-    """A histogram that leaves out what is below zero, with exemplars or without."""
-
-    instrument: Histogram
-    exemplars: bool
-
-    def record(self, value: float, labels: Labels, context: Context, more: More = ()) -> None:
-        """Record a finite value."""
-        if value >= 0:
-            self.instrument.record(value, labels.with_(more), context if self.exemplars else _NO_TRACE)
+        return value
 
 
 @dataclass(slots=True)
 class _Sum:
     """What is to be added to one series of a counter; ``context`` is that of the last call, for the exemplar."""
 
+    metric: signals.Metric
     amount: float
     context: Context
 
 
+_NO_TRACE: Final = Context()
+_UNTRACED: Final = ("{token}", "{token}/s")  # units of the histograms without exemplars
+
+
 class Instruments:
-    """Histograms and counters of one meter. What is added to counters is summed up first: ``settle`` adds it."""
+    """Counters and histograms of the catalogue, made when they are first used. For the worker alone."""
 
     def __init__(self, meter: Meter) -> None:
         """Make them on this meter."""
         self._meter = meter
-        self._sums: dict[tuple[Counter, Labels, More], _Sum] = {}
+        self._takers: dict[str, Callable[..., None]] = {}
+        self._sums: dict[tuple[str, Labels, More], _Sum] = {}
 
-    def histogram(self, metric: signals.Metric, *, exemplars: bool = True) -> LabelledHistogram:
-        """A histogram of the catalogue."""
+    def taker(self, metric: signals.Metric) -> Callable[..., None]:
+        """What takes an amount, labels and a context: the method of a counter that adds, or of a histogram."""
+        return self._takers.get(metric.name) or self._made(metric)
+
+    def _made(self, metric: signals.Metric) -> Callable[..., None]:
         named = (metric.name, metric.unit, metric.meaning)
-        made = self._meter.create_histogram(*named, explicit_bucket_boundaries_advisory=metric.buckets)
-        return LabelledHistogram(made, exemplars)
-
-    def counter(self, metric: signals.Metric) -> Counter:
-        """A counter of the catalogue."""
-        return self._meter.create_counter(metric.name, metric.unit, metric.meaning)
-
-    def add(self, counter: Counter, amount: float, labels: Labels, context: Context, more: More = ()) -> None:
-        """Add to a series of a counter."""
-        key = (counter, labels, more)
-        found = self._sums.get(key)
-        if found is None:
-            self._sums[key] = _Sum(amount, context)
-            if len(self._sums) >= _MOST_SUMS:
-                self.settle()
+        take: Callable[..., None]
+        if metric.kind == "counter":
+            take = self._meter.create_counter(*named).add
         else:
+            take = self._meter.create_histogram(*named, explicit_bucket_boundaries_advisory=metric.buckets).record
+        self._takers[metric.name] = take
+        return take
+
+    def record(self, metric: signals.Metric, value: float, labels: Labels, context: Context, more: More = ()) -> None:
+        """Record a finite value in a histogram; what is below zero is left out."""
+        if value >= 0:
+            self.taker(metric)(value, labels.with_(more), _NO_TRACE if metric.unit in _UNTRACED else context)
+
+    def add(self, metric: signals.Metric, amount: float, labels: Labels, context: Context, more: More = ()) -> None:
+        """Add to a counter, in the end."""
+        key = (metric.name, labels, more)
+        if (found := self._sums.get(key)) is not None:
             found.amount += amount
             found.context = context
+            return
+        self._sums[key] = _Sum(metric, amount, context)
+        if len(self._sums) >= _MOST_SUMS:
+            self.settle()
 
     def settle(self) -> None:
         """Add what was summed up to the counters: once for many calls, as each addition costs the SDK 10 µs."""
         sums, self._sums = self._sums, {}
-        for (counter, labels, more), each in sums.items():
-            counter.add(each.amount, labels.with_(more), each.context)
+        for (_, labels, more), each in sums.items():
+            self.taker(each.metric)(each.amount, labels.with_(more), each.context)
 
     def forget(self) -> None:
         """In a child made by fork: what was summed up is the parent's."""
@@ -163,13 +156,13 @@ _OF_CACHED: Final = {
     signals.AUDIO_CACHED_TOKENS.name: "audio",
     signals.IMAGE_CACHED_TOKENS.name: "image",
 }
-_USED: Final[Mapping[signals.Metric, Mapping[str, str]]] = {
-    signals.USED_INPUT: _OF_INPUT,
-    signals.USED_OUTPUT: _OF_OUTPUT,
-    signals.USED_CACHED: _OF_CACHED,
-    signals.USED_CACHE_WRITE: {},
-    signals.USED_REASONING: {},
-}
+_USED: Final[tuple[tuple[signals.Metric, Mapping[str, str]], ...]] = (
+    (signals.USED_INPUT, _OF_INPUT),
+    (signals.USED_OUTPUT, _OF_OUTPUT),
+    (signals.USED_CACHED, _OF_CACHED),
+    (signals.USED_CACHE_WRITE, {}),
+    (signals.USED_REASONING, {}),
+)
 """Which usage tells of the modalities of each kind of tokens."""
 _SPECIAL: Final = {
     **{name: f"{modality}_input" for name, modality in _OF_INPUT.items()},
@@ -179,70 +172,58 @@ _INPUT: Final = ((signals.TOKEN_TYPE.name, "input"),)
 _OUTPUT: Final = ((signals.TOKEN_TYPE.name, "output"),)
 
 
+@dataclass(frozen=True, slots=True)
 class OldNames:
     """One histogram of all calls, one of tokens by their type, and a counter of the special ones."""
 
-    def __init__(self, instruments: Instruments) -> None:
-        """Create them."""
-        self._add = instruments.add
-        self._duration = instruments.histogram(signals.CALL_DURATION)
-        self._tokens = instruments.histogram(signals.CALL_TOKENS, exemplars=False)
-        self._detail = instruments.counter(signals.CALL_TOKENS_DETAIL)
+    instruments: Instruments
 
     def record_times(self, call: Call, labels: Labels, context: Context, ended: More) -> None:
         """Record how long a call took."""
-        self._duration.record(call.duration, labels, context, ended)
+        self.instruments.record(signals.CALL_DURATION, call.duration, labels, context, ended)
 
     def record_tokens(self, call: Call, labels: Labels, context: Context) -> None:
         """Record the tokens that the provider reported."""
         tokens = call.tokens
         if tokens.input:
-            self._tokens.record(tokens.input, labels, context, _INPUT)
+            self.instruments.record(signals.CALL_TOKENS, tokens.input, labels, context, _INPUT)
         if tokens.output:
-            self._tokens.record(tokens.output, labels, context, _OUTPUT)
+            self.instruments.record(signals.CALL_TOKENS, tokens.output, labels, context, _OUTPUT)
         kinds = {"cached": tokens.cached, "cache_write": tokens.cache_write, "reasoning": tokens.reasoning}
         special = {_SPECIAL[name]: count for name, count in call.usage.items() if name in _SPECIAL}
         for kind, amount in {**kinds, **special}.items():
             if amount:
-                self._add(self._detail, amount, labels, context, ((signals.TOKEN_TYPE.name, kind),))
+                more = ((signals.TOKEN_TYPE.name, kind),)
+                self.instruments.add(signals.CALL_TOKENS_DETAIL, amount, labels, context, more)
 
 
+@dataclass(frozen=True, slots=True)
 class NewNames:
     """Histograms of inferences and of embeddings, and a counter of each kind of token by its modality."""
 
-    def __init__(self, instruments: Instruments) -> None:
-        """Create them."""
-        self._add = instruments.add
-        self._duration = instruments.histogram(signals.INFERENCE_DURATION)
-        self._embeddings_duration = instruments.histogram(signals.EMBEDDINGS_DURATION)
-        self._first_chunk = instruments.histogram(signals.INFERENCE_TIME_TO_FIRST_CHUNK)
-        self._input = instruments.histogram(signals.INFERENCE_INPUT, exemplars=False)
-        self._output = instruments.histogram(signals.INFERENCE_OUTPUT, exemplars=False)
-        self._embeddings_input = instruments.histogram(signals.EMBEDDINGS_INPUT, exemplars=False)
-        self._used = [(instruments.counter(metric), parts) for metric, parts in _USED.items()]
+    instruments: Instruments
 
     def record_times(self, call: Call, labels: Labels, context: Context, ended: More) -> None:
         """Record how long a call took."""
-        duration = self._embeddings_duration if _is_embedding(labels) else self._duration
-        duration.record(call.duration, labels, context, ended)
-        if call.time_to_first_chunk is not None:
-            self._first_chunk.record(call.time_to_first_chunk, labels, context)
+        duration = signals.EMBEDDINGS_DURATION if _is_embedding(labels) else signals.INFERENCE_DURATION
+        self.instruments.record(duration, call.duration, labels, context, ended)
+        if (first := call.time_to_first_chunk) is not None:
+            self.instruments.record(signals.INFERENCE_TIME_TO_FIRST_CHUNK, first, labels, context)
 
     def record_tokens(self, call: Call, labels: Labels, context: Context) -> None:
         """Record the tokens that the provider reported. A count of 0 makes no series, as it changes no sum."""
-        tokens, usage = call.tokens, call.usage
-        if _is_embedding(labels):
-            if tokens.input:
-                self._embeddings_input.record(tokens.input, labels, context)
-            return
+        tokens, usage, embedding = call.tokens, call.usage, _is_embedding(labels)
         if tokens.input:
-            self._input.record(tokens.input, labels, context)
+            read = signals.EMBEDDINGS_INPUT if embedding else signals.INFERENCE_INPUT
+            self.instruments.record(read, tokens.input, labels, context)
+        if embedding:
+            return
         if tokens.output:
-            self._output.record(tokens.output, labels, context)
+            self.instruments.record(signals.INFERENCE_OUTPUT, tokens.output, labels, context)
         counts = (tokens.input or 0, tokens.output or 0, tokens.cached, tokens.cache_write, tokens.reasoning)
-        for (used, parts), count in zip(self._used, counts, strict=True):
+        for (used, parts), count in zip(_USED, counts, strict=True):
             for modality, amount in _by_modality(count, {parts[name]: usage[name] for name in parts if name in usage}):
-                self._add(used, amount, labels, context, ((signals.TOKEN_MODALITY.name, modality),))
+                self.instruments.add(used, amount, labels, context, ((signals.TOKEN_MODALITY.name, modality),))
 
 
 def _is_embedding(labels: Labels) -> bool:

@@ -4,6 +4,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from opentelemetry.context import Context
@@ -19,20 +20,19 @@ _KEPT: Final = 600.0  # seconds after its last call that a model's limits are re
 _MOST: Final = 100  # models
 
 
+@dataclass
 class Quotas:
-    """The rate limits of each model that was called lately, as gauges read them."""
+    """The rate limits of each model that was called lately, as gauges read them. ``clock`` gives seconds."""
 
-    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
-        """``clock`` gives seconds."""
-        self._clock = clock
-        self._last: dict[tuple[str, str, str], tuple[Quota, float]] = {}
+    clock: Callable[[], float] = time.monotonic
+    _last: dict[tuple[str, str, str], tuple[Quota, float]] = field(default_factory=dict)
 
     def note(self, call: Call) -> None:
         """What the answer to a call said."""
         for quota in call.exchange.quotas:
             key = (call.provider, call.request_model or "", quota.kind)
             self._last.pop(key, None)
-            self._last[key] = (quota, self._clock())
+            self._last[key] = (quota, self.clock())
             if len(self._last) > _MOST * 2:
                 self._last.pop(next(iter(self._last)))
 
@@ -49,7 +49,7 @@ class Quotas:
         return self._observations(lambda quota, age: 1 - _remaining(quota, age) / quota.limit)
 
     def _observations(self, value: Callable[[Quota, float], float]) -> list[Observation]:
-        now = self._clock()
+        now = self.clock()
         return [
             Observation(
                 value(quota, now - noted),
@@ -68,8 +68,6 @@ Kind = Literal["call", "span", "log", "label", "content", "batch"]
 """What can be lost on the way to the Collector: see ``signals.DROPPED``."""
 Losses = Counter[Kind]
 
-_NAMED: Final[Mapping[signals.Vocabulary, type[OldNames | NewNames]]] = {"old": OldNames, "new": NewNames}
-
 
 class Metrics:
     """Records finished calls and scores. ``context`` is that of the call's span: exemplars lead to its trace."""
@@ -85,23 +83,10 @@ class Metrics:
         self._open_calls = open_calls
         self._quotas = Quotas()
         self._labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
-        self._instruments = instruments = Instruments(meter)
-        self._add = instruments.add
-        self.settle = instruments.settle
+        self._instruments = Instruments(meter)
+        self._add, self._record, self.settle = self._instruments.add, self._instruments.record, self._instruments.settle
         names = signals.vocabularies(os.environ.get(signals.OPT_IN_VARIABLE, ""))
-        self._named = tuple(_NAMED[each](instruments) for each in names)
-        self._time_to_first_token = instruments.histogram(signals.CALL_TIME_TO_FIRST_TOKEN)
-        self._output_rate = instruments.histogram(signals.CALL_OUTPUT_RATE, exemplars=False)
-        self._cost = instruments.counter(signals.CALL_COST)
-        self._estimated_cost = instruments.counter(signals.CALL_ESTIMATED_COST)
-        self._unpriced = instruments.counter(signals.CALLS_UNPRICED)
-        self._batch_calls = instruments.counter(signals.BATCH_CALLS)
-        self._phases = instruments.counter(signals.CALL_PHASES)
-        self._retries = instruments.counter(signals.CALL_RETRIES)
-        self._scores = instruments.histogram(signals.EVALUATIONS)
-        self._feedback = instruments.counter(signals.FEEDBACK)
-        self._feedback_weight = instruments.counter(signals.FEEDBACK_WEIGHT)
-        self._feedback_satisfaction = instruments.counter(signals.FEEDBACK_SATISFACTION)
+        self._named = tuple((OldNames if each == "old" else NewNames)(self._instruments) for each in names)
         # Their own, as they are read on another thread; an overflow is counted where the call is recorded.
         self._in_flight_labels = LabelBudget(on_overflow=lambda: None)
         observe(meter, signals.CALLS_IN_FLIGHT, self._observe_in_flight)
@@ -111,7 +96,6 @@ class Metrics:
         self._prices_age = prices_age
         self._priced = False
         observe(meter, signals.PRICES_AGE, self._observe_prices_age)
-        self._findings = instruments.counter(signals.SECURITY_FINDINGS)
         self._finding_labels = LabelBudget(on_overflow=lambda: losses.update(("label",)))
         observe(meter, signals.DROPPED, self._observe_dropped)
 
@@ -126,20 +110,21 @@ class Metrics:
 
     def record_score(self, score: float, attributes: Mapping[str, Value], context: Context) -> None:
         """Record a score between 0 and 1."""
-        self._scores.record(score, self._labels.bound(signals.EVALUATIONS.labels_of(attributes)), context)
+        labels = self._labels.bound(signals.EVALUATIONS.labels_of(attributes))
+        self._record(signals.EVALUATIONS, score, labels, context)
 
     def record_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
         """Count a call with a sign of an attack or a leak."""
         labels = self._finding_labels.bound(signals.SECURITY_FINDINGS.labels_of(attributes))
-        self._findings.add(1, labels.values, context)
+        self._add(signals.SECURITY_FINDINGS, 1, labels, context)
 
     def record_feedback(self, sign: Sign, attributes: Mapping[str, Value]) -> None:
         """Record what a user said, by its kind and by its weight."""
         values = self._labels.bound(signals.FEEDBACK.labels_of(attributes)).values
-        self._feedback.add(1, values)
+        self._instruments.taker(signals.FEEDBACK)(1, values)
         unkind = {name: value for name, value in values.items() if name != signals.EVALUATION_LABEL.name}
-        self._feedback_weight.add(sign.weight, unkind)
-        self._feedback_satisfaction.add(sign.weight * sign.satisfaction, unkind)
+        self._instruments.taker(signals.FEEDBACK_WEIGHT)(sign.weight, unkind)
+        self._instruments.taker(signals.FEEDBACK_SATISFACTION)(sign.weight * sign.satisfaction, unkind)
 
     def forget(self) -> None:
         """In a child made by fork: what was counted is the parent's."""
@@ -152,29 +137,29 @@ class Metrics:
             error = signals.ERROR_TYPE.name
             ended = (*ended, (error, self._labels.bound_value(error, call.error_type)))
         if call.batch:
-            self._add(self._batch_calls, 1, labels, context, ended)
+            self._add(signals.BATCH_CALLS, 1, labels, context, ended)
             return
         for named in self._named:
             named.record_times(call, labels, context, ended)
         if call.time_to_first_token is not None:
-            self._time_to_first_token.record(call.time_to_first_token, labels, context)
+            self._record(signals.CALL_TIME_TO_FIRST_TOKEN, call.time_to_first_token, labels, context)
         if (rate := call.output_tokens_per_second) is not None:
-            self._output_rate.record(rate, labels, context)
+            self._record(signals.CALL_OUTPUT_RATE, rate, labels, context)
 
     def _record_price(self, price: Price, labels: Labels, context: Context) -> None:
         self._priced = True
         if price.amount is not None:
-            self._add(self._cost, float(price.amount), labels, context)
+            self._add(signals.CALL_COST, float(price.amount), labels, context)
         if price.unpriced:
-            self._add(self._unpriced, 1, labels, context, ((signals.UNPRICED.name, price.unpriced),))
+            self._add(signals.CALLS_UNPRICED, 1, labels, context, ((signals.UNPRICED.name, price.unpriced),))
         if price.estimated is not None:
-            self._add(self._estimated_cost, float(price.estimated), labels, context)
+            self._add(signals.CALL_ESTIMATED_COST, float(price.estimated), labels, context)
 
     def _record_exchange(self, call: Call, labels: Labels, context: Context) -> None:
         if call.exchange.retries:
-            self._add(self._retries, call.exchange.retries, labels, context)
+            self._add(signals.CALL_RETRIES, call.exchange.retries, labels, context)
         for phase, seconds in call.exchange.phases.items():
-            self._add(self._phases, seconds, labels, context, ((signals.PHASE.name, phase),))
+            self._add(signals.CALL_PHASES, seconds, labels, context, ((signals.PHASE.name, phase),))
         self._quotas.note(call)
 
     def _observe_prices_age(self, _options: CallbackOptions) -> Iterable[Observation]:
@@ -200,12 +185,8 @@ def _call_labels(call: Call) -> dict[str, str]:
         signals.REQUEST_MODEL.name: call.request_model,
         signals.RESPONSE_MODEL.name: call.response_model,
     }
-    for name in _ATTRIBUTION_LABELS:
-        if name in call.attribution:
-            labels[name] = str(call.attribution[name])
-    return {name: value for name, value in labels.items() if value}
+    attribution = {name: str(call.attribution[name]) for name in _LABELS if name in call.attribution}
+    return {name: value for name, value in {**labels, **attribution}.items() if value}
 
 
-_ATTRIBUTION_LABELS: Final = tuple(
-    label.name for label in (signals.FEATURE, signals.TEAM, signals.TENANT, signals.ENDPOINT)
-)
+_LABELS: Final = tuple(label.name for label in (signals.FEATURE, signals.TEAM, signals.TENANT, signals.ENDPOINT))

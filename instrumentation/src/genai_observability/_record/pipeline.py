@@ -47,21 +47,13 @@ _logger = logging.getLogger("genai_observability")
 
 @dataclass(kw_only=True)
 class Batches:
-    """Records the results of batches.
+    """Records the results of batches."""
 
-    Attributes:
-        worker: Where they are read.
-        submission: What is known of a batch's submission, by its id.
-        record: Records one call, in the context of the submission.
-        send: Sends the log records that wait.
-        on_dropped: Called for results for which there is no room.
-    """
-
-    worker: Worker
-    submission: Callable[[str], Answer]
-    record: Callable[[Call, Context], object]
-    send: Callable[[], object]
-    on_dropped: Callable[[], None]
+    worker: Worker  # where they are read
+    submission: Callable[[str], Answer]  # what is known of a batch's submission, by its id
+    record: Callable[[Call, Context], object]  # in the context of the submission
+    send: Callable[[], object]  # the log records that wait
+    on_dropped: Callable[[], None]  # called for results for which there is no room
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _waiting: int = 0
 
@@ -148,8 +140,7 @@ class Pipeline:
         errors: list[Exception] = []
         read = _through((self._read, self._look, self._compare), batch, errors)
         _through((self._price, self._count, self._log), [each for each in read if not each.duplicate], errors)
-        if self.enriched is not None:
-            _through((self._finish,), read, errors)
+        _through((self._finish,), read, errors)
         if errors:
             raise errors[0]
 

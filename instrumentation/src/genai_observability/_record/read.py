@@ -13,7 +13,16 @@ from opentelemetry.trace.status import StatusCode
 from genai_observability import signals
 from genai_observability._call import Call, Estimate, Exchange, Quota, StreamEnd, Value, outcome, stream_end, utc
 from genai_observability._capture.apis import FETCH
-from genai_observability._capture.attributes import Attributes, provider_name
+from genai_observability._capture.attributes import (
+    count,
+    provider_name,
+    reported_cost,
+    seconds,
+    text,
+    texts,
+    tokens,
+    usage,
+)
 from genai_observability._capture.open_calls import FinishedSpan, OpenCall, length
 from genai_observability._capture.steps import NAMED_BY, OpenStep, Step
 from genai_observability._content.detection import scrubbed
@@ -34,7 +43,7 @@ def read_exchange(call: OpenCall, *, started: int, ended: int) -> Exchange:
         if last > first:
             phases["retrying"] = (last - first) / _SECOND
         answered = call.answered or ended
-        phases |= _waiting(max(answered - last, 0) / _SECOND, _processing(headers))
+        phases |= _waiting(max(answered - last, 0) / _SECOND, headers)
         if call.answered is not None:
             phases["reading"] = max(ended - answered, 0) / _SECOND
     return Exchange(
@@ -54,17 +63,9 @@ _COST: Final = "x-litellm-response-cost"
 _SERVED_MODEL: Final = "x-ms-served-model"
 """Which model Azure has answered with: the body has the name of the deployment."""
 _QUOTA_KINDS: Final = ("requests", "tokens")
-_WANTED: Final = frozenset(
-    (
-        *_REQUEST_ID,
-        _PROCESSING,
-        _COST,
-        _SERVED_MODEL,
-        *(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in _QUOTA_KINDS),
-    )
-)
-
-
+_WANTED: Final = frozenset({*_REQUEST_ID, _PROCESSING, _COST, _SERVED_MODEL}) | {
+    f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in _QUOTA_KINDS
+}
 _FIRST_LETTERS: Final = frozenset(name[0].encode() for name in _WANTED) | {name[0].upper().encode() for name in _WANTED}
 
 
@@ -79,24 +80,22 @@ def _wanted(headers: Mapping[str, str] | None) -> dict[str, str]:
     return {name: value.decode("latin-1") for name, value in pairs if name in _WANTED}
 
 
-def _waiting(seconds: float, processing: float | None) -> dict[str, float]:
-    """The time until the answer: the provider's own as it reports it, and the rest on the network."""
-    if processing is None:
-        return {"waiting": seconds}
-    provider = min(processing, seconds)  # clocks differ
-    return {"network": seconds - provider, "provider": provider}
+def _waiting(until_answer: float, headers: Mapping[str, str]) -> dict[str, float]:
+    """The provider's own time as it reports it, and the rest on the network.
 
-
-def _processing(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the provider says it worked: https://platform.openai.com/docs/api-reference/debugging-requests."""
+    https://platform.openai.com/docs/api-reference/debugging-requests.
+    """
     milliseconds = _number(headers.get(_PROCESSING))
-    return None if milliseconds is None or milliseconds > _LONGEST_PROCESSING else milliseconds / 1000
+    if milliseconds is None or milliseconds > _LONGEST_PROCESSING:
+        return {"waiting": until_answer}
+    provider = min(milliseconds / 1000, until_answer)  # clocks differ
+    return {"network": until_answer - provider, "provider": provider}
 
 
 def _cost(headers: Mapping[str, str]) -> Decimal | None:
     """Dollars, as the LiteLLM proxy reports them; 0 is what it says where it does not know, as of a stream's cost."""
-    text = headers.get(_COST, "")
-    return Decimal(text) or None if _AMOUNT.fullmatch(text) else None
+    amount = headers.get(_COST, "")
+    return Decimal(amount) or None if _AMOUNT.fullmatch(amount) else None
 
 
 _AMOUNT: Final = re.compile(r"\d{1,6}(\.\d{1,24})?([eE]-\d{1,2})?")
@@ -109,26 +108,25 @@ def _quotas(headers: Mapping[str, str]) -> tuple[Quota, ...]:
         limit = _number(headers.get(f"x-ratelimit-limit-{kind}"))
         remaining = _number(headers.get(f"x-ratelimit-remaining-{kind}"))
         if limit and remaining is not None:
-            reset = _seconds(headers.get(f"x-ratelimit-reset-{kind}") or "")
+            reset = _duration(headers.get(f"x-ratelimit-reset-{kind}") or "")
             found.append(Quota(kind=kind, limit=limit, remaining=min(remaining, limit), reset=reset))
     return tuple(found)
 
 
-def _number(text: str | None) -> float | None:
-    return float(text) if text is not None and _NUMBER.fullmatch(text) else None
+def _number(written: str | None) -> float | None:
+    return float(written) if written is not None and _NUMBER.fullmatch(written) else None
 
 
 _NUMBER: Final = re.compile(r"\d{1,15}(\.\d{1,9})?")
 _DURATION: Final = re.compile(r"(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,6}(?:\.\d{1,9})?)s)?(?:(\d{1,9})ms)?")
 
 
-def _seconds(text: str) -> float:
+def _duration(written: str) -> float:
     """A duration as the provider writes it, such as ``6m0s`` or ``20ms``; 0 where it is none."""
-    match = _DURATION.fullmatch(text)
+    match = _DURATION.fullmatch(written)
     if match is None:
         return 0.0
-    hours, minutes, seconds, milliseconds = (float(part or 0) for part in match.groups())
-    return hours * 3600 + minutes * 60 + seconds + milliseconds / 1000
+    return sum(float(part or 0) * unit for part, unit in zip(match.groups(), (3600, 60, 1, 0.001), strict=True))
 
 
 MODEL_OPERATIONS: Final = frozenset(
@@ -168,77 +166,68 @@ def read_call(span: FinishedSpan, noted: OpenCall | None, values: Mapping[str, A
 
     Values of a wrong type are left out, never an error.
     """
-    attributes = Attributes(values)
+    noted, get = noted or _NOTHING, values.get
     started, ended = span.start_time or 0, span.end_time or 0
-    error_type, message = _error_type(span, attributes), span.status.description
-    tokens = attributes.tokens()
-    streamed = values.get(signals.STREAM.name) is True or bool(noted and noted.chunks)
-    finish_reasons = attributes.texts(signals.FINISH_REASONS.name)
-    complete = tokens.reported or bool(noted and noted.complete)
-    ending = outcome(error_type, message, streamed=streamed, finish_reasons=finish_reasons, complete=complete)
-    first_chunk = attributes.seconds(signals.TIME_TO_FIRST_CHUNK.name)
+    error_type, message = _error_type(span, values), span.status.description
+    used = tokens(values)
+    streamed = get(signals.STREAM.name) is True or noted.chunks > 0
+    finish_reasons = texts(get(signals.FINISH_REASONS.name))
+    complete = bool(finish_reasons) or used.reported or noted.complete
+    ending = outcome(error_type, message, streamed=streamed, complete=complete)
+    first_chunk = seconds(get(signals.TIME_TO_FIRST_CHUNK.name))
+    to_first_token = max(noted.first_token - started, 0) / _SECOND if noted.first_token else None
     end: StreamEnd | None = None
     if streamed:
-        begun = first_chunk is not None or bool(noted and noted.chunks)
-        end = stream_end(ending, message, finish_reasons=finish_reasons, complete=complete, begun=begun)
-    exchange = read_exchange(noted, started=started, ended=ended) if noted else _NO_EXCHANGE
-    reported_cost = attributes.reported_cost()
+        begun = first_chunk is not None or noted.chunks > 0
+        end = stream_end(ending, message, complete=complete, begun=begun)
+    exchange = read_exchange(noted, started=started, ended=ended)
+    charged = reported_cost(values)
     return Call(
-        operation=attributes.text(signals.OPERATION.name) or "chat",
+        operation=text(get(signals.OPERATION.name)) or "chat",
         provider=provider_name(values),
         started=utc(started),
-        duration=max(ended - started, 0) / 1e9,
+        duration=max(ended - started, 0) / _SECOND,
         outcome=ending,
-        request_model=attributes.text(signals.REQUEST_MODEL.name),
-        response_model=exchange.served_model or attributes.text(signals.RESPONSE_MODEL.name),
-        response_id=attributes.text(signals.RESPONSE_ID.name),
+        request_model=text(get(signals.REQUEST_MODEL.name)),
+        response_model=exchange.served_model or text(get(signals.RESPONSE_MODEL.name)),
+        response_id=text(get(signals.RESPONSE_ID.name)),
         finish_reasons=finish_reasons,
-        background=values.get(signals.BACKGROUND.name) is True,
-        refused=bool(
-            values.get(signals.REFUSED.name) is True or (noted and noted.refused) or _FILTERED & {*finish_reasons}
-        ),
+        background=get(signals.BACKGROUND.name) is True,
+        refused=get(signals.REFUSED.name) is True or noted.refused or bool(_FILTERED & {*finish_reasons}),
         streamed=streamed,
         time_to_first_chunk=first_chunk,
-        time_to_first_token=_seconds_until(noted.first_token if noted else None, started) or first_chunk,
-        server_address=attributes.text(signals.SERVER_ADDRESS.name),
-        parameters={name: values[name] for name in _PARAMETERS if isinstance(values.get(name), (int, float))},
-        tokens=tokens,
-        usage=attributes.usage(),
-        service_tier=attributes.text(signals.SERVICE_TIER.name) or attributes.text(_OLDER_SERVICE_TIER),
-        reported_cost=exchange.cost if reported_cost is None else reported_cost,
+        time_to_first_token=to_first_token or first_chunk,
+        server_address=text(get(signals.SERVER_ADDRESS.name)),
+        parameters={name: values[name] for name in _PARAMETERS if isinstance(get(name), (int, float))},
+        tokens=used,
+        usage=usage(values),
+        service_tier=text(get(signals.SERVICE_TIER.name)) or text(get(_OLDER_SERVICE_TIER)),
+        reported_cost=exchange.cost if charged is None else charged,
         error_type=error_type,
         error_message=scrubbed(message),
-        attribution=_attribution_of(values, noted),
+        attribution={**_attribution_of(values), **noted.attribution},
         exchange=exchange,
         stream_end=end,
-        estimate=_estimate(noted) if streamed and not tokens.reported else None,
+        estimate=_estimate(noted) if streamed and not used.reported and noted.answered is not None else None,
     )
 
 
-_NO_EXCHANGE: Final = Exchange()
+_NOTHING: Final = OpenCall(None, {}, "")
 
 
-def _error_type(span: FinishedSpan, attributes: Attributes) -> str | None:
+def _error_type(span: FinishedSpan, values: Mapping[str, Any]) -> str | None:
     """The class of the error; for one of unknown type the conventions' word for that."""
     failed = span.status.status_code is StatusCode.ERROR
-    return attributes.text(signals.ERROR_TYPE.name) or ("_OTHER" if failed else None)
+    return text(values.get(signals.ERROR_TYPE.name)) or ("_OTHER" if failed else None)
 
 
-def _seconds_until(moment: int | None, started: int) -> float | None:
-    return max(moment - started, 0) / 1e9 if moment else None
-
-
-def _estimate(noted: OpenCall | None) -> Estimate | None:
+def _estimate(noted: OpenCall) -> Estimate:
     """What a stream without usage came to: a token a chunk, as providers send them, and the prompt by its size."""
-    if noted is None or noted.answered is None:
-        return None
     return Estimate(input=length(noted.prompt) // _CHARACTERS_PER_TOKEN, output=noted.chunks)
 
 
-def _attribution_of(values: Mapping[str, Any], noted: OpenCall | None) -> dict[str, Value]:
-    names = [name for name in values if _is_attribution(name)]
-    found: dict[str, Value] = {name: values[name] for name in names if isinstance(values[name], _VALUES)}
-    return {**found, **noted.attribution} if noted is not None else found
+def _attribution_of(values: Mapping[str, Any]) -> dict[str, Value]:
+    return {name: value for name, value in values.items() if _is_attribution(name) and isinstance(value, _VALUES)}
 
 
 @functools.lru_cache(maxsize=1024)
@@ -252,18 +241,17 @@ _VALUES: Final = (str, int, float, bool)
 def read_step(span: FinishedSpan, open_step: OpenStep) -> Step:
     """The finished step that a span describes, with what was spent inside it."""
     values = attributes_of(span)
-    attributes = Attributes(values)
-    kind = attributes.text(signals.OPERATION.name) or ""
-    error_type = _error_type(span, attributes)
+    kind = text(values.get(signals.OPERATION.name)) or ""
+    error_type = _error_type(span, values)
     return Step(
         kind=kind,
-        name=attributes.text(NAMED_BY.get(kind, "")),
-        duration=max((span.end_time or 0) - (span.start_time or 0), 0) / 1e9,
-        outcome=outcome(error_type, None, streamed=False, finish_reasons=(), complete=True),
+        name=text(values.get(NAMED_BY.get(kind, ""))),
+        duration=max((span.end_time or 0) - (span.start_time or 0), 0) / _SECOND,
+        outcome=outcome(error_type, None, streamed=False, complete=True),
         error_type=error_type,
-        documents=attributes.count(signals.DOCUMENT_COUNT.name),
-        best_score=attributes.seconds(signals.BEST_SCORE.name),
-        attribution=_attribution_of(values, None),
+        documents=count(values.get(signals.DOCUMENT_COUNT.name)),
+        best_score=seconds(values.get(signals.BEST_SCORE.name)),
+        attribution=_attribution_of(values),
         calls=open_step.calls,
         cost=open_step.cost,
         unpriced=open_step.unpriced,

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 from opentelemetry.context import Context
@@ -14,12 +15,11 @@ from genai_observability._content.threats import Finding
 _Fields = dict[str, Value | tuple[str, ...]]
 
 
+@dataclass(frozen=True, slots=True)
 class RequestLog:
     """Writes the product's log records. ``context`` is that of the call's span, which gives them its trace id."""
 
-    def __init__(self, logger: Logger) -> None:
-        """Write to this logger of an OpenTelemetry logger provider."""
-        self._logger = logger
+    logger: Logger
 
     def write_call(self, call: Call, price: Price, derived: Mapping[str, Value], context: Context) -> None:
         """One record for one call; ``derived`` are its derived attributes."""
@@ -34,7 +34,7 @@ class RequestLog:
     def write_event(self, name: str, body: str, attributes: Mapping[str, Value], context: Context) -> None:
         """One record for whatever has a name in the conventions."""
         # An attribute besides the record's own field: Loki drops the field.
-        self._write({signals.EVENT_NAME.name: name, **attributes}, body, context)
+        self._write({signals.EVENT_NAME.name: name, **attributes}, body, context, SeverityNumber.INFO)
 
     def write_finding(self, attributes: Mapping[str, Value], context: Context) -> None:
         """One record for one sign of an attack or a leak: a WARN."""
@@ -45,16 +45,9 @@ class RequestLog:
         fields: _Fields = {signals.EVENT_NAME.name: signals.SECURITY_EVENT, **attributes}
         self._write(fields, f"{kind} ({detail}) in {source}", context, SeverityNumber.WARN)
 
-    def _write(
-        self,
-        fields: _Fields,
-        body: str,
-        context: Context,
-        severity: SeverityNumber = SeverityNumber.INFO,
-        timestamp: int | None = None,
-    ) -> None:
+    def _write(self, fields: _Fields, body: str, context: Context, severity: SeverityNumber, ended: int = 0) -> None:
         now = time.time_ns()
-        timestamp = now if timestamp is None else timestamp
+        timestamp = ended or now
         fields[signals.RECORD_VERSION.name] = signals.NEWEST_RECORD_VERSION
         fields[signals.RECORD_ID.name] = _record_id(timestamp)
         record = LogRecord(
@@ -66,7 +59,7 @@ class RequestLog:
             body=body,
             attributes=fields,
         )
-        self._logger.emit(record)
+        self.logger.emit(record)
 
 
 def _record_id(timestamp: int) -> str:

@@ -13,7 +13,7 @@ import hmac
 import json
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from opentelemetry.trace import SpanContext, TraceFlags
@@ -100,27 +100,23 @@ def read(token: object) -> Answer | None:
         return None
     response_id, span, carried = json.loads(message)
     known = {each.name: value for each, value in zip(_CARRIED, carried, strict=False) if value is not None}
-    return Answer(response_id=response_id, span=_span(*span) if span else None, attributes=known)
+    at = SpanContext(span[0], span[1], is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED)) if span else None
+    return Answer(response_id=response_id, span=at, attributes=known)
 
 
 def _spelt(whole: bytes) -> str:
     return base64.urlsafe_b64encode(whole).decode().rstrip("=")
 
 
-def _span(trace_id: int, span_id: int) -> SpanContext:
-    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
-
-
 _LONGEST_EXPLANATION: Final = 500
 
 
+@dataclass
 class RecentCalls:
     """The latest calls by response id, so that a score of an answer finds its trace, feature and model."""
 
-    def __init__(self, *, capacity: int = 10_000) -> None:
-        """Remember at most ``capacity`` calls; the oldest are forgotten first."""
-        self._capacity = capacity
-        self._calls: OrderedDict[str, _Remembered] = OrderedDict()
+    capacity: int = 10_000
+    _calls: "OrderedDict[str, _Remembered]" = field(default_factory=OrderedDict)
 
     def remember(self, span: FinishedSpan, noted: OpenCall | None) -> None:
         """Remember a call that has just ended, where the provider gave its answer an id."""
@@ -133,7 +129,7 @@ class RecentCalls:
         at = span.context
         ids = (at.trace_id, at.span_id, int(at.trace_flags)) if at else None
         self._calls[response_id] = (attribution, model if isinstance(model, str) else None, ids)
-        if len(self._calls) > self._capacity:
+        if len(self._calls) > self.capacity:
             self._calls.popitem(last=False)
 
     def find(self, response_id: str) -> Answer:
@@ -155,9 +151,7 @@ def evaluation_attributes(
     given = {
         signals.EVALUATION_NAME: text(name),
         signals.EVALUATION_SCORE: finite(score),
-        signals.EVALUATION_LABEL: None if label is None else text(label),
-        signals.EVALUATION_EXPLANATION: None
-        if explanation is None
-        else text(explanation, longest=_LONGEST_EXPLANATION),
+        signals.EVALUATION_LABEL: label and text(label),
+        signals.EVALUATION_EXPLANATION: explanation and text(explanation, longest=_LONGEST_EXPLANATION),
     }
     return {attribute.name: value for attribute, value in given.items() if value is not None}
