@@ -24,6 +24,7 @@ from tests.environments import environment
 CLIENTS: Final = "instrumentation/tests/clients"
 OLDER: Final = ("openai-1.26", "openai-1.109", "openai-2.54")
 OLDER_WRAPPER: Final = "openai-v2"
+ITS_NEWER_NAMES: Final = "openai-v2, newer names"
 NEWEST: Final = "the newest"
 OTHER_APIS: Final = ("image", "moderation", "speech", "transcription", "batch")
 WRAPPER_SCOPE: Final = "opentelemetry.instrumentation.openai_v2"
@@ -44,6 +45,8 @@ class Run:
 def python_of(name: str) -> str:
     if name == NEWEST:
         return sys.executable
+    if name == ITS_NEWER_NAMES:
+        name = OLDER_WRAPPER
     extra = "openai-v2" if name == OLDER_WRAPPER else "openai"
     folder = environment(name, ["-r", f"{CLIENTS}/{name}.txt", f"./instrumentation[{extra}]"])
     return str(folder / "python")
@@ -53,7 +56,9 @@ def run(name: str, *providers: str) -> Run:
     with Capture() as capture:
         ended = subprocess.run(
             [python_of(name), Path(CLIENTS) / "program.py", *(f"{url}/v1" for url in providers)],
-            env=os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "GENAI_OBSERVABILITY_STREAM_USAGE": "always"},
+            env=os.environ
+            | {"OTEL_EXPORTER_OTLP_ENDPOINT": capture.url, "GENAI_OBSERVABILITY_STREAM_USAGE": "always"}
+            | ({signals.OPT_IN_VARIABLE: "gen_ai_latest_experimental"} if name == ITS_NEWER_NAMES else {}),
             capture_output=True,
             text=True,
             check=True,
@@ -74,7 +79,7 @@ def run(name: str, *providers: str) -> Run:
 @pytest.fixture(scope="module")
 def runs(provider: str) -> Iterator[dict[str, Run]]:
     """One run in each environment, side by side."""
-    names = (NEWEST, *OLDER, OLDER_WRAPPER)
+    names = (NEWEST, *OLDER, OLDER_WRAPPER, ITS_NEWER_NAMES)
     with aimock() as second, ThreadPoolExecutor() as threads:
         yield dict(zip(names, threads.map(lambda name: run(name, provider, second), names), strict=True))
 
@@ -91,7 +96,7 @@ def test_an_older_client_is_recorded_as_the_newest_is(version: str, runs: dict[s
         # each call but the result of the batch, which has none
 
 
-@pytest.mark.parametrize("version", [NEWEST, *OLDER, OLDER_WRAPPER])
+@pytest.mark.parametrize("version", [NEWEST, *OLDER, OLDER_WRAPPER, ITS_NEWER_NAMES])
 def test_what_happened_to_each_call_is_known_with_every_client(version: str, runs: dict[str, Run]) -> None:
     calls = dict(runs[version].calls)
     others = {feature: calls.pop(feature)[signals.OUTCOME.name] for feature in OTHER_APIS}
@@ -121,7 +126,7 @@ def test_what_happened_to_each_call_is_known_with_every_client(version: str, run
         assert (signals.TIME_TO_FIRST_TOKEN.name in call) == ("stream" in feature)
 
 
-@pytest.mark.parametrize("version", [NEWEST, *OLDER, OLDER_WRAPPER])
+@pytest.mark.parametrize("version", [NEWEST, *OLDER, OLDER_WRAPPER, ITS_NEWER_NAMES])
 def test_the_application_never_sees_the_usage_that_was_asked_for_here(version: str, runs: dict[str, Run]) -> None:
     chunks = json.loads(runs[version].answer)
     assert len(chunks) > 2
@@ -144,6 +149,34 @@ def test_the_older_wrapper_begins_the_calls_of_its_methods_and_what_it_lacks_is_
     assert {call[signals.PROVIDER.name] for call in older.calls.values()} == {"openai"}
 
 
+def test_its_newer_names_change_nothing_of_what_is_counted(runs: dict[str, Run]) -> None:
+    older, newer = runs[OLDER_WRAPPER], runs[ITS_NEWER_NAMES]
+    assert newer.complaints == ""
+    assert set(newer.calls) == set(older.calls)
+    assert {scope: len(spans) for scope, spans in newer.spans.items()} == {
+        scope: len(spans) for scope, spans in older.spans.items()
+    }
+    assert not any(signals.DUPLICATE_OF.name in span for spans in newer.spans.values() for span in spans)
+
+
+def test_all_calls_within_a_span_of_another_user_of_the_same_handler_are_counted(
+    provider: str,
+) -> None:
+    recording = Recording()
+    try:
+        handler = recording.tracer_provider.get_tracer("opentelemetry.util.genai.handler")
+        with (
+            openai.OpenAI(base_url=f"{provider}/v1", api_key="test") as client,
+            handler.start_as_current_span("chat", attributes={signals.OPERATION.name: "chat"}),
+        ):
+            for _ in range(2):
+                client.chat.completions.create(model="gpt-4o-mini", messages=QUESTION)
+        counted = [record for record in recording.records if signals.COST.name in record]
+        assert len({record[signals.RESPONSE_ID.name] for record in counted}) == len(counted) == 2
+    finally:
+        recording.close()
+
+
 def test_a_name_that_a_later_client_lacks_costs_what_it_tells(
     provider: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -160,11 +193,17 @@ def test_a_name_that_a_later_client_lacks_costs_what_it_tells(
     ]
 
 
-def test_where_no_client_is_installed_that_is_said(
+def test_where_no_client_is_installed_other_instrumentations_calls_are_recorded_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    Recording().close()
+    recording = Recording()
+    try:
+        attributes = {signals.OPERATION.name: "chat", signals.PROVIDER.name: "anthropic"}
+        recording.tracer_provider.get_tracer("theirs").start_span("chat", attributes=attributes).end()
+        assert recording.record[signals.PROVIDER.name] == "anthropic"
+    finally:
+        recording.close()
     assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
-        "No model calls will be seen: none of these client libraries is installed: openai."
+        "openai is not installed: only model calls of which another instrumentation makes spans are recorded."
     ]

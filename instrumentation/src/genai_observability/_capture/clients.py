@@ -12,10 +12,12 @@ from typing import Any, Final
 
 from opentelemetry._logs import NoOpLoggerProvider
 from opentelemetry.metrics import NoOpMeterProvider
-from opentelemetry.trace import TracerProvider
+from opentelemetry.trace import Span, Tracer, TracerProvider
 
+from genai_observability import signals
 from genai_observability._capture import seam as _seam
 from genai_observability._capture import streams as _streams
+from genai_observability._capture.answers import present
 from genai_observability._capture.private_names import missing
 from genai_observability._capture.seam import Seam
 
@@ -28,18 +30,12 @@ not set."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wrapper:
-    """An instrumentor that wraps a client library.
+    """An instrumentor that wraps OpenAI's client library."""
 
-    Attributes:
-        module: Where it is; the scope of its spans has the same name.
-        instrumentor: Its class.
-        extra: The extra of this package that brings it, and has it begin the calls of its methods; none for one that
-            the application may use besides.
-    """
-
-    module: str
-    instrumentor: str = "OpenAIInstrumentor"
+    module: str  # the scope of its spans has the same name
     extra: str | None = None
+    """The extra of this package that brings it, and has it begin the calls of its methods; none for one that the
+    application may use besides."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,16 +83,11 @@ def _replace(
     undo.callback(put_back)
 
 
-CLIENTS: Final = (
-    Client(
-        library="openai",
-        watch=_watch_openai,
-        wrappers=(
-            Wrapper(module="opentelemetry.instrumentation.openai_v2", extra="openai-v2"),
-            Wrapper(module="opentelemetry.instrumentation.genai.openai"),
-        ),
-    ),
+_OF_OPENAI: Final = (
+    Wrapper(module="opentelemetry.instrumentation.openai_v2", extra="openai-v2"),
+    Wrapper(module="opentelemetry.instrumentation.genai.openai"),
 )
+CLIENTS: Final = (Client(library="openai", watch=_watch_openai, wrappers=_OF_OPENAI),)
 
 OWN_SCOPE: Final = "genai_observability.clients"  # the instrumentation scope of the calls that are begun here
 SCOPES: Final = frozenset(wrapper.module for client in CLIENTS for wrapper in client.wrappers) | {OWN_SCOPE}
@@ -107,8 +98,10 @@ def watch_clients(tracers: TracerProvider, seam: Seam, undo: ExitStack) -> None:
     """See the calls of every client library that is installed, until ``undo`` is closed."""
     present = [client for client in CLIENTS if is_installed(client.library)]
     if not present:
-        known = ", ".join(client.library for client in CLIENTS)
-        _logger.warning("No model calls will be seen: none of these client libraries is installed: %s.", known)
+        known = " or ".join(client.library for client in CLIENTS)
+        _logger.warning(
+            "%s is not installed: only model calls of which another instrumentation makes spans are recorded.", known
+        )
     for client in present:
         client.watch(seam, undo)
         for wrapper in client.wrappers:
@@ -120,14 +113,48 @@ def watch_clients(tracers: TracerProvider, seam: Seam, undo: ExitStack) -> None:
 
 
 def _wrap(wrapper: Wrapper, tracers: TracerProvider, undo: ExitStack) -> None:
-    instrumentor = getattr(importlib.import_module(wrapper.module), wrapper.instrumentor)()
+    instrumentor = importlib.import_module(wrapper.module).OpenAIInstrumentor()
     if instrumentor.is_instrumented_by_opentelemetry:
         return  # by the application itself: its spans come through its own tracer provider
     with _without_content():
         instrumentor.instrument(  # its own metrics lack attribution and cost: ours are recorded from the span
-            tracer_provider=tracers, meter_provider=NoOpMeterProvider(), logger_provider=NoOpLoggerProvider()
+            tracer_provider=_InItsName(tracers, wrapper.module),
+            meter_provider=NoOpMeterProvider(),
+            logger_provider=NoOpLoggerProvider(),
         )
     undo.callback(instrumentor.uninstrument)
+
+
+@dataclass(frozen=True, slots=True)
+class _InItsName(TracerProvider):
+    """Has all spans of a wrapper begin in its name, and as calls.
+
+    With ``gen_ai_latest_experimental`` a handler makes them which other instrumentations use, too, such as LangChain's,
+    whose calls may contain several; and it says only at their end what they are.
+    """
+
+    tracers: TracerProvider
+    module: str
+
+    def get_tracer(self, instrumenting_module_name: str, *args: Any, **kwargs: Any) -> Tracer:
+        """The wrapper's own, or the handler's."""
+        tracer = self.tracers.get_tracer(self.module, *args, **kwargs)
+        return tracer if instrumenting_module_name == self.module else _OfCalls(tracer)
+
+
+@dataclass(frozen=True, slots=True)
+class _OfCalls(Tracer):
+    tracer: Tracer
+
+    def start_span(self, name: str, *args: Any, **kwargs: Any) -> Span:
+        operation, _, model = name.partition(" ")
+        known = {signals.OPERATION.name: operation, signals.REQUEST_MODEL.name: model, signals.PROVIDER.name: "openai"}
+        if not args:
+            kwargs["attributes"] = {**present(known), **(kwargs.get("attributes") or {})}
+        return self.tracer.start_span(name, *args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        return self.tracer.start_as_current_span(*args, **kwargs)
 
 
 @contextmanager
