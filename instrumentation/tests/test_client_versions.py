@@ -153,6 +153,8 @@ def test_its_newer_names_change_nothing_of_what_is_counted(runs: dict[str, Run])
     older, newer = runs[OLDER_WRAPPER], runs[ITS_NEWER_NAMES]
     assert newer.complaints == ""
     assert set(newer.calls) == set(older.calls)
+    for feature, call in newer.calls.items():
+        assert (signals.SERVER_ADDRESS.name in call) == (signals.SERVER_ADDRESS.name in older.calls[feature])
     assert {scope: len(spans) for scope, spans in newer.spans.items()} == {
         scope: len(spans) for scope, spans in older.spans.items()
     }

@@ -66,7 +66,7 @@ _QUOTA_KINDS: Final = ("requests", "tokens")
 _WANTED: Final = frozenset({*_REQUEST_ID, _PROCESSING, _COST, _SERVED_MODEL}) | {
     f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in _QUOTA_KINDS
 }
-_FIRST_LETTERS: Final = frozenset(name[0].encode() for name in _WANTED) | {name[0].upper().encode() for name in _WANTED}
+_RAW: Final = {name.encode(): name for name in _WANTED}
 
 
 def _wanted(headers: Mapping[str, str] | None) -> dict[str, str]:
@@ -76,8 +76,7 @@ def _wanted(headers: Mapping[str, str] | None) -> dict[str, str]:
     raw = getattr(headers, "raw", None)  # of httpx: pairs of bytes
     if raw is None:
         return {name: value for name, value in headers.items() if name in _WANTED}
-    pairs = ((name.lower().decode("latin-1"), value) for name, value in raw if name[:1] in _FIRST_LETTERS)
-    return {name: value.decode("latin-1") for name, value in pairs if name in _WANTED}
+    return {_RAW[name]: value.decode("latin-1") for each, value in raw if (name := each.lower()) in _RAW}
 
 
 def _waiting(until_answer: float, headers: Mapping[str, str]) -> dict[str, float]:
