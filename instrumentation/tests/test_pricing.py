@@ -1,9 +1,10 @@
 """Prices against arithmetic written out by hand, in dollars of the providers' price lists."""
 
 import random
-import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from genai_observability import signals
@@ -12,6 +13,7 @@ from genai_observability._pricing import Prices
 from genai_observability._pricing.table import TIERS, Entry
 from genai_prices import Usage
 from genai_prices.data_snapshot import get_snapshot
+from genai_prices.types import ModelInfo, ModelPrice
 from opentelemetry.semconv._incubating.attributes.gen_ai_attributes import GenAiProviderNameValues
 
 MILLION = 1_000_000
@@ -434,10 +436,21 @@ def test_endless_model_names_do_not_fill_the_memory() -> None:
     assert len(get_snapshot()._lookup_cache) + len(get_snapshot()._provider_misses) < 1_024
 
 
-def test_a_price_takes_a_fraction_of_the_librarys_time() -> None:
-    prices, used = Prices(), call("gpt-4o-mini", input=1_000, cached=500, output=100)
-    prices.price(used)
-    started = time.thread_time()
-    for _ in range(1_000):
-        prices.price(used)
-    assert (time.thread_time() - started) / 1_000 < 20e-6  # 3 µs on an idle machine; the library takes 60
+def test_the_library_is_asked_once_for_calls_that_differ_in_their_counts_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(original: Callable[..., Any]) -> Callable[..., Any]:
+        def calc_price(*args: Any, **more: Any) -> Any:
+            asked.append(args)
+            return original(*args, **more)
+
+        return calc_price
+
+    for kind in (ModelInfo, ModelPrice):
+        monkeypatch.setattr(kind, "calc_price", counted(kind.calc_price))
+    prices = Prices()
+    amounts = {
+        prices.price(call("gpt-4o-mini", input=count, cached=500, output=100)).amount for count in range(600, 900)
+    }
+    assert len(amounts) == 300
+    assert 0 < len(asked) <= 2  # with the cache, and without it

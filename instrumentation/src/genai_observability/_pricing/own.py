@@ -16,8 +16,7 @@ from genai_prices.types import ClauseEquals, ModelInfo, ModelPrice, Provider
 
 from genai_observability import signals
 from genai_observability._call import Call, Price
-from genai_observability._pricing.arithmetic import UNITS
-from genai_observability._pricing.table import PROVIDERS, TIERS, Entry, PriceTable
+from genai_observability._pricing.table import PROVIDERS, TIERS, UNITS, Entry, PriceTable
 from genai_observability._pricing.usage import Counts
 
 _KINDS: Final[Mapping[str, tuple[str, int]]] = {

@@ -7,7 +7,7 @@ from genai_observability import signals
 from genai_observability._call import Call
 
 Counts = Mapping[str, Any]
-"""How much was used, by the keys of ``arithmetic.UNITS``: whole numbers, but for seconds."""
+"""How much was used, by the keys of ``table.UNITS``: whole numbers, but for seconds."""
 
 _USAGE_KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     signals.AUDIO_INPUT_TOKENS.name: ("input_audio_tokens",),
