@@ -106,7 +106,7 @@ class Slo:
             raise FaultError(
                 key,
                 f"must be a boundary of a bucket of {METRICS[self.kind].prometheus}, as others are not counted, but is "
-                f"{value:g}; there are {', '.join(f'{bound:g}' for bound in bounds)}",
+                f"{value:.15g}; there are {', '.join(f'{bound:.15g}' for bound in bounds)}",
             )
 
     @property

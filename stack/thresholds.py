@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from genai_observability.signals import CALL_DURATION, CALL_TIME_TO_FIRST_TOKEN, Metric
+
 from stack.reader import FaultError, FileError, Name, Reader, Scalar, WebAddress, matching
 
 FILE: Final = Path(__file__).with_suffix(".yaml")
@@ -15,6 +17,8 @@ INTERACTIVE: Final = "interactive"
 """What calls are that are in no group of ``latency_of``."""
 
 _DURATION = re.compile(r"\d+[smh]")
+_LONGEST: Final = 7 * 24 * 3600
+"""Seconds: what an alert waits for longer than a week is waited for in vain."""
 
 Severity = Literal["info", "warning", "critical"]
 SEVERITIES: Final[tuple[Severity, ...]] = ("warning", "critical")
@@ -136,6 +140,9 @@ class Latency:
     burst: SlowBurst
     min_calls: int
 
+    def __post_init__(self) -> None:
+        _require_reachable(self)
+
 
 @dataclass(frozen=True, slots=True)
 class OtherLatency:
@@ -154,6 +161,7 @@ class OtherLatency:
     def __post_init__(self) -> None:
         if not (self.services or self.features or self.operations):
             raise FaultError("", "must say which services, features or operations it is for")
+        _require_reachable(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +308,11 @@ class UserLimits:
     usd_a_day: float
     requests_a_minute: float
     tokens_an_hour: float
+
+    def __post_init__(self) -> None:
+        for key in ("usd_a_day", "requests_a_minute", "tokens_an_hour"):
+            if not getattr(self, key):
+                raise FaultError(key, "must be more than 0, or every user would be above it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -620,11 +633,36 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _duration(text: str) -> Duration:
+    value = matching(_DURATION, Duration)(text)
+    if value.seconds > _LONGEST:
+        raise ValueError(text)
+    return value
+
+
 _SCALARS: Final[Mapping[type, Scalar]] = {
     float: ("a number of 0 or more", _number),
     int: ("a whole number of 1 or more", _count),
-    Duration: ('a duration such as "15s", "10m" or "1h"', matching(_DURATION, Duration)),
+    Duration: ('a duration such as "15s", "10m" or "1h", up to "168h"', _duration),
 }
+
+
+def _require_reachable(latency: Latency | OtherLatency) -> None:
+    """A quantile is never above the last finite bucket of its histogram, however slow the calls are."""
+    for key in ("p50", "p95", "p99"):
+        for severity in SEVERITIES:
+            limit = getattr(getattr(latency, key), severity, None)
+            _require_within(f"{key}.{severity}.above", limit and limit.above, CALL_DURATION)
+    for severity in SEVERITIES:
+        limit = getattr(latency.first_token, severity, None)
+        _require_within(f"first_token.{severity}.above", limit and limit.above, CALL_TIME_TO_FIRST_TOKEN)
+    _require_within("burst.slower_than", latency.burst.slower_than if latency.burst else None, CALL_DURATION)
+
+
+def _require_within(key: str, seconds: float | None, metric: Metric) -> None:
+    last = metric.buckets[-1]
+    if seconds is not None and seconds >= last:
+        raise FaultError(key, f"must be below {last:.15g} s: longer times are not told apart, and it would never fire")
 
 
 def _require_share(**limits: Limit) -> None:

@@ -39,7 +39,7 @@ def needs_attention(width: int) -> Builder[Panel]:
         Metrics(f"topk(10, (\n{changes}\n){enough})"),
         title="Needs attention",
         description="What changed most since the time range before this one, by feature: 2 × for a cost that doubled "
-        f"or a score that halved. Changes of less than {_WORSE:g} × and of fewer than {_LEAST_CALLS} calls are left "
+        f"or a score that halved. Changes of less than {_WORSE:.15g} × and of fewer than {_LEAST_CALLS} calls are left "
         "out. Click on what changed: the page opens for that feature.",
         empty="Nothing changed much since the time range before this one, or there is none to compare with",
         columns=[
@@ -63,7 +63,7 @@ def _changes(calls: Sequence[str]) -> Iterator[tuple[str, str, str]]:
 
     def compared(now: str, before: str, least: float) -> str:
         """The smallest value that counts as one keeps a rise from nothing finite."""
-        return f"clamp_min({now}, {least:g}) / clamp_min({before}, {least:g}) > {_WORSE:g}"
+        return f"clamp_min({now}, {least:.15g}) / clamp_min({before}, {least:.15g}) > {_WORSE:.15g}"
 
     cost = [total(increase(CALL_COST, ago=ago), FEATURE) for ago in _TIMES]
     yield "Cost rose", "genai-cost", compared(cost[0], cost[1], 0.01)
@@ -78,7 +78,7 @@ def _changes(calls: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     scores = [_mean(EVALUATIONS, ago=ago) for ago in _TIMES]
     yield "Scores fell", "genai-quality", compared(scores[1], scores[0], 0.05)
     # How many times more or fewer, by asking for both only once.
-    yield "Calls rose or fell", "genai-overview", f"exp(abs(ln({calls[0]} / {calls[1]}))) > {_WORSE:g}"
+    yield "Calls rose or fell", "genai-overview", f"exp(abs(ln({calls[0]} / {calls[1]}))) > {_WORSE:.15g}"
 
 
 _TIMES: Final = ("", RANGE)

@@ -120,8 +120,8 @@ def answered_within(thresholds: Thresholds, name: Literal["p50", "p95", "p99"], 
     return figure(
         Metrics(f"max({quantile(level, CALL_DURATION, SUCCEEDED, *_awaited(thresholds), by=(OPERATION,))})"),
         title=f"Latency {name}",
-        description=f"{100 * level:g} % of the successful calls are answered within this time, for the slowest kind of "
-        "operation that people wait for. What has limits of its own (latency_of in stack/thresholds.yaml) is "
+        description=f"{100 * level:.15g} % of the successful calls are answered within this time, for the slowest kind "
+        "of operation that people wait for. What has limits of its own (latency_of in stack/thresholds.yaml) is "
         f"left out. Orange and red from the thresholds of the alerts on. {advice}",
         unit=SECONDS,
         empty=_NO_ANSWERS,
@@ -203,10 +203,10 @@ def _figures(thresholds: Thresholds) -> list[Builder[Panel]]:
         answered_within(thresholds, "p99", "When only this grows, few calls are slow: see Slowest calls."),
         first_token_within(thresholds),
         figure(
-            Metrics(f"(1 - histogram_fraction(0, {slow:g}, {within})) >= 0"),
-            title=f"Slower than {slow:g} s",
-            description=f"Share of the successful calls that take longer than {slow:g} s: so many users wait too long. "
-            "Red from the share on at which an alert calls it sudden.",
+            Metrics(f"(1 - histogram_fraction(0, {slow:.15g}, {within})) >= 0"),
+            title=f"Slower than {slow:.15g} s",
+            description=f"Share of the successful calls that take longer than {slow:.15g} s: so many users wait too "
+            "long. Red from the share on at which an alert calls it sudden.",
             unit=SHARE,
             empty=_NO_ANSWERS,
             limits=Limits(critical=limits.burst.critical.above),
@@ -308,7 +308,7 @@ def _usual(thresholds: Thresholds) -> list[Builder[Panel]]:
         f"last_over_time({_measure(operations, kind)}[{window}])"
         for kind, window in (("most_usual", "20m"), ("spread", "90m"))
     )
-    too_much = f"{most} * clamp_min(1 + {unusual.z:g} * {spread}, {unusual.latency.times:g})"
+    too_much = f"{most} * clamp_min(1 + {unusual.z:.15g} * {spread}, {unusual.latency.times:.15g})"
     lines_of = {
         "now": _measure(operations, "now"),
         "usual": f"last_over_time({_measure(operations, 'usual')}[20m])",
@@ -345,7 +345,7 @@ def _usual(thresholds: Thresholds) -> list[Builder[Panel]]:
             title="Features against their usual",
             description="The p95 of each feature now and usually at this time of day; how many times the most that is "
             "usual it is, and how many standard deviations of other days that is away. Above "
-            f"{unusual.latency.times:g} times and {unusual.z:g} deviations there is an alert.",
+            f"{unusual.latency.times:.15g} times and {unusual.z:.15g} deviations there is an alert.",
             empty=_LEARNING,
             columns=[
                 Column(FEATURE.label, "Feature"),

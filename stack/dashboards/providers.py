@@ -57,7 +57,7 @@ def _state(degraded: float) -> str:
     ever = total(increase(CALL_DURATION, FINISHED, part="count"), PROVIDER)
     return (
         f"2 * group by ({PROVIDER.label}) ({firing})\n"
-        f"or {shares(failing, now)} > bool {degraded:g}\n"
+        f"or {shares(failing, now)} > bool {degraded:.15g}\n"
         f"or 0 * ({ever} > 0) - 1"
     )
 

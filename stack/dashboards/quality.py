@@ -340,9 +340,9 @@ def _changes(thresholds: Thresholds) -> list[Builder[Panel]]:
             Metrics(f"abs({_drift('z[5m]')})"),
             title="Drift from the usual",
             description="Scores and lengths of answers (output tokens a call) of the last hour, against the median of "
-            f"two weeks. Beyond {thresholds.drift.z:g} standard deviations for three hours is the alert on drift, "
-            f"beyond {thresholds.quality.drop.z:g} one on a drop of a score. Next: what was deployed, and which model "
-            "answers.",
+            f"two weeks. Beyond {thresholds.drift.z:.15g} standard deviations for three hours is the alert on drift, "
+            f"beyond {thresholds.quality.drop.z:.15g} one on a drop of a score. Next: what was deployed, and which "
+            "model answers.",
             empty="Nothing is learned yet: it takes two days of scores or calls",
             columns=[
                 Column("measure", "Measure", colours={"quality": ("score", BLUE), LENGTH: ("length", BLUE)}),
@@ -386,13 +386,13 @@ def _answers(thresholds: Thresholds) -> list[Builder[Panel]]:
             records(
                 [each.field for each in _WORST],
                 f"NOT {judged}",
-                f"{score} < {below:g}",
+                f"{score} < {below:.15g}",
                 by=score,
                 ascending=True,
                 table=SCORED,
             ),
             title="Worst answers",
-            description=f"The ten lowest of all scores below {below:g} of which 1 is good. The trace shows "
+            description=f"The ten lowest of all scores below {below:.15g} of which 1 is good. The trace shows "
             "what was retrieved and asked; keep the question as a test case.",
             empty="No answer was scored that low",
             columns=_WORST,

@@ -95,7 +95,7 @@ def _caches(thresholds: Thresholds) -> list[Builder[Panel]]:
     drop = thresholds.cache_hit_rate_drop
     least = Limits(1 - drop.info.above, 1 - drop.warning.above, low_is_bad=True)
     hit_rate = ruled(HIT_RATE, labels=(CACHE_NAME,))
-    usual = f"avg_over_time({hit_rate}[1d] offset 30m) >= {drop.min_usual:g}"
+    usual = f"avg_over_time({hit_rate}[1d] offset 30m) >= {drop.min_usual:.15g}"
     return [
         figure(
             Metrics(share(increase(CACHE_REQUESTS, _HIT), increase(CACHE_REQUESTS, _ASKED)), "now", instant=True),

@@ -167,7 +167,7 @@ def _now(thresholds: Thresholds) -> list[Builder[Panel]]:
                 Metrics(f"max by (job) ({_share(kind)})", "{{job}}"),
                 title=title,
                 description="Share of the calls of 10 minutes, by service. The dashed lines are the limits of the "
-                f"alert, which also wants more than {burst.times_usual:g} times the usual.",
+                f"alert, which also wants more than {burst.times_usual:.15g} times the usual.",
                 unit=SHARE,
                 empty="No calls in this time range",
                 limits=_limits(burst),
@@ -275,7 +275,7 @@ def _use(thresholds: Thresholds) -> list[Builder[Panel]]:
             users(f"{USER}, cost, calls", "cost > 0", rest=f"ORDER BY cost DESC LIMIT {_MOST}"),
             title="Most expensive users",
             description="What single users cost in the time range. The alert fires at "
-            f"${limits.usd_a_day:g} in 24 hours, {limits.requests_a_minute:g} calls a minute or "
+            f"${limits.usd_a_day:.15g} in 24 hours, {limits.requests_a_minute:.15g} calls a minute or "
             f"{limits.tokens_an_hour:,.0f} tokens an hour: a stolen account or a script looks like this.",
             empty="No priced calls with a user",
             columns=[_USER, Column("cost", "Cost", DOLLARS), Column("calls", "Calls", COUNT)],

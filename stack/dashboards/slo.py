@@ -80,7 +80,7 @@ def _figures() -> list[Builder[Panel]]:
             Metrics(f"max({_burn('1h')})"),
             title="Fastest burn of the hour",
             description="How many times too fast the error budget was used up in the last hour, of the objective where "
-            f"that is worst. At 1 the budget lasts just 30 days; from {_factor('1h'):g} on someone is woken up.",
+            f"that is worst. At 1 the budget lasts just 30 days; from {_factor('1h'):.15g} on someone is woken up.",
             unit=_SPEED,
             empty=_EMPTY,
             width=6,
@@ -171,7 +171,7 @@ def _burn_rates() -> list[Builder[Panel]]:
             Metrics(_burn(pair.long), _NAME),
             title=f"Burn rate over {pair.long}",
             description=f"How many times too fast the error budget was used up in the {pair.long} before each moment. "
-            f"Above {pair.factor:g}, the dashed line, and also over {pair.short}, there is "
+            f"Above {pair.factor:.15g}, the dashed line, and also over {pair.short}, there is "
             f"{'a critical alert' if severity == 'critical' else 'a warning'}, if events are enough.",
             unit=_SPEED,
             empty=_EMPTY,

@@ -135,7 +135,7 @@ def _measures(level: Level, thresholds: Thresholds) -> tuple[Recording, ...]:
         "spend": f"{60 // _MINUTES} * {cost} > 0",
         # So that a share has a usual value that one can be several times of.
         "errors": f"clamp_min({level.name}:genai_calls_failed:increase{WINDOW} / {finished}, "
-        f"{thresholds.unusual.errors.least_share:g})",
+        f"{thresholds.unusual.errors.least_share:.15g})",
     }
     return tuple(
         Recording(name=f"{level.name}:genai_measure:now", expr=expr, labels={"measure": name})
@@ -236,7 +236,9 @@ def _tokens(thresholds: Thresholds) -> Alert:
 
 def _cost(thresholds: Thresholds) -> tuple[Alert, Alert]:
     spend, per_call = thresholds.unusual.spend, thresholds.unusual.cost_per_call
-    much = "\nor ".join(f"{measure(level, 'spend')} > {spend.min_usd_per_hour:g}" for level in (OPERATIONS, FEATURES))
+    much = "\nor ".join(
+        f"{measure(level, 'spend')} > {spend.min_usd_per_hour:.15g}" for level in (OPERATIONS, FEATURES)
+    )
     return (
         _alert(
             "GenAICostUnusual",
@@ -296,9 +298,9 @@ def _failing(level: Level, thresholds: Thresholds) -> str:
     most = f'last_over_time({level.name}:genai_measure:most_usual{{measure="errors"}}[20m])'
     by = ", ".join(level.labels)
     return (
-        f'{level.name}:genai_measure:times_usual{{measure="errors"}} > {errors.times:g}\n'
+        f'{level.name}:genai_measure:times_usual{{measure="errors"}} > {errors.times:.15g}\n'
         f"and {measure(level, 'errors')} - {most}\n"
-        f"  > {thresholds.unusual.z:g} * sqrt({most} * (1 - {most})"
+        f"  > {thresholds.unusual.z:.15g} * sqrt({most} * (1 - {most})"
         f" / on ({by}) group_left () {level.name}:genai_calls_finished:increase{WINDOW})\n"
         f"and on ({by}) {level.name}:genai_calls_failed:increase{WINDOW} >= {errors.min_calls}"
     )
@@ -307,8 +309,8 @@ def _failing(level: Level, thresholds: Thresholds) -> str:
 def _far(unusual: Unusual, name: str, thresholds: Thresholds) -> str:
     return _by_level(
         lambda level: (
-            f'{level.name}:genai_measure:times_usual{{measure="{name}"}} > {unusual.times:g}\n'
-            f"and {level.name}:genai_measure:z > {thresholds.unusual.z:g}"
+            f'{level.name}:genai_measure:times_usual{{measure="{name}"}} > {unusual.times:.15g}\n'
+            f"and {level.name}:genai_measure:z > {thresholds.unusual.z:.15g}"
         )
     )
 

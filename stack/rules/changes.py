@@ -105,7 +105,7 @@ def _shares(mix: _Mix, thresholds: Thresholds) -> tuple[Recording, ...]:
         # A model or version without a share before had none of the calls.
         Recording(
             name=mix.gained,
-            expr=f"{mix.share} - ({before} or 0 * {mix.share}) > {thresholds.change.share:g}\n"
+            expr=f"{mix.share} - ({before} or 0 * {mix.share}) > {thresholds.change.share:.15g}\n"
             f"and on ({by}) {history} >= {least_samples(thresholds)}",
         ),
     )

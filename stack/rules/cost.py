@@ -138,7 +138,7 @@ def _budgets(thresholds: Thresholds) -> tuple[Recording, ...]:
     for period in ("month", "day"):
         amounts = {name: getattr(budget, period) for name, budget in thresholds.budgets.items()}
         each = [
-            f'label_replace(vector({dollars:g}), "job", "{name}", "", "")'
+            f'label_replace(vector({dollars:.15g}), "job", "{name}", "", "")'
             for name, dollars in amounts.items()
             if dollars
         ]
@@ -154,12 +154,12 @@ def _hourly(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIHourlyCostHigh",
         severity=severity,
-        expr=f"{SPENT}:increase1h > {limit.above:g}",
+        expr=f"{SPENT}:increase1h > {limit.above:.15g}",
         for_=limit.for_,
         keep_firing_for=Duration("10m"),
         why="The hour of the window is the patience. keep_firing_for: spending near the threshold is one alert.",
         summary='{{ $labels.job }} spent ${{ $value | printf "%.2f" }} on model calls within an hour',
-        description=f"More than ${limit.above:g} within the last hour. Calls without a known price come on top.",
+        description=f"More than ${limit.above:,.15g} within the last hour. Calls without a known price come on top.",
         impact="Users notice nothing; money goes faster than planned for as long as this lasts.",
         traces=worst_calls(60),
     )
@@ -172,13 +172,13 @@ def _daily(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIDailyCostHigh",
         severity=severity,
-        expr=f"{SPENT}:today > {limit.above:g} unless on (job) {PLANNED}:day{untold}",
+        expr=f"{SPENT}:today > {limit.above:.15g} unless on (job) {PLANNED}:day{untold}",
         for_=limit.for_,
         why="What is spent today stays spent: it fires until midnight UTC, or until a spike tells of it, and needs no "
         "patience.",
         labels={"limit": "dollars"},
         summary='{{ $labels.job }} has spent ${{ $value | printf "%.2f" }} on model calls today',
-        description=f"More than ${limit.above:g} since midnight UTC. The service has no budget for the day.",
+        description=f"More than ${limit.above:,.15g} since midnight UTC. The service has no budget for the day.",
         impact="Users notice nothing; what is spent cannot be had back, only the rest of the day.",
         traces=worst_calls(24 * 60),
     )
@@ -189,7 +189,7 @@ def _daily_budget(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIDailyCostHigh",
         severity=severity,
-        expr=f"{total(f'{SPENT}:today', ('job',))} / on (job) {PLANNED}:day > {limit.above:g}",
+        expr=f"{total(f'{SPENT}:today', ('job',))} / on (job) {PLANNED}:day > {limit.above:.15g}",
         for_=limit.for_,
         why="What is spent today stays spent: it fires until midnight UTC, and needs no patience.",
         labels={"limit": "budget"},
@@ -209,14 +209,15 @@ def _spike(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAICostSpike",
         severity=severity,
-        expr=f"{SPENT}:increase1d / {SPENT}:usual_day > {limit.above:g}\nand {SPENT}:increase1d >= {spike.min_usd:g}",
+        expr=f"{SPENT}:increase1d / {SPENT}:usual_day > {limit.above:.15g}\n"
+        f"and {SPENT}:increase1d >= {spike.min_usd:.15g}",
         for_=limit.for_,
         keep_firing_for=Duration("1h"),
         why="A day is the patience, and evens out its own rhythm. keep_firing_for: the sum moves in steps of an hour.",
         labels={"window": "1d"},
         summary='{{ $labels.job }} cost {{ $value | printf "%.1f" }} times its usual day within 24 hours',
         description=f"The last 24 hours cost more than {percent(limit.above)} of the mean of the 7 days before, and at "
-        f"least ${spike.min_usd:g}.",
+        f"least ${spike.min_usd:,.15g}.",
         impact="Users notice nothing; the service costs several times what it usually does.",
         traces=worst_calls(24 * 60),
     )
@@ -228,15 +229,15 @@ def _surge(thresholds: Thresholds) -> Alert:
     return Alert(
         name="GenAICostSpike",
         severity="critical",
-        expr=f"{SPENT}:increase1h / ({SPENT}:usual_day / 24) > {limit.above:g}\n"
-        f"and {SPENT}:increase1h >= {surge.min_usd:g}",
+        expr=f"{SPENT}:increase1h / ({SPENT}:usual_day / 24) > {limit.above:.15g}\n"
+        f"and {SPENT}:increase1h >= {surge.min_usd:.15g}",
         for_=limit.for_,
         keep_firing_for=Duration("10m"),
         why="The hour of the window is the patience. keep_firing_for: spending near the threshold is one alert.",
         labels={"window": "1h"},
         summary='{{ $labels.job }} cost {{ $value | printf "%.0f" }} times its usual hour within the last hour',
-        description=f"The last hour cost more than {limit.above:g} times the mean hour of 7 days, and at least "
-        f"${surge.min_usd:g}.",
+        description=f"The last hour cost more than {limit.above:,.15g} times the mean hour of 7 days, and at least "
+        f"${surge.min_usd:,.15g}.",
         impact="Users notice nothing; in a few hours this costs as much as in days otherwise.",
         traces=worst_calls(60),
     )
@@ -277,12 +278,12 @@ def _budget_rate(thresholds: Thresholds, severity: Severity) -> Alert:
         name="GenAIBudgetRateHigh",
         severity=severity,
         expr=f"{total(f'{SPENT}:mean_day_7d', ('job',))} * on () group_left () days_in_month()\n"
-        f"/ on (job) {PLANNED}:month > {limit.above:g}\nunless on (job) {told}",
+        f"/ on (job) {PLANNED}:month > {limit.above:.15g}\nunless on (job) {told}",
         for_=limit.for_,
         keep_firing_for=Duration("6h"),
         why="for: the forecast, where it fires, says it better, and is due first. keep_firing_for: as there.",
         summary='{{ $labels.job }} spends at {{ $value | printf "%.1f" }} times the rate of its month\'s budget',
-        description=f"A month like the last 7 days would cost more than {limit.above:g} times the budget.",
+        description=f"A month like the last 7 days would cost more than {limit.above:,.15g} times the budget.",
         impact="Users notice nothing; a month at this pace costs more than its budget.",
     )
 
@@ -301,7 +302,8 @@ def _refusals(thresholds: Thresholds, severity: Severity) -> Alert:
         name="GenAIBudgetExceeded",
         severity=severity,
         # Refused calls were never made: they come on top of those that were, of which there may be none at all.
-        expr=f"{refused}\n/ ({made} + {refused} or {refused})\n> {limit.above:g}\nand {refused} >= {share.min_calls}",
+        expr=f"{refused}\n/ ({made} + {refused} or {refused})\n> {limit.above:.15g}\n"
+        f"and {refused} >= {share.min_calls}",
         for_=limit.for_,
         keep_firing_for=Duration("15m"),
         why="for: the window is most of the patience. keep_firing_for: a feature used now and then is one alert.",

@@ -90,8 +90,8 @@ def _distance(level: Level, z: float, least: float) -> tuple[Recording, ...]:
         # 1 above the limits, -1 below, 0 between them.
         Recording(
             name=f"{drift}:beyond",
-            expr=f"({drift}:z > bool {z:g}) * ({drift}:change > bool {least:g})\n"
-            f"- ({drift}:z < bool -{z:g}) * ({drift}:change < bool -{least:g})",
+            expr=f"({drift}:z > bool {z:.15g}) * ({drift}:change > bool {least:.15g})\n"
+            f"- ({drift}:z < bool -{z:.15g}) * ({drift}:change < bool -{least:.15g})",
         ),
     )
 
@@ -103,7 +103,7 @@ def _drop(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIQualityDrop",
         severity=severity,
-        expr=f"-{drift}:change > {lost:g}\nand {drift}:z < -{drop.z:g}\n"
+        expr=f"-{drift}:change > {lost:.15g}\nand {drift}:z < -{drop.z:.15g}\n"
         f"{unless_told('GenAIQualityLow', by=SCORES.labels)}",
         for_=thresholds.quality.for_,
         keep_firing_for=Duration("30m"),
@@ -112,7 +112,7 @@ def _drop(thresholds: Thresholds, severity: Severity) -> Alert:
         summary=f"The {{{{ $labels.{EVALUATION_NAME.label} }}}} score of {OF} fell by "
         "{{ $value | humanizePercentage }}",
         description=f"The mean of the last hour is more than {percent(lost)} below the median of two weeks, and by "
-        f"more than {drop.z:g} standard deviations: answers became worse than they were.",
+        f"more than {drop.z:.15g} standard deviations: answers became worse than they were.",
         impact="Users get answers that are clearly worse than they were.",
     )
 
@@ -133,7 +133,7 @@ def _drift(thresholds: Thresholds) -> Alert:
         summary=f"{{{{ if eq $labels.measure `{QUALITY}` }}}}Scores{{{{ else }}}}Lengths{{{{ end }}}} of answers of "
         f"{OF} drift: {{{{ $value | humanizePercentage }}}} from usual",
         description=f"{{{{ with $labels.{EVALUATION_NAME.label} }}}}Score: {{{{ . }}}}. {{{{ end }}}}In 3 consecutive "
-        f"hours the mean was beyond {drift.z:g} standard deviations of two weeks, on the same side, and "
+        f"hours the mean was beyond {drift.z:.15g} standard deviations of two weeks, on the same side, and "
         f"by more than {percent(drift.quality)} (scores) or {percent(drift.length)} (output tokens a call) of its "
         "median.",
         impact="Users get other answers than before: worse ones, longer ones or shorter ones.",

@@ -69,8 +69,9 @@ def _provider_down(thresholds: Thresholds) -> tuple[Recording, Alert]:
             name=PROVIDER_DOWN,
             severity="critical",
             # At times the 10 s hold only one export, and the share is that of a moment before.
-            expr=f"(\n  last_over_time({_FAILED_NOW}[5s]) > {limits.at_once:g}\n  and {failed('20s')} >= {least}\n)\n"
-            f"or (\n  {failed('1m')}\n  / {finished('1m')}\n  > {limits.within_minute:g}\n"
+            expr=f"(\n  last_over_time({_FAILED_NOW}[5s]) > {limits.at_once:.15g}\n"
+            f"  and {failed('20s')} >= {least}\n)\n"
+            f"or (\n  {failed('1m')}\n  / {finished('1m')}\n  > {limits.within_minute:.15g}\n"
             f"  and {failed('1m')} >= {least}\n  unless {on(*_PROVIDERS)} {firing(_BURST)}\n)",
             for_=limits.for_,
             keep_firing_for=Duration("2m"),
@@ -101,7 +102,7 @@ def _burst(thresholds: Thresholds) -> Alert:
         name=_BURST,
         severity="critical",
         # Straight from the metric: a recorded value would be up to one evaluation older.
-        expr=f"{_calls((FAILED,), '1m', by)}\n/ {_calls((FINISHED,), '1m', by)}\n> {limit.above:g}\n"
+        expr=f"{_calls((FAILED,), '1m', by)}\n/ {_calls((FINISHED,), '1m', by)}\n> {limit.above:.15g}\n"
         f"and {_calls((FAILED,), '1m', by)} >= {least}\n"
         # Firing, or about to.
         f'unless {on(*_PROVIDERS)} ALERTS{{alertname="{PROVIDER_DOWN}"}}',
@@ -149,14 +150,14 @@ def _no_success(thresholds: Thresholds) -> tuple[Alert, Alert]:
             name=_NO_SUCCESS,
             severity="critical",
             expr=f"{hanging} >= {least}\n"
-            f"and {on(*SERVICE)} avg_over_time(job:genai_call_duration_seconds:p95_5m[1h]) < {seconds:g}\n{unless}\n"
+            f"and {on(*SERVICE)} avg_over_time(job:genai_call_duration_seconds:p95_5m[1h]) < {seconds:.15g}\n{unless}\n"
             f"unless {on(*SERVICE)} {failed}",
             why=why,
             labels={CALLS: "waiting"},
             summary='{{ $value | printf "%.0f" }} model calls of {{ $labels.job }} wait, and none has succeeded for '
             "2 minutes",
             description=f"At least {least} calls have been waiting for 2 minutes and no other was answered, while 95% "
-            f"of the calls of the last hour took less than {seconds:g} s: the provider hangs, or the way to it.",
+            f"of the calls of the last hour took less than {seconds:.15g} s: the provider hangs, or the way to it.",
             impact="Users of this service wait, and none of them gets an answer.",
         ),
     )
@@ -167,7 +168,7 @@ def _ratio(share: Share, severity: Severity) -> Alert:
     return Alert(
         name="GenAIErrorRatioHigh",
         severity=severity,
-        expr=f"job:genai_calls_failed:ratio5m > {limit.above:g}\n"
+        expr=f"job:genai_calls_failed:ratio5m > {limit.above:.15g}\n"
         f"and job:genai_calls_failed:increase5m >= {share.min_calls}\n"
         # A burst stays in the window of 5 minutes when it is over: it has its own alert and needs no second one.
         f"unless {on(*SERVICE)} {firing(_BURST)}\nunless {on(*SERVICE)} {firing(_NO_SUCCESS)}\n{UNLESS_PROVIDER_DOWN}",
@@ -188,7 +189,7 @@ def _rate_limited(share: Share, severity: Severity) -> Alert:
     return Alert(
         name=_RATE_LIMITED,
         severity=severity,
-        expr=f"job:genai_calls_rate_limited:ratio5m > {limit.above:g}\n"
+        expr=f"job:genai_calls_rate_limited:ratio5m > {limit.above:.15g}\n"
         f"and job:genai_calls_rate_limited:increase5m >= {share.min_calls}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),

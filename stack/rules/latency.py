@@ -222,7 +222,7 @@ def _high(traffic: _Traffic, measure: _Measure, severity: Severity, limit: Limit
     group = f'{{{TRAFFIC}="{traffic.name}"}}'
     expr = (
         # By operation, because many fast embeddings would hide slow chats.
-        f"{measure.recorded}{group} > {limit.above:g}\n"
+        f"{measure.recorded}{group} > {limit.above:.15g}\n"
         f"and {measure.counted}{group} >= {traffic.limits.min_calls * measure.calls_needed}\n"
         f"unless {on(*_BY)} {firing(_BURST)}\n"
     )
@@ -240,7 +240,7 @@ def _high(traffic: _Traffic, measure: _Measure, severity: Severity, limit: Limit
         "alert.",
         labels={TRAFFIC: traffic.name, MEASURE: measure.name},
         summary=f"{measure.summary} {{{{ $value | humanizeDuration }}}}",
-        description=f"{measure.subject} of 5 minutes is above {limit.above:g} s, for {limit.for_} without a break.",
+        description=f"{measure.subject} of 5 minutes is above {limit.above:,.15g} s, for {limit.for_} without a break.",
         impact="Whoever waits for these answers waits too long; some give up, or try again.",
         traces=worst_calls(),
     )
@@ -252,20 +252,20 @@ def _burst(traffic: _Traffic, burst: SlowBurst) -> Alert:
     return Alert(
         name=_BURST,
         severity="critical",
-        expr=f"1 - histogram_fraction(0, {burst.slower_than:g}, {recent}) > {limit.above:g}\n"
+        expr=f"1 - histogram_fraction(0, {burst.slower_than:.15g}, {recent}) > {limit.above:.15g}\n"
         f"and {traffic.count('30s')} >= {burst.min_calls}\n"
         # Calls that are always so slow are no sudden trouble; nothing is known yet of those of a new service.
         f'and {on(*labels(OPERATION))} min_over_time({_USUAL}{{{TRAFFIC}="{traffic.name}"}}[1h] offset 1m) '
-        f"< {burst.slower_than:g}\n" + UNLESS_PROVIDER_DOWN,
+        f"< {burst.slower_than:.15g}\n" + UNLESS_PROVIDER_DOWN,
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="No `for` by default: the 30 s of the window are the patience. keep_firing_for: the window of the "
         "percentiles, whose alert must not follow a burst that is over.",
         labels={TRAFFIC: traffic.name},
         summary=f"{{{{ $value | humanizePercentage }}}} of the {{{{ $labels.{OPERATION.label} }}}} calls of "
-        f"{{{{ $labels.job }}}} suddenly take more than {burst.slower_than:g} s",
+        f"{{{{ $labels.job }}}} suddenly take more than {burst.slower_than:.15g} s",
         description=f"Of the successful calls of the last 30 s, more than {percent(limit.above)} took longer than "
-        f"{burst.slower_than:g} s; within the last hour 95% were faster. Users wait now.",
+        f"{burst.slower_than:.15g} s; within the last hour 95% were faster. Users wait now.",
         impact="Users wait for their answers now; many give up, or try again.",
         traces=worst_calls(),
     )

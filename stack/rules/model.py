@@ -19,7 +19,7 @@ _OF_JOB = "{{ $labels.job }}"
 
 def percent(share: float) -> str:
     """A share in words, for a description."""
-    return f"{share * 100:g}%"
+    return f"{share * 100:.15g}%"
 
 
 def worst_calls(minutes: int = 30, *, service: str = "{{ $labels.job | urlQueryEscape }}") -> str:

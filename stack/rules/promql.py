@@ -104,4 +104,4 @@ def at_most(bound: float) -> str:
 
     Prometheus writes a whole number as 8 where metrics come by OTLP, and as 8.0 where it scrapes them.
     """
-    return f'le=~"{bound:g}|{bound:g}[.]0"' if bound.is_integer() else f'le="{bound:g}"'
+    return f'le=~"{bound:.15g}|{bound:.15g}[.]0"' if bound.is_integer() else f'le="{bound:.15g}"'

@@ -81,9 +81,9 @@ def _low(thresholds: Thresholds, severity: Severity) -> list[Alert]:
     named = {name: limit for name, limits in quality.scores.items() if (limit := _limit(limits, severity)) is not None}
     other = _limit(quality.other, severity)
     unnamed = either((FROM_USERS, *quality.scores, *quality.risks))
-    low = [f'{SCORE}{{{EVALUATION_NAME.label}="{name}"}} < {limit:g}' for name, limit in named.items()]
+    low = [f'{SCORE}{{{EVALUATION_NAME.label}="{name}"}} < {limit:.15g}' for name, limit in named.items()]
     if other is not None:
-        low.append(f'{SCORE}{{{EVALUATION_NAME.label}!~"{unnamed}"}} < {other:g}')
+        low.append(f'{SCORE}{{{EVALUATION_NAME.label}!~"{unnamed}"}} < {other:.15g}')
     if not low:
         return []
     return [
@@ -113,7 +113,7 @@ def _risk(thresholds: Thresholds, severity: Severity) -> list[Alert]:
             name="GenAIHallucinationRisk",
             severity=severity,
             expr="\nor ".join(
-                f'{SCORE}{{{EVALUATION_NAME.label}="{name}"}} > {limit:g}' for name, limit in limits.items()
+                f'{SCORE}{{{EVALUATION_NAME.label}="{name}"}} > {limit:.15g}' for name, limit in limits.items()
             ),
             for_=quality.for_,
             keep_firing_for=Duration("30m"),
@@ -172,7 +172,7 @@ def _thumbs_down(thresholds: Thresholds) -> Alert:
     return Alert(
         name="GenAIFeedbackBad",
         severity="warning",
-        expr=f"{_THUMBS_DOWN} > {feedback.thumbs_down:g}",
+        expr=f"{_THUMBS_DOWN} > {feedback.thumbs_down:.15g}",
         for_=feedback.for_,
         keep_firing_for=Duration("2h"),
         why="for: besides the day of the window. keep_firing_for: a share of a day moves slowly around its limit.",
@@ -191,8 +191,8 @@ def _satisfaction(thresholds: Thresholds) -> Alert:
         name="GenAIFeedbackBad",
         severity="warning",
         # Thumbs are part of the satisfaction.
-        expr=f"{_SATISFACTION}1d < {feedback.satisfaction:g}\n"
-        f"unless on ({by}) {_THUMBS_DOWN} > {feedback.thumbs_down:g}",
+        expr=f"{_SATISFACTION}1d < {feedback.satisfaction:.15g}\n"
+        f"unless on ({by}) {_THUMBS_DOWN} > {feedback.thumbs_down:.15g}",
         for_=feedback.for_,
         keep_firing_for=Duration("2h"),
         why="for: besides the day of the window. keep_firing_for: a mean of a day moves slowly around its limit.",
@@ -210,7 +210,7 @@ def _worse(thresholds: Thresholds) -> Alert:
     return Alert(
         name="GenAIFeedbackWorse",
         severity="warning",
-        expr=f"1 - {week} / {week} offset 7d > {feedback.worse:g}\n"
+        expr=f"1 - {week} / {week} offset 7d > {feedback.worse:.15g}\n"
         f'unless on ({", ".join(SERVICE)}) ALERTS{{alertname="GenAIFeedbackBad",alertstate="firing"}}',
         for_=Duration("1h"),
         keep_firing_for=Duration("6h"),

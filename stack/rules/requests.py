@@ -33,7 +33,7 @@ def groups(thresholds: Thresholds) -> tuple[Group, ...]:
 
 def _above(gauge: Metric, limit: float) -> str:
     """Its series above a limit, without the address of the service, which may move."""
-    return f"max without (instance) ({gauge.prometheus}) > {limit:g}"
+    return f"max without (instance) ({gauge.prometheus}) > {limit:.15g}"
 
 
 def _worst_of_feature(gauge: Metric, limit: float) -> str:
@@ -55,7 +55,7 @@ def _expensive(thresholds: Thresholds) -> Alert:
         why="No `for`: one call counts. keep_firing_for: a feature that is dear again and again is one alert.",
         labels={REQUEST_MODEL.label: "", USER_HASH.label: "", TRACE.label: ""},
         summary=f'One call of {_FEATURE} in {_SERVICE} cost ${{{{ $value | printf "%.2f" }}}}',
-        description=f"More than ${limit.above:g} for a single call, within 5 minutes. The dearest: model "
+        description=f"More than ${limit.above:,.15g} for a single call, within 5 minutes. The dearest: model "
         f"{{{{ $labels.{REQUEST_MODEL.label} }}}}, user {_USER}, trace {_TRACE}.",
         impact="Users notice nothing; one such call is no harm, a pattern of them is expensive.",
         traces=trace(TRACE.label),
@@ -73,8 +73,8 @@ def _loop(thresholds: Thresholds) -> Alert:
         why="No `for`: the calls are made already. keep_firing_for: one window, as the next run may loop as well.",
         labels={TRACE.label: ""},
         summary=f'{{{{ $value | printf "%.0f" }}}} model calls of {_FEATURE} in {_SERVICE} within one trace',
-        description=f"More than {limit.above:g} within 5 minutes for one request of a user or one run of an agent: it "
-        f"probably goes round in circles. Trace {_TRACE}.",
+        description=f"More than {limit.above:,.15g} within 5 minutes for one request of a user or one run of an agent: "
+        f"it probably goes round in circles. Trace {_TRACE}.",
         impact="One user waits for an answer that probably never comes, at the cost of many.",
         traces=trace(TRACE.label),
     )
@@ -92,7 +92,7 @@ def _duplicates(thresholds: Thresholds) -> Alert:
         "alert on users with too many calls, which silences this one, or its end would be told to nobody.",
         labels={REQUEST_MODEL.label: "", USER_HASH.label: "", INPUT_TOKENS.label: ""},
         summary=f'One user made the same call of {_FEATURE} in {_SERVICE} {{{{ $value | printf "%.0f" }}}} times',
-        description=f"More than {limit.above:g} calls of one user within 2 minutes to the same model with equally "
+        description=f"More than {limit.above:,.15g} calls of one user within 2 minutes to the same model with equally "
         f"many input tokens: {{{{ $labels.{INPUT_TOKENS.label} }}}} to {{{{ $labels.{REQUEST_MODEL.label} }}}}. "
         f"User {_USER}.",
         impact="Nobody directly; the same answer is paid for many times, out of the rate limit of all.",
@@ -133,7 +133,7 @@ def _requests(above: float) -> _Limit:
         gauge=USER_CALLS,
         above=above * 5,
         used='{{ $value | printf "%.0f" }} model calls within 5 minutes',
-        allowed=f"{above:g} calls a minute, over 5 minutes, without embeddings",
+        allowed=f"{above:,.15g} calls a minute, over 5 minutes, without embeddings",
     )
 
 
@@ -143,7 +143,7 @@ def _tokens(above: float) -> _Limit:
         gauge=USER_TOKENS,
         above=above,
         used="{{ $value | humanize }} tokens within an hour",
-        allowed=f"{above:g} tokens an hour",
+        allowed=f"{above:,.15g} tokens an hour",
     )
 
 
@@ -153,5 +153,5 @@ def _money(above: float) -> _Limit:
         gauge=USER_MONEY,
         above=above,
         used='${{ $value | printf "%.2f" }} of model calls within 24 hours',
-        allowed=f"${above:g} a day",
+        allowed=f"${above:,.15g} a day",
     )

@@ -49,8 +49,8 @@ def _injection(burst: FindingBurst, severity: Severity) -> Alert:
         name="GenAIPromptInjectionBurst",
         severity=severity,
         # Without a history it counts as it is: an attack does not wait for a day.
-        expr=f"{name}:ratio10m > {limit.above:g}\nand {name}:increase10m >= {burst.min_calls}\n"
-        f"unless {name}:ratio10m <= {burst.times_usual:g} * avg_over_time({name}:ratio10m[{_SETTLED})",
+        expr=f"{name}:ratio10m > {limit.above:.15g}\nand {name}:increase10m >= {burst.min_calls}\n"
+        f"unless {name}:ratio10m <= {burst.times_usual:.15g} * avg_over_time({name}:ratio10m[{_SETTLED})",
         for_=limit.for_,
         keep_firing_for=Duration("15m"),
         why="No `for` by default: the window is the patience. keep_firing_for: who tries once tries again.",
@@ -68,16 +68,16 @@ def _personal_data(burst: FindingBurst, severity: Severity) -> Alert:
     return Alert(
         name="GenAIPersonalDataBurst",
         severity=severity,
-        expr=f"{name}:ratio10m > {limit.above:g}\nand {name}:increase10m >= {burst.min_calls}\n"
-        f"and {name}:ratio10m > {burst.times_usual:g} * avg_over_time({day})\n"
+        expr=f"{name}:ratio10m > {limit.above:.15g}\nand {name}:increase10m >= {burst.min_calls}\n"
+        f"and {name}:ratio10m > {burst.times_usual:.15g} * avg_over_time({day})\n"
         f"and count_over_time({day}) >= {_LEAST_SAMPLES}",
         for_=limit.for_,
         keep_firing_for=Duration("15m"),
         why="for: one long conversation is no burst. keep_firing_for: one and a half windows.",
         summary="{{ $value | humanizePercentage }} of the model calls of {{ $labels.job }} carry personal data",
         description=f"Of the calls of 10 minutes, more than {percent(limit.above)}, at least {burst.min_calls} and "
-        f"more than {burst.times_usual:g} times the usual share have e-mail addresses, numbers of cards or the like in "
-        "prompt or answer.",
+        f"more than {burst.times_usual:.15g} times the usual share have e-mail addresses, numbers of cards or the like "
+        "in prompt or answer.",
         impact="Personal data of people goes to the provider, and perhaps into answers to others.",
     )
 
@@ -88,7 +88,7 @@ def _leak(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAISystemPromptLeak",
         severity=severity,
-        expr=f"{total(found, labels(FEATURE))} > {limit.above:g}",
+        expr=f"{total(found, labels(FEATURE))} > {limit.above:.15g}",
         for_=limit.for_,
         keep_firing_for=Duration("30m"),
         why="No `for`: the first one counts. keep_firing_for: who has found the way will use it again.",

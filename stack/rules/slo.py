@@ -189,7 +189,7 @@ def _alert(name: str, slo: Slo, severity: Severity) -> Iterator[Alert]:
     pairs = [pair for pair in PAIRS[severity] if pair.factor * slo.budget < 1]
     if not pairs:
         return
-    limits = [f"{pair.factor:g} over {pair.long} and {pair.short}" for pair in pairs]
+    limits = [f"{pair.factor:.15g} over {pair.long} and {pair.short}" for pair in pairs]
     feature = f", feature {{{{ $labels.{FEATURE.label} }}}}," if slo.feature else ""
     yield Alert(
         name=ALERT,
@@ -209,7 +209,8 @@ def _alert(name: str, slo: Slo, severity: Severity) -> Iterator[Alert]:
 
 def _burning(name: str, slo: Slo, severity: Severity, pair: Pair) -> str:
     burn = "\nand ".join(
-        f'job:genai_slo_burn_rate:ratio{window}{{slo="{name}"}} > {pair.factor:g}' for window in (pair.long, pair.short)
+        f'job:genai_slo_burn_rate:ratio{window}{{slo="{name}"}} > {pair.factor:.15g}'
+        for window in (pair.long, pair.short)
     )
     enough = f'job:genai_slo_total:increase{pair.long}{{slo="{name}"}} >= {slo.min_events}'
     # Never two alerts for one fault: silent about what another one told while the shorter window has it.
@@ -235,9 +236,9 @@ def _promise(slo: Slo) -> str:
         case "availability":
             what = f"{calls} are answered"
         case "latency":
-            what = f"successful {calls} take at most {slo.bound:g} s"
+            what = f"successful {calls} take at most {slo.bound:.15g} s"
         case "time_to_first_token":
-            what = f"streamed answers begin within {slo.bound:g} s"
+            what = f"streamed answers begin within {slo.bound:.15g} s"
         case "quality":
-            what = f"scores of {slo.evaluation} are above {slo.bound:g}"
+            what = f"scores of {slo.evaluation} are above {slo.bound:.15g}"
     return f"{slo.objective}% of its {what}"

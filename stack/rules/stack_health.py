@@ -202,7 +202,7 @@ def _queue_filling(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAICollectorQueueFilling",
         severity=severity,
-        expr=f"{queues()} > {limit.above:g}",
+        expr=f"{queues()} > {limit.above:.15g}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: a store that restarts is caught up with in less. keep_firing_for: a queue that empties in steps is "
@@ -253,7 +253,7 @@ def _lost(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAITelemetryLost",
         severity=severity,
-        expr=f"{LOST} / ({LOST} + ({SENT} or 0 * {LOST})) > {limit.above:g}\nand {LOST} >= {least}",
+        expr=f"{LOST} / ({LOST} + ({SENT} or 0 * {LOST})) > {limit.above:.15g}\nand {LOST} >= {least}",
         for_=limit.for_,
         why="for: the window of 15 minutes is most of the patience.",
         service=STACK,
@@ -291,7 +291,7 @@ def _store_errors(thresholds: Thresholds) -> Alert:
     return Alert(
         name="GenAIStoreErrors",
         severity="warning",
-        expr=f"{store_errors()} > {limit.above:g}",
+        expr=f"{store_errors()} > {limit.above:.15g}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: the Collector sends again, so a moment costs nothing. keep_firing_for: errors that come and go are "
@@ -360,11 +360,11 @@ def _disk_fills(disk: Disk, of: str, severity: Severity, window: str, horizon: D
     free = f"{of}_free_bytes"
     share = f"{free} / {of}_size_bytes"
     soon = (
-        f"{share} < {disk.forecast_below:g}\n"
+        f"{share} < {disk.forecast_below:.15g}\n"
         f"and predict_linear({free}[{window}], {horizon.seconds}) < 0\n"
         f"and {free} offset 1h"
     )
-    return f"{share} < {disk.critical_below:g}\nor {soon}" if severity == "critical" else soon
+    return f"{share} < {disk.critical_below:.15g}\nor {soon}" if severity == "critical" else soon
 
 
 # --- The warehouse ---------------------------------------------------------------------------------------------------
@@ -392,7 +392,7 @@ def _usage_lag(thresholds: Thresholds, severity: Severity) -> Alert:
         name="GenAIUsageLag",
         severity=severity,
         # The lag is that of the last batch, however long ago that was: without calls there is none.
-        expr=f"usage_lag_seconds > {limit.above:g}\nand time() - usage_last_stored_timestamp_seconds < 300",
+        expr=f"usage_lag_seconds > {limit.above:.15g}\nand time() - usage_last_stored_timestamp_seconds < 300",
         for_=limit.for_,
         keep_firing_for=Duration("2m"),
         why="for: what the Collector has kept during a restart is caught up with in less. keep_firing_for: calls that "
@@ -411,7 +411,7 @@ def _usage_refused(thresholds: Thresholds) -> Alert:
     return Alert(
         name="GenAIUsageRecordsRefused",
         severity="warning",
-        expr=f"{count_within('usage_refused_total', '15m')} > {limit.above:g}",
+        expr=f"{count_within('usage_refused_total', '15m')} > {limit.above:.15g}",
         for_=limit.for_,
         keep_firing_for=Duration("15m"),
         why="No `for`: each is a call that reports lack. keep_firing_for: an application that sends some now and then "
@@ -430,13 +430,13 @@ def _query_slow(thresholds: Thresholds) -> Alert:
     return Alert(
         name="GenAIWarehouseQuerySlow",
         severity="warning",
-        expr=f"usage_longest_query_seconds > {limit.above:g}",
+        expr=f"usage_longest_query_seconds > {limit.above:.15g}",
         for_=limit.for_,
         why="for: it is looked at once a minute; what has ended by then is gone.",
         service=STACK,
         labels=_SERVER,
         summary="A query of the warehouse has been running for {{ $value | humanizeDuration }}",
-        description=f"More than {limit.above:g} s. It takes memory, disk and a processor from the ingest and from "
+        description=f"More than {limit.above:,.15g} s. It takes memory, disk and a processor from the ingest and from "
         "dashboards, or waits for a lock that others wait for, too.",
         impact="Users notice nothing; dashboards and reports on the warehouse are slow meanwhile.",
     )

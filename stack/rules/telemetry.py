@@ -25,7 +25,7 @@ def _dropped(thresholds: Thresholds, severity: Severity, which: Match) -> Alert:
     return Alert(
         name="GenAITelemetryDropped",
         severity=severity,
-        expr=f"{total(count_from_first(series(DROPPED, which), '15m'), labels(_KIND))} > {limit.above:g}",
+        expr=f"{total(count_from_first(series(DROPPED, which), '15m'), labels(_KIND))} > {limit.above:.15g}",
         for_=limit.for_,
         keep_firing_for=Duration("15m"),
         why="No `for`: what is lost is lost. keep_firing_for: short of room now and then is one alert.",

@@ -45,7 +45,7 @@ def _quota(thresholds: Thresholds, severity: Severity) -> Alert:
         # The highest that any process was told: the limit is that of the account. The peak, as each of the limit's
         # periods, often a minute, begins with nothing used.
         expr=f"max by ({', '.join((*by, QUOTA_KIND.label))}) (max_over_time({series(QUOTA_USED)}[2m])) "
-        f"> {limit.above:g}\n"
+        f"> {limit.above:.15g}\n"
         f"and {on(*by)} job_model:genai_calls_finished:increase5m >= {thresholds.quota.min_calls}\n"
         # Calls are being refused already.
         f"unless {on(*SERVICE)} {firing('GenAIRateLimited')}",
@@ -63,13 +63,13 @@ def _quota(thresholds: Thresholds, severity: Severity) -> Alert:
 def _spike(thresholds: Thresholds) -> Alert:
     limit, least = thresholds.token_spike.warning, thresholds.token_spike.min_tokens
     usual = "\n".join(
-        f"unless {_LAST_MINUTES} <= {limit.above:g} * ({_LAST_MINUTES} offset {ago})" for ago in ("1d", "1w")
+        f"unless {_LAST_MINUTES} <= {limit.above:.15g} * ({_LAST_MINUTES} offset {ago})" for ago in ("1d", "1w")
     )
     return Alert(
         name="GenAITokenSpike",
         severity="warning",
         # Only where there was an hour to take the mean of.
-        expr=f"{_LAST_MINUTES} / ({LAST_HOUR} / 12) > {limit.above:g}\n"
+        expr=f"{_LAST_MINUTES} / ({LAST_HOUR} / 12) > {limit.above:.15g}\n"
         f"and {_LAST_MINUTES} >= {least}\nand ({_LAST_MINUTES} offset 1h) > 0\n{usual}",
         for_=limit.for_,
         keep_firing_for=Duration("10m"),

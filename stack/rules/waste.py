@@ -61,13 +61,13 @@ def _retry_storm(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIRetryStorm",
         severity=severity,
-        expr=f"{retries}\n/ ({_CALLS} > 0)\n> {limit.above:g}\nand {retries} >= {storm.min_retries}\n"
+        expr=f"{retries}\n/ ({_CALLS} > 0)\n> {limit.above:.15g}\nand {retries} >= {storm.min_retries}\n"
         f"unless on ({_SERVICE}) {known}\n{UNLESS_PROVIDER_DOWN}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: a provider's hiccup is what retries are for. keep_firing_for: one window.",
         summary='Each model call of {{ $labels.job }} is retried {{ $value | printf "%.1f" }} times',
-        description=f"The client library made more than {limit.above:g} further attempts for each call, over 5 "
+        description=f"The client library made more than {limit.above:,.15g} further attempts for each call, over 5 "
         "minutes. Calls still succeed, later and with more load on the provider.",
         impact="Users get their answers late, and the retries keep the provider from recovering.",
     )
@@ -80,7 +80,7 @@ def _fallback_storm(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIFallbackStorm",
         severity=severity,
-        expr=f"{fallbacks}\n/ on ({_SERVICE}) group_left () ({_CALLS} > 0)\n> {limit.above:g}\n"
+        expr=f"{fallbacks}\n/ on ({_SERVICE}) group_left () ({_CALLS} > 0)\n> {limit.above:.15g}\n"
         f"and {fallbacks} >= {storm.min_calls}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
@@ -115,14 +115,14 @@ def _queue_deep(thresholds: Thresholds, severity: Severity) -> Alert:
     return Alert(
         name="GenAIQueueDeep",
         severity=severity,
-        expr=f"{total(series(QUEUE_DEPTH), labels(QUEUE_NAME))} > {limit.above:g}",
+        expr=f"{total(series(QUEUE_DEPTH), labels(QUEUE_NAME))} > {limit.above:.15g}",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: a queue is there to fill up for a while. keep_firing_for: a depth near the threshold is one alert.",
         summary=f'{{{{ $value | printf "%.0f" }}}} items wait in the queue {{{{ $labels.{QUEUE_NAME.label} }}}} of '
         "{{ $labels.job }}",
-        description=f"More than {limit.above:g} items, for {limit.for_} without a break: work comes faster than it is "
-        "done.",
+        description=f"More than {limit.above:,.15g} items, for {limit.for_} without a break: work comes faster than it "
+        "is done.",
         impact="Users get their results later than they should; a queue that only grows ends in lost work.",
     )
 
@@ -135,14 +135,14 @@ def _cache_hit_rate(thresholds: Thresholds) -> tuple[Recording | Alert, ...]:
     hits = series(CACHE_REQUESTS, Match(CACHE_RESULT, "=", "hit"))
     # The half hour before is left out, and 6 hours must have been busy enough to know what is usual.
     day = f"{HIT_RATE}[1d] offset 30m"
-    usual = f"(avg_over_time({day}) >= {drop.min_usual:g} and count_over_time({day}) >= 360)"
+    usual = f"(avg_over_time({day}) >= {drop.min_usual:.15g} and count_over_time({day}) >= 360)"
 
     def alert(severity: Severity) -> Alert:
         limit = drop.info if severity == "info" else drop.warning
         return Alert(
             name="GenAICacheHitRateDrop",
             severity=severity,
-            expr=f"{HIT_RATE} < {1 - limit.above:g} * {usual}",
+            expr=f"{HIT_RATE} < {1 - limit.above:.15g} * {usual}",
             for_=limit.for_,
             keep_firing_for=Duration("15m"),
             why="for: 30 minutes of a window change slowly. keep_firing_for: a rate near the limit is one alert.",
@@ -178,7 +178,7 @@ def _shift(thresholds: Thresholds, what: str, *attributes: Attribute, told: str 
             name="GenAIUsageShift",
             severity="info",
             # What is new had no share before. 3 days of a service must be known, whatever it used.
-            expr=f"{share} - (avg_over_time({every_day}) or {share} * 0) > {shift.info.above:g}\n"
+            expr=f"{share} - (avg_over_time({every_day}) or {share} * 0) > {shift.info.above:.15g}\n"
             f"and on ({_SERVICE}) max by ({_SERVICE}) (count_over_time({every_day})) >= 3"
             + (f"\n{told}" if told else ""),
             for_=shift.info.for_,

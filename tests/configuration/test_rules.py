@@ -182,6 +182,28 @@ def test_the_series_of_offenders_in_the_tests_have_the_labels_that_the_service_g
         assert set(re.findall(r'(\w+)="', labels)) == given[name]
 
 
+def test_the_buckets_in_the_tests_are_those_that_the_metrics_have() -> None:
+    buckets = {metric.prometheus: metric.buckets for metric in signals.emitted("old", "new")}
+    written = [
+        (name, bound)
+        for file in TEST_FILES
+        for name, bound in re.findall(r'(\w+)_bucket\{.*?\ble="([^"]+)"', file.read_text())
+        if bound != "+Inf" and name in buckets
+    ]
+    assert len(written) > 40
+    assert [(name, bound) for name, bound in written if float(bound) not in buckets[name]] == []
+
+
+def test_a_limit_is_in_rules_and_messages_with_all_its_digits(tmp_path: Path) -> None:
+    thresholds = Thresholds.load()
+    limits = replace(thresholds.user_limits, tokens_an_hour=1_234_567.0)
+    budget = {Name("shop"): ServiceBudget(month=1_234_567.25)}
+    files = render(replace(thresholds, user_limits=limits, budgets=budget))
+    assert "1234567.25" in files["cost.yaml"]
+    assert "1,234,567 tokens an hour" in files["requests.yaml"]
+    assert re.findall(r"\d[\d.]*e\+\d+", "".join(files.values())) == []
+
+
 def test_every_alert_that_a_rule_asks_for_exists() -> None:
     asked = {
         name

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import pytest
+from genai_observability.signals import CALL_DURATION
 
 from stack.rules.__main__ import main
 from stack.thresholds import FILE, Thresholds, ThresholdsError, UserLimits
 
 TEXT = FILE.read_text()
+UNREACHABLE = f"latency_of.{{}}.above must be below {CALL_DURATION.buckets[-1]:.15g} s: longer times are not told apart"
 
 
 def line_of(text: str, part: str) -> int:
@@ -70,8 +72,28 @@ def test_every_key_is_explained_above_it() -> None:
         ("info: {above: 0.2, for: 30m}", "info: {above: 0.6, for: 30m}", "must be for the record below the value that"),
         ("above: 50,", "above: 200,", "hourly_cost must warn below the value that is critical"),
         ("above: 0.10,", "above: 10,", "error_burst.critical.above is a share and must be below 1 (5 % is 0.05)"),
-        ("for: 20s", "for: 20 sec", 'for must be a duration such as "15s", "10m" or "1h", but is \'20 sec\''),
+        (
+            "for: 20s",
+            "for: 20 sec",
+            'for must be a duration such as "15s", "10m" or "1h", up to "168h", but is \'20 sec\'',
+        ),
         ("for: 20s", "for: 20s\n  for: 30s", "server_down.for is given twice"),
+        (
+            "for: 20s",
+            "for: 9999h",
+            'for must be a duration such as "15s", "10m" or "1h", up to "168h", but is \'9999h\'',
+        ),
+        ("usd_a_day: 5", "usd_a_day: 0", "user_limits.usd_a_day must be more than 0"),
+        (
+            "critical: {above: 100, for: 10m}}",
+            "critical: {above: 120, for: 10m}}",
+            UNREACHABLE.format("media.p95.critical"),
+        ),
+        (
+            "critical: {above: 100, for: 10m}}",
+            "critical: {above: 900, for: 10m}}",
+            UNREACHABLE.format("media.p95.critical"),
+        ),
         ("min_calls: 20", "min_calls: 0", "latency.min_calls must be a whole number of 1 or more, but is '0'"),
         ("min_calls: 20", "min_calls: 2.5", "latency.min_calls must be a whole number of 1 or more, but is '2.5'"),
         ("p50: {warning: {above: 2,", "p50: {warning: {above: 6,", "latency.p50 must warn below the value"),
