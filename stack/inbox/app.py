@@ -6,6 +6,7 @@ from collections.abc import Callable
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -13,6 +14,7 @@ from starlette.routing import Route
 from stack.inbox.database import Database, StoreUnavailableError
 from stack.inbox.evidence import Stores
 from stack.inbox.forms import Gate, RefusedError, read
+from stack.inbox.hosts import KnownHosts
 from stack.inbox.incident_pages import IncidentPages
 from stack.inbox.incident_store import ConflictError, IncidentStore, NoIncidentError
 from stack.inbox.metrics import CONTENT_TYPE, exposition
@@ -40,7 +42,7 @@ def create_app(
 ) -> Starlette:
     """The application on a file and a directory of runbooks; ``warehouse`` tells its address when it is needed."""
     incidents = IncidentStore(database, rules)
-    gate = Gate(database.token, rules.hosts)
+    gate = Gate(database.token)
     pages = Pages(links)
     silences = Silences(database, incidents, links.alertmanager)
     incident_pages = IncidentPages(incidents, silences, rules, pages, gate)
@@ -64,6 +66,7 @@ def create_app(
             Route("/healthz", inbox.health),
             Route("/metrics", inbox.metrics),
         ],
+        middleware=[Middleware(KnownHosts, hosts=rules.hosts, refused=inbox.refused)],
         exception_handlers={
             StoreUnavailableError: inbox.unavailable,
             RefusedError: inbox.refused,

@@ -1,10 +1,9 @@
 """What people send: read whole or refused, with one sentence and a status."""
 
 import hmac
-import ipaddress
 import json
-from collections.abc import Collection, Mapping
-from urllib.parse import parse_qsl, urlsplit
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 
@@ -25,11 +24,10 @@ class RefusedError(Exception):
 
 
 class Gate:
-    """Who may send what: only pages of the inbox itself, and programs, under a name that is the inbox's."""
+    """Who may send what: only pages of the inbox itself, and programs."""
 
-    def __init__(self, token: str, hosts: Collection[str]) -> None:
+    def __init__(self, token: str) -> None:
         self.token = token
-        self._hosts = {"localhost", *hosts}
 
     async def fields(self, request: Request) -> dict[str, str]:
         """The fields of a form, or of a JSON object.
@@ -37,10 +35,6 @@ class Gate:
         Raises:
             RefusedError: it comes from another site, is too large, or is neither of the two.
         """
-        if not self._is_ours(request.headers.get("host", "")):
-            raise RefusedError(
-                403, "host", "The inbox is not known by this name: add it to `hosts` in stack/incidents.yaml."
-            )
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":  # which a page cannot send to another site without being asked first
             fields = _json(await _body(request))
@@ -52,14 +46,6 @@ class Gate:
         else:
             raise RefusedError(415, "type", "The inbox takes forms and application/json only.")
         return fields
-
-    def _is_ours(self, host: str) -> bool:
-        """A page of a stranger that has made its own name point here sends that name."""
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-            return name in self._hosts or bool(ipaddress.ip_address(name))
-        except ValueError:
-            return False
 
 
 def _require_same_origin(headers: Mapping[str, str]) -> None:

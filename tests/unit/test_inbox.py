@@ -53,7 +53,10 @@ def inbox(file: Path, runbooks: Path, *, kept: int = KEPT_NOTIFICATIONS) -> Test
     away = "http://127.0.0.1:1"
     nobody = Links(prometheus=away, alertmanager=away, trace="http://traces/TRACE_ID")
     rules = IncidentRules.load()
-    return TestClient(create_app(Database(file), Runbooks(runbooks), rules, nobody, lambda: NO_WAREHOUSE, kept=kept))
+    return TestClient(
+        create_app(Database(file), Runbooks(runbooks), rules, nobody, lambda: NO_WAREHOUSE, kept=kept),
+        base_url="http://localhost",
+    )
 
 
 def send(client: TestClient, *alerts: dict[str, Any]) -> None:

@@ -531,6 +531,30 @@ def test_a_form_from_elsewhere_or_with_faults_is_refused_with_a_sentence(
     assert incident(server, number)["state"] == "detected"
 
 
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "inbox.evil.example:8093", "["])
+def test_under_a_strangers_name_nothing_is_read_and_nothing_is_taken(
+    server: httpx.Client, number: int, host: str
+) -> None:
+    def counted() -> float:
+        (line,) = re.findall(r'inbox_requests_refused_total\{reason="host"\} (\d+)', server.get("/metrics").text)
+        return float(line)
+
+    before, kept = counted(), server.get("/api/notifications").json()
+    paths = ("/", "/api/notifications", "/api/incidents", f"/incidents/{number}", "/report", "/runbooks", "/metrics")
+    refused = [server.get(path, headers={"host": host}) for path in paths]
+    refused.append(server.post("/alerts", json={"alerts": []}, headers={"host": host}))
+    assert {answer.status_code for answer in refused} == {403}
+    assert all("is not known by this name" in answer.text for answer in refused)
+    assert server.get("/api/notifications").json() == kept
+    assert counted() - before == len(refused)
+    assert server.get("/status", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["localhost:8093", "127.0.0.1", "[::1]:8093", "inbox:8093"])
+def test_under_its_own_names_the_inbox_answers(server: httpx.Client, host: str) -> None:
+    assert server.get("/api/notifications", headers={"host": host}).status_code == 200
+
+
 def test_a_form_without_a_token_is_refused_though_no_header_speaks_against_it(
     server: httpx.Client, number: int
 ) -> None:
