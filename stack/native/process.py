@@ -155,23 +155,24 @@ def memory_bytes(running: Running) -> int:
 def stop(running: Running, *, state: Path, grace: float = 20.0) -> None:
     """Asks the process to end, kills it when it has not within `grace` seconds, and forgets it.
 
-    Children that are left when it has ended are killed too.
+    Children that are left when it has ended are killed too, also where it had ended by itself before.
 
     Raises:
         StackError: the process survives even that.
     """
     process = _process(running)
+    children = _left_by(running)
     if process:
-        children = _children_of(process)
+        children += _children_of(process)
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(running.stop_signal)
         if not _ends(process, within=grace):
-            children = [*children, *_children_of(process)]
+            children += _children_of(process)
             _kill(process)
             if not _ends(process, within=10.0):
                 raise StackError(f"{running.name} (pid {running.pid}) does not end, not even when killed.")
-        for child in children:
-            _kill(child)
+    for child in children:
+        _kill(child)
     _record(state, running.name).unlink(missing_ok=True)
 
 
@@ -308,6 +309,16 @@ def _children_of(process: psutil.Process) -> list[psutil.Process]:
         return process.children(recursive=True)
     except psutil.Error:
         return []
+
+
+def _left_by(running: Running) -> list[psutil.Process]:
+    """The processes that it has started, by the mark that they inherit: whoever loses a parent keeps the mark."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != running.pid and process.environ().get(_MARK) == running.mark:
+                found.append(process)
+    return found
 
 
 def _memory_bytes(process: psutil.Process) -> int:

@@ -179,6 +179,23 @@ def test_variables_that_a_program_must_not_inherit_are_left_out(
         process.wait_until_ready({"script": running}, [program])
 
 
+@pytest.mark.parametrize("leader", ["sys.exit(3)", "time.sleep(60)"])
+def test_a_server_that_never_listens_leaves_no_child_behind(tmp_path: Path, leader: str) -> None:
+    code = (
+        "import subprocess, sys, time\n"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'])\n"
+        f"open({str(tmp_path / 'child')!r}, 'w').write(str(child.pid)); {leader}"
+    )
+    program = _script(code)
+    running = process.start(program, state=tmp_path)
+    with pytest.raises(StackError):
+        process.wait_until_ready({"script": running}, [program], timeout=2.0)
+    child = psutil.Process(int((tmp_path / "child").read_text()))
+    assert child.is_running()
+    process.stop(running, state=tmp_path)
+    child.wait(5)
+
+
 def test_ctrl_c_waits_until_the_block_is_left() -> None:
     reached = []
 
