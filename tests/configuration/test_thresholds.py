@@ -1,8 +1,11 @@
 """The file of thresholds: a fault in it is named by line and key."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from genai_observability.signals import CALL_DURATION
 
 from stack.rules.__main__ import main
@@ -177,3 +180,20 @@ def test_nothing_is_written_with_faulty_thresholds(tmp_path: Path, capsys: pytes
     assert main(["--thresholds", str(faulty), "--directory", str(rules)]) == 1
     assert capsys.readouterr().err.count("\n") == 1
     assert not rules.exists()
+
+
+NAMED = re.compile(
+    r"`([\w.]+)`(?: \([^)]*\))? (?:in|into) \[?`?stack/thresholds\.yaml|`([\w.]+)` in\s`stack/thresholds\.yaml"
+)
+
+
+def test_every_key_that_the_guides_name_is_in_the_file() -> None:
+    pages = [path.read_text() for path in (FILE.parents[1] / "docs").rglob("*.md")]
+    named = {one or other for page in pages for one, other in NAMED.findall(page)}
+    assert len(named) > 10
+    assert {key for key in named if not has(yaml.safe_load(TEXT), key)} == set()
+
+
+def has(values: Any, key: str) -> bool:
+    first, _, rest = key.partition(".")
+    return isinstance(values, dict) and first in values and (not rest or has(values[first], rest))
