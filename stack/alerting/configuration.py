@@ -104,14 +104,7 @@ inhibit_rules:
     target_matchers: [severity="info"]
     equal: [alertname, service, deployment_environment_name]
 
-  # A provider that is down makes the calls of a service fail, slow, refused and repeated: one alert is enough. An alert
-  # that names a provider is silenced by the same one only.
-  - source_matchers: [alertname="GenAIProviderDown"]
-    target_matchers: ['alertname=~"{calls}"', gen_ai_provider_name=""]
-    equal: [service, deployment_environment_name]
-  - source_matchers: [alertname="GenAIProviderDown"]
-    target_matchers: ['alertname=~"{calls}"', gen_ai_provider_name!=""]
-    equal: [service, deployment_environment_name, gen_ai_provider_name]
+  # What a provider that is down makes of a service's calls is left out by the rules: they know which services call it.
 
   # What this hour costs says more than what that makes of the day: dollars first, then the hour against its usual. A
   # warning is no reason to be silent about what is critical.
@@ -150,9 +143,8 @@ inhibit_rules:
 _INCIDENT = '{{ template "genai.incident" index .Alerts 0 }}'
 """A message is about one alert of one service: mostly of one incident. Its text has a link for each."""
 
-_CALLS_FAIL = "GenAI(Error|Latency|NoSuccess|RateLimited|Retr|Fallback|SLO|.*FirstToken|.*Timeout).*"
 _DEAR = "GenAI(DailyCostHigh|CostSpike)"
-_UNHEARD = "GenAI(ApplicationSilent|.*NoTraffic|.*TrafficDrop).*"
+_UNHEARD = "GenAIApplicationSilent"
 
 
 def alertmanager_yml(channels: Channels) -> str:
@@ -188,7 +180,7 @@ def _inhibition() -> str:
     catalogue = sorted({label.label for metric in METRICS for label in metric.labels})
     same = ["alertname", "service", "deployment_environment_name", *_OWN_LABELS, *catalogue]
     lines = fill(", ".join(same), width=100).replace("\n", "\n        ")
-    return _INHIBITION.format(same=f"[\n        {lines}\n      ]", calls=_CALLS_FAIL, dear=_DEAR, unheard=_UNHEARD)
+    return _INHIBITION.format(same=f"[\n        {lines}\n      ]", dear=_DEAR, unheard=_UNHEARD)
 
 
 def _mute_times(channels: Channels) -> str:

@@ -26,6 +26,15 @@ _FAILED_NOW = "provider:genai_calls_failed_at_provider:ratio10s"
 AFFECTED = "job:genai_calls_failed_provider_down:increase5m"
 """There while a provider is down that calls of the service fail at."""
 
+ENVIRONMENT = SERVICE[1]
+
+
+def down(window: str, label: str) -> str:
+    """The providers that were down within the window, each by its name in a label of one's own."""
+    firing_lately = f"last_over_time({firing(PROVIDER_DOWN)}[{window}])"
+    return f'label_replace({firing_lately}, "{label}", "$1", "{PROVIDER.label}", "(.*)")'
+
+
 UNLESS_PROVIDER_DOWN = f"unless {on(*SERVICE)} {AFFECTED}"
 """Ends a query of an alert by service that a provider which is down explains."""
 

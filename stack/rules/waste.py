@@ -19,7 +19,7 @@ from genai_observability.signals import (
     Attribute,
 )
 
-from stack.rules.errors import UNLESS_PROVIDER_DOWN
+from stack.rules.errors import AFFECTED, ENVIRONMENT, UNLESS_PROVIDER_DOWN, down
 from stack.rules.model import Alert, Group, Recording, percent
 from stack.rules.promql import SERVICE, Match, count_within, firing, firing_any, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
@@ -81,7 +81,10 @@ def _fallback_storm(thresholds: Thresholds, severity: Severity) -> Alert:
         name="GenAIFallbackStorm",
         severity=severity,
         expr=f"{fallbacks}\n/ on ({_SERVICE}) group_left () ({_CALLS} > 0)\n> {limit.above:.15g}\n"
-        f"and {fallbacks} >= {storm.min_calls}",
+        f"and {fallbacks} >= {storm.min_calls}\n"
+        # Evading a provider that is down is what fallbacks are for, whoever of the service's calls still tries it.
+        f"unless {on(ENVIRONMENT, FALLBACK_FROM_PROVIDER.label)} {down('5m', FALLBACK_FROM_PROVIDER.label)}\n"
+        f"unless on ({_SERVICE}) last_over_time({AFFECTED}[5m])",
         for_=limit.for_,
         keep_firing_for=Duration("5m"),
         why="for: a fallback is meant to bridge minutes. keep_firing_for: one window.",
