@@ -1,6 +1,7 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and folders that are deleted, or a reason is given."""
 
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,12 @@ def write_whole(path: Path, text: str) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)
+
+
+def delete_folder(path: Path) -> None:
+    """Deletes a folder with all that is in it; raises OSError, which names the first file that cannot be deleted."""
+    if path.exists():
+        shutil.rmtree(path)
 
 
 def bring_up_to_date(wanted: Mapping[Path, str | None], *, check: bool) -> int:

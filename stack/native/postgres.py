@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from stack.files import write_whole
+from stack.files import delete_folder, write_whole
 from stack.native.process import StackError
 from stack.settings import Settings
 from stack.warehouse import OWNER, Role, address
@@ -128,7 +128,7 @@ def psql(settings: Settings, role: Role) -> tuple[tuple[str, ...], dict[str, str
 def delete(state: Path) -> None:
     """Deletes the data where they lie outside of the state folder."""
     if data := _elsewhere(state):
-        shutil.rmtree(data, ignore_errors=True)
+        delete_folder(data)
         _note(state).unlink(missing_ok=True)
 
 

@@ -76,10 +76,12 @@ class Running:
     """Size of the log when the process started: what follows was written by it."""
     fingerprint: str
     """Whatever the starter compares to know whether a restart is needed."""
+    configuration: str = ""
+    """Likewise of what it reads again by a signal."""
     stop_signal: int = signal.SIGTERM
 
 
-def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
+def start(program: Program, *, state: Path, fingerprint: str = "", configuration: str = "") -> Running:
     """Starts the program in a session of its own, writing to `logs/<name>.log`, and remembers it.
 
     Raises:
@@ -118,10 +120,21 @@ def start(program: Program, *, state: Path, fingerprint: str = "") -> Running:
             log=str(log),
             log_offset=offset,
             fingerprint=fingerprint,
+            configuration=configuration,
             stop_signal=program.stop_signal,
         )
-        write_whole(record, json.dumps(asdict(running)))
+        remember(running, state=state)
     return running
+
+
+def reload(running: Running) -> None:
+    """Has the process read its configuration again, by SIGHUP."""
+    os.kill(running.pid, signal.SIGHUP)
+
+
+def remember(running: Running, *, state: Path) -> None:
+    """Writes down what is known of a process, for the next command."""
+    write_whole(_record(state, running.name), json.dumps(asdict(running)))
 
 
 def find(name: str, *, state: Path) -> Running | None:

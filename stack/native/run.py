@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
+import re
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import get_args
 
-from stack.files import write_whole
+import httpx
+
+from stack.files import delete_folder, write_whole
 from stack.interrupts import interrupts_deferred
 from stack.native import postgres, process
 from stack.native.configuration import prepare
@@ -22,6 +25,8 @@ from stack.native.servers import Server, servers
 from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS, make_password
 from stack.settings import Logs, Settings
 from stack.warehouse import OWNER, password
+
+_RELOAD_SECONDS = 20.0
 
 Report = Callable[[str], None]
 """Is told, in a short sentence, what has just happened."""
@@ -46,7 +51,7 @@ def up(
     with _locked(settings.state):
         began = time.monotonic()
         _require_built(selected)
-        fingerprints = {server.name: _fingerprint(server, prepare(settings, server)) for server in selected}
+        fingerprints = {server.name: _fingerprints(server, prepare(settings, server)) for server in selected}
         running = _unchanged(settings.state, fingerprints)
         to_start = [server for server in selected if server.name not in running]
         for server in reversed(to_start):
@@ -60,9 +65,7 @@ def up(
             for _, wave in groupby(selected, key=lambda server: server.wave):
                 members = list(wave)
                 for server in members:
-                    if server.name not in running:
-                        fingerprint = fingerprints[server.name]
-                        running[server.name] = process.start(server, state=settings.state, fingerprint=fingerprint)
+                    running[server.name] = _run(settings, server, running.get(server.name), fingerprints, report)
                 process.wait_until_ready(
                     running, members, timeout=timeout, on_ready=lambda ready: report(f"{ready.name} is ready")
                 )
@@ -85,7 +88,7 @@ def down(
     `volumes` also deletes all data, without a way back. An interruption waits until all have ended.
 
     Raises:
-        StackError: a server does not end.
+        StackError: a server does not end, or data cannot be deleted.
     """
     with _locked(settings.state), interrupts_deferred():
         for running in sorted(process.find_all(state=settings.state), key=lambda each: each.started, reverse=True):
@@ -93,8 +96,11 @@ def down(
                 process.stop(running, state=settings.state)
                 report(f"{running.name} has ended")
         if volumes:
-            postgres.delete(settings.state)
-            shutil.rmtree(settings.state / "data", ignore_errors=True)
+            try:
+                postgres.delete(settings.state)
+                delete_folder(settings.state / "data")
+            except OSError as error:
+                raise StackError(f"Not all data in {settings.state / 'data'} could be deleted: {error}.") from error
             report(f"all data in {settings.state / 'data'} has been deleted")
 
 
@@ -106,18 +112,60 @@ def seconds_until_ready(state: Path) -> float | None:
         return None
 
 
-def _unchanged(state: Path, fingerprints: dict[str, str]) -> dict[str, Running]:
+_Fingerprints = tuple[str, str]
+"""Of what a server has to be restarted for, and of what it only has to read again."""
+
+
+def _unchanged(state: Path, fingerprints: dict[str, _Fingerprints]) -> dict[str, Running]:
     found = {name: process.find(name, state=state) for name in fingerprints}
-    return {name: each for name, each in found.items() if each and each.fingerprint == fingerprints[name]}
+    return {name: each for name, each in found.items() if each and each.fingerprint == fingerprints[name][0]}
 
 
-def _fingerprint(server: Server, configuration: str) -> str:
-    """Differs when anything differs that a running server has read: its program, arguments, variables and files."""
+def _run(
+    settings: Settings,
+    server: Server,
+    running: Running | None,
+    fingerprints: dict[str, _Fingerprints],
+    report: Report,
+) -> Running:
+    """The server running as it is configured now: started, told to read its configuration again, or left."""
+    fingerprint, configuration = fingerprints[server.name]
+    if running is None:
+        return process.start(server, state=settings.state, fingerprint=fingerprint, configuration=configuration)
+    if running.configuration == configuration:
+        return running
+    report(f"{server.name}: its configuration has changed, reloading")
+    began, deadline = time.time(), time.monotonic() + _RELOAD_SECONDS
+    process.reload(running)
+    while (_last_reload(server) or 0.0) < began:
+        if time.monotonic() > deadline:
+            excerpt = process.log_excerpt(Path(running.log), since=running.log_offset)
+            raise StackError(f"{server.name} has not taken its new configuration.\n{excerpt}")
+        time.sleep(0.05)
+    reloaded = replace(running, configuration=configuration)
+    process.remember(reloaded, state=settings.state)  # not before: one that is not taken is tried by the next `up`
+    return reloaded
+
+
+def _last_reload(server: Server) -> float | None:
+    """When the server last took a configuration, in seconds since the epoch, by its own metrics."""
+    try:
+        metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
+    except httpx.HTTPError:
+        return None
+    found = re.search(r"^\w+_config_last_reload_success_timestamp_seconds (\S+)$", metrics, re.MULTILINE)
+    return float(found[1]) if found else None
+
+
+def _fingerprints(server: Server, configuration: str) -> _Fingerprints:
+    """Differ when anything differs that a running server has read: its program, arguments, variables and files."""
     programs = server.sources or (Path(server.command[0]),)
     files = [file for program in programs for file in (program, *program.rglob("*"))]
     versions = [(str(path), path.stat().st_mtime_ns) for path in files if path.is_file() and path.suffix != ".pyc"]
-    parts = (server.command, sorted(server.environment.items()), configuration, sorted(versions))
-    return hashlib.sha256(repr(parts).encode()).hexdigest()
+    fixed = "" if server.reloads else configuration
+    parts = (server.command, sorted(server.environment.items()), fixed, sorted(versions))
+    again = configuration if server.reloads else ""
+    return hashlib.sha256(repr(parts).encode()).hexdigest(), hashlib.sha256(again.encode()).hexdigest()
 
 
 def _end_other_log_store(settings: Settings, selected: Sequence[Server], report: Report) -> None:

@@ -36,6 +36,9 @@ class Server(Program):
     sources: tuple[Path, ...] = ()
     """Its program and what that reads, where it is not the file that is executed: changed, it is restarted by the next
     `up`."""
+    reloads: bool = False
+    """Whether it reads its configuration again by SIGHUP, and tells in its metrics when it has: what it knows of alerts
+    that wait for their time outlives a change of the rules."""
     without: tuple[str, ...] = ("OTEL_", "PG")
     """What the user has set for an application must not make the servers send telemetry about themselves; nor may what
     libpq reads lead them to another database."""
@@ -75,6 +78,7 @@ def servers(settings: Settings) -> list[Server]:
             url=settings.prometheus_url,
             health_url=f"{settings.prometheus_url}/-/ready",
             configuration="prometheus.yml",
+            reloads=True,
             check=(
                 f"{binary}/promtool",
                 "--enable-feature=promql-extended-range-selectors",
@@ -114,18 +118,14 @@ def servers(settings: Settings) -> list[Server]:
             url=settings.alertmanager_url,
             health_url=f"{settings.alertmanager_url}/-/ready",
             configuration="alertmanager.yml",
+            reloads=True,
             check=(f"{binary}/amtool", "check-config", f"{configuration}/alertmanager/alertmanager.yml"),
         ),
         *([] if settings.usage_database_url else [_postgres(settings)]),
         Server(
             name="usage",
             command=(sys.executable, "-m", "stack.usage"),
-            sources=(
-                settings.root / "stack" / "usage",
-                settings.root / "stack" / "warehouse.py",
-                settings.root / "stack" / "thresholds.yaml",
-                settings.root / "postgres",
-            ),
+            sources=(settings.root / "stack", settings.root / "postgres"),
             environment={
                 **settings.variables(),
                 "GENAI_STACK_SECRETS": str(settings.secrets),
@@ -141,7 +141,7 @@ def servers(settings: Settings) -> list[Server]:
         Server(
             name="inbox",
             command=(sys.executable, "-m", "stack.inbox"),
-            sources=(settings.root / "stack" / "inbox", settings.root / "stack" / "incidents.yaml"),
+            sources=(settings.root / "stack",),
             environment={
                 **settings.variables(),
                 "USAGE_DATABASE_URL": without_owner(settings.usage_database_url),

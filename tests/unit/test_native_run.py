@@ -14,13 +14,16 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
+import yaml
 
 from stack.native import StackError, down, process, seconds_until_ready, status, up
 from stack.native.servers import servers
 from stack.native.upgrade import loki_data
 from stack.settings import Settings
+from tests.end_to_end.live import eventually
 from tests.stores import settings_at
 
 EVERY_SERVER = {"prometheus", "victorialogs", "jaeger", "alertmanager", "postgres", "usage", "inbox", "collector"}
@@ -94,14 +97,64 @@ def test_prometheus_scrapes_every_server_by_its_name(settings: Settings) -> None
 
 
 def test_only_the_server_whose_configuration_changed_is_restarted(edited: Settings) -> None:
-    up(edited, only={"alertmanager", "victorialogs"})
+    up(edited, only={"jaeger", "victorialogs"})
     before = _pids(edited)
-    configuration = edited.root / "alertmanager" / "alertmanager.yml"
-    configuration.write_text(configuration.read_text().replace("resolve_timeout: 5m", "resolve_timeout: 6m"))
-    up(edited, only={"alertmanager", "victorialogs"})
+    configuration = edited.root / "jaeger" / "config.yaml"
+    configuration.write_text(configuration.read_text() + "# changed\n")
+    up(edited, only={"jaeger", "victorialogs"})
     after = _pids(edited)
     assert after["victorialogs"] == before["victorialogs"]
-    assert after["alertmanager"] != before["alertmanager"]
+    assert after["jaeger"] != before["jaeger"]
+
+
+def test_new_rules_and_routes_are_read_without_a_restart_that_would_forget_how_long_an_alert_has_waited(
+    edited: Settings,
+) -> None:
+    rules = edited.root / "prometheus" / "rules" / "own.yaml"
+    waiting = {"alert": "Waiting", "expr": "vector(1)", "for": "1h"}
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "own", "interval": "1s", "rules": [waiting]}]}))
+    up(edited, only={"alertmanager", "prometheus"})
+    before = _pids(edited)
+
+    def since() -> str | None:
+        answer = httpx.get(f"{edited.prometheus_url}/api/v1/alerts").json()["data"]["alerts"]
+        return next((each["activeAt"] for each in answer if each["labels"]["alertname"] == "Waiting"), None)
+
+    assert eventually(lambda: since() is not None)
+    first = since()
+    more = [waiting, {"record": "new:rule", "expr": "vector(2)"}]
+    rules.write_text(yaml.safe_dump({"groups": [{"name": "own", "interval": "1s", "rules": more}]}))
+    routes = edited.root / "alertmanager" / "alertmanager.yml"
+    routes.write_text(routes.read_text().replace("resolve_timeout: 5m", "resolve_timeout: 6m"))
+    said: list[str] = []
+    up(edited, only={"alertmanager", "prometheus"}, report=said.append)
+    assert [each for each in said if "reloading" in each] == [
+        f"{name}: its configuration has changed, reloading" for name in ("prometheus", "alertmanager")
+    ]
+    assert _pids(edited) == before
+    assert since() == first
+    taken = httpx.get(f"{edited.alertmanager_url}/api/v2/status").json()["config"]["original"]
+    assert "resolve_timeout: 6m" in taken
+    assert eventually(
+        lambda: httpx.get(f"{edited.prometheus_url}/api/v1/query?query=new:rule").json()["data"]["result"]
+    )
+
+
+@pytest.mark.parametrize("name", ["inbox", "usage"])
+def test_a_service_of_ours_is_restarted_after_an_update_of_anything_that_it_imports(
+    settings: Settings, name: str
+) -> None:
+    code = (
+        f"import sys, stack.{name}.__main__\n"
+        "print(*(found for each in sys.modules.values() if (found := getattr(each, '__file__', None))))"
+    )
+    imported = subprocess.run(
+        [sys.executable, "-c", code], cwd=settings.root, capture_output=True, text=True, check=True
+    ).stdout.split()
+    ours = {Path(file) for file in imported if Path(file).is_relative_to(settings.root / "stack")}
+    assert settings.root / "stack" / "settings.py" in ours
+    (server,) = [each for each in servers(settings) if each.name == name]
+    assert {file for file in ours if not any(file.is_relative_to(source) for source in server.sources)} == set()
 
 
 def test_down_leaves_no_process_and_the_data_survive_it(settings: Settings) -> None:
@@ -121,6 +174,21 @@ def test_down_with_volumes_deletes_the_data(settings: Settings) -> None:
     assert (settings.state / "data" / "prometheus").is_dir()
     down(settings, volumes=True)
     assert not (settings.state / "data").exists()
+
+
+def test_data_that_cannot_be_deleted_are_an_error_that_names_them(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up(settings, only={"prometheus"})
+
+    def refuse(path: str, *_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rmdir", refuse)  # as an immutable file would: root may delete all else
+        with pytest.raises(StackError, match=r"Not all data in .*/data could be deleted: .*Permission denied"):
+            down(settings, volumes=True)
+    assert (settings.state / "data").exists()
 
 
 def test_down_of_a_stack_that_is_not_up_is_harmless(settings: Settings) -> None:
