@@ -85,7 +85,7 @@ bench: setup-dev ## Measure what instrumentation adds to a model call (needs val
 clients: setup-dev ## Check that the newest release of every client is recorded, each call exactly once; before a release
 	@$(RUN) -m instrumentation.clients $(CLIENTS)
 
-drill: setup ## Break a demo in every way there is an alert for: who knows when (forty minutes); DRILL="--only error-burst" for less
+drill: setup ## Break a demo in one way after another: who knows when, and what of (half an hour); DRILL="--only error-burst" for less
 	@$(RUN) -m stack.native build
 	@$(RUN) -m demo.drill $(DRILL)
 

@@ -1,4 +1,4 @@
-"""``make drill``: breaks a running demonstration in every way there is an alert for, and measures who knows when.
+"""``make drill``: breaks a running demonstration in one way after another, and measures who knows when.
 
 Everything runs beside whatever else does, on ports and in a folder of its own, and in real time.
 """
