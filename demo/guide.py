@@ -27,7 +27,7 @@ from demo.bound import upper_bound
 from demo.traffic import EVERYDAY, OUTAGE, Traffic, set_faults, visits
 from stack.clients import Prometheus, StoreError
 from stack.interrupts import interrupt_on_termination
-from stack.native import StackError, down, process, up
+from stack.native import StackError, down, keeper, process, up
 from stack.native.process import is_healthy
 from stack.settings import Settings, SettingsError
 
@@ -101,6 +101,7 @@ def _stack(settings: Settings, step: Steps) -> Iterator[None]:
     step("starting the stack (what runs already is reused)")
     try:
         up(settings, report=step)
+        keeper.start(settings)
         yield
     except KeyboardInterrupt:
         step("ending the servers that this run has started")

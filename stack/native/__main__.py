@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stack.interrupts import interrupt_on_termination
-from stack.native import build, health, postgres, process, run, upgrade
+from stack.native import build, health, keeper, postgres, process, run, upgrade
 from stack.native.process import StackError
 from stack.settings import Settings, SettingsError
 from stack.warehouse import READER
@@ -71,6 +71,7 @@ def _build(settings: Settings, arguments: argparse.Namespace) -> None:
 def _up(settings: Settings, _: argparse.Namespace) -> None:
     build.build(settings, console=_console)
     run.up(settings, report=_console.print)
+    keeper.start(settings)
     _console.print(f"The stack is up. Applications send OTLP to {settings.otlp_http_url}")
     if left := upgrade.loki_data(settings):
         _console.print(left)
@@ -106,6 +107,10 @@ def _status(settings: Settings, _: argparse.Namespace) -> None:
     _console.print(
         f"\nTogether {_megabytes(sum(each.memory for each in states))} of memory, shared pages counted once."
     )
+    for each in states:
+        if each.restarts:
+            times = "once" if each.restarts == 1 else f"{each.restarts} times"
+            _console.print(f"{each.name} has ended by itself {times} and was started again: `make logs` says why.")
     seconds = run.seconds_until_ready(settings.state)
     if seconds is not None:
         _console.print(f"The last `make up` was ready after {seconds:.1f} s.")

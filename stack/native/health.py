@@ -26,6 +26,8 @@ class State:
     """In seconds."""
     memory: int
     """In bytes; its children's included."""
+    restarts: int = 0
+    """How often it has ended by itself and was started again."""
 
 
 def status(settings: Settings) -> list[State]:
@@ -42,6 +44,7 @@ def status(settings: Settings) -> list[State]:
                 url=server.url,
                 uptime=time.time() - running.started if running else 0.0,
                 memory=process.memory_bytes(running) if running else 0,
+                restarts=running.restarts if running else 0,
             )
         )
     return states

@@ -78,6 +78,8 @@ class Running:
     """Whatever the starter compares to know whether a restart is needed."""
     configuration: str = ""
     """Likewise of what it reads again by a signal."""
+    restarts: int = 0
+    """How often it was started again after it had ended by itself."""
     stop_signal: int = signal.SIGTERM
 
 
@@ -148,6 +150,14 @@ def find_all(*, state: Path) -> list[Running]:
         child.poll()  # what another command has ended is reaped
     found = (_read(path) for path in sorted((state / "run").glob("*.json")))
     return [running for running in found if running]
+
+
+def find_ended(*, state: Path) -> list[Running]:
+    """Every process started here that has ended by itself: what is asked to end is forgotten."""
+    for child in list(_children.values()):
+        child.poll()
+    found = (_recorded(path) for path in sorted((state / "run").glob("*.json")))
+    return [running for running in found if running and not _process(running)]
 
 
 def is_alive(running: Running) -> bool:
@@ -233,15 +243,20 @@ def is_ready(program: Program) -> bool:
 
 
 def is_healthy(url: str, *, timeout: float = 1.0) -> bool:
-    """Whether the address answers 200. Proxy settings are not used: every address is on this machine."""
+    """Whether the address answers 200."""
+    return get(url, timeout=timeout) is not None
+
+
+def get(url: str, *, timeout: float = 1.0) -> str | None:
+    """The answer of an address where that is 200. Proxy settings are not used: every address is on this machine."""
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "127.0.0.1", address.port, timeout=timeout)
     try:
         connection.request("GET", address.path or "/")
         with connection.getresponse() as response:
-            return response.status == http.client.OK
+            return response.read().decode(errors="replace") if response.status == http.client.OK else None
     except (OSError, http.client.HTTPException):
-        return False
+        return None
     finally:
         connection.close()
 
@@ -297,11 +312,15 @@ def _record(state: Path, name: str) -> Path:
 
 
 def _read(record: Path) -> Running | None:
+    running = _recorded(record)
+    return running if running and _process(running) else None
+
+
+def _recorded(record: Path) -> Running | None:
     try:
-        running = Running(**json.loads(record.read_text(encoding="utf-8")))
+        return Running(**json.loads(record.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
-    return running if _process(running) else None
 
 
 def _process(running: Running) -> psutil.Process | None:

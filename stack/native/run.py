@@ -13,8 +13,6 @@ from itertools import groupby
 from pathlib import Path
 from typing import get_args
 
-import httpx
-
 from stack.files import delete_folder, write_whole
 from stack.interrupts import interrupts_deferred
 from stack.native import postgres, process
@@ -26,6 +24,8 @@ from stack.secret_files import GRAFANA_PASSWORD, WAREHOUSE_PASSWORDS, make_passw
 from stack.settings import Logs, Settings
 from stack.warehouse import OWNER, password
 
+KEEPER = "keeper"
+"""The process that brings back servers which have ended by themselves."""
 _RELOAD_SECONDS = 20.0
 
 Report = Callable[[str], None]
@@ -48,7 +48,7 @@ def up(
             had started has been ended again, also when it is interrupted.
     """
     selected = [server for server in servers(settings) if only is None or server.name in only]
-    with _locked(settings.state):
+    with locked(settings.state):
         began = time.monotonic()
         _require_built(selected)
         fingerprints = {server.name: _fingerprints(server, prepare(settings, server)) for server in selected}
@@ -90,11 +90,15 @@ def down(
     Raises:
         StackError: a server does not end, or data cannot be deleted.
     """
-    with _locked(settings.state), interrupts_deferred():
-        for running in sorted(process.find_all(state=settings.state), key=lambda each: each.started, reverse=True):
+    with locked(settings.state), interrupts_deferred():
+        everything = process.find_all(state=settings.state)
+        for running in sorted(everything, key=lambda each: (each.name == KEEPER, each.started), reverse=True):
             if running.name not in besides:
                 process.stop(running, state=settings.state)
                 report(f"{running.name} has ended")
+        for ended in process.find_ended(state=settings.state):
+            if ended.name not in besides:
+                process.stop(ended, state=settings.state)  # its children may live
         if volumes:
             try:
                 postgres.delete(settings.state)
@@ -149,10 +153,7 @@ def _run(
 
 def _last_reload(server: Server) -> float | None:
     """When the server last took a configuration, in seconds since the epoch, by its own metrics."""
-    try:
-        metrics = httpx.get(f"{server.url}/metrics", trust_env=False).text
-    except httpx.HTTPError:
-        return None
+    metrics = process.get(f"{server.url}/metrics", timeout=5.0) or ""
     found = re.search(r"^\w+_config_last_reload_success_timestamp_seconds (\S+)$", metrics, re.MULTILINE)
     return float(found[1]) if found else None
 
@@ -200,6 +201,7 @@ def _ready_file(state: Path) -> Path:
     return state / "run" / "ready.json"
 
 
-def _locked(state: Path) -> AbstractContextManager[None]:
+def locked(state: Path) -> AbstractContextManager[None]:
+    """Held by whoever starts or ends servers; raises StackError where another command holds it."""
     otherwise = "Another command is starting or stopping the stack: wait until it has ended."
     return alone(state / "run" / "lock", otherwise=otherwise)

@@ -12,6 +12,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import httpx
@@ -19,7 +20,7 @@ import psutil
 import pytest
 import yaml
 
-from stack.native import StackError, down, process, seconds_until_ready, status, up
+from stack.native import StackError, down, keeper, process, seconds_until_ready, status, up
 from stack.native.servers import servers
 from stack.native.upgrade import loki_data
 from stack.settings import Settings
@@ -174,6 +175,44 @@ def test_down_with_volumes_deletes_the_data(settings: Settings) -> None:
     assert (settings.state / "data" / "prometheus").is_dir()
     down(settings, volumes=True)
     assert not (settings.state / "data").exists()
+
+
+def test_a_server_that_crashes_comes_back_and_one_that_is_ended_does_not(settings: Settings) -> None:
+    up(settings, only={"alertmanager", "victorialogs"})
+    keeper.start(settings)
+    keeper.start(settings)  # one is enough
+    first = _pids(settings)
+
+    def restarts() -> int:
+        (state,) = [each for each in status(settings) if each.name == "alertmanager"]
+        return state.restarts
+
+    for crashes in (1, 2):
+        os.kill(_pids(settings)["alertmanager"], signal.SIGKILL)
+        assert eventually(lambda crashes=crashes: restarts() == crashes)  # type: ignore[misc]
+    assert _pids(settings)["victorialogs"] == first["victorialogs"]
+    assert "alertmanager has ended by itself 2 times and was started again" in _command(settings, "status").stdout
+    assert "alertmanager had ended by itself" in (settings.state / "logs" / "keeper.log").read_text()
+    down(settings)
+    time.sleep(3)
+    assert process.find_all(state=settings.state) == []
+
+
+def test_a_server_that_cannot_start_is_tried_with_growing_pauses(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    up(settings, only={"victorialogs"})
+    tried: list[float] = []
+    now = [1000.0]
+    monkeypatch.setattr("stack.native.keeper.time.monotonic", lambda: now[0])
+    kept = keeper.Keeper(settings)
+    monkeypatch.setattr(kept, "_start", lambda _: tried.append(now[0]))  # and it is still away at the next look
+    os.kill(_pids(settings)["victorialogs"], signal.SIGKILL)
+    assert eventually(lambda: process.find_ended(state=settings.state))
+    for _ in range(300):
+        kept.look()
+        now[0] += 1
+    assert [later - earlier for earlier, later in pairwise([1000, *tried])][:8] == [1, 2, 4, 8, 16, 32, 60, 60]
 
 
 def test_data_that_cannot_be_deleted_are_an_error_that_names_them(
