@@ -1,5 +1,6 @@
 """The rules of Prometheus: generated, named after the catalogue, each alert tested and explained."""
 
+import functools
 import json
 import os
 import re
@@ -272,26 +273,25 @@ def test_the_rules_behave_as_their_tests_say(file: Path, tmp_path: Path) -> None
 # --- Completeness ----------------------------------------------------------------------------------------------------
 
 
+@functools.cache
+def cases() -> list[dict[str, Any]]:
+    """What the tests expect of alerts; all files are read once, which takes seconds."""
+    tests = [test for file in TEST_FILES for test in yaml.safe_load(file.read_text())["tests"]]
+    return [case for test in tests for case in test.get("alert_rule_test", [])]
+
+
 @pytest.mark.parametrize("name", sorted({rule["alert"] for _, rule in ALERTS}))
 def test_every_alert_has_a_test_that_fires_and_one_that_is_silent(name: str) -> None:
-    cases = [
-        bool(case.get("exp_alerts"))
-        for file in TEST_FILES
-        for test in yaml.safe_load(file.read_text())["tests"]
-        for case in test.get("alert_rule_test", [])
-        if case["alertname"] == name
-    ]
+    fires = {bool(case.get("exp_alerts")) for case in cases() if case["alertname"] == name}
     # The dead man's switch is never silent.
-    assert set(cases) == ({True} if name == stack_health.WATCHDOG else {True, False})
+    assert fires == ({True} if name == stack_health.WATCHDOG else {True, False})
 
 
 @alerts
 def test_every_severity_of_an_alert_has_a_test_that_fires(alert: dict[str, Any]) -> None:
     fired = {
         (case["alertname"], expected["exp_labels"]["severity"])
-        for file in TEST_FILES
-        for test in yaml.safe_load(file.read_text())["tests"]
-        for case in test.get("alert_rule_test", [])
+        for case in cases()
         for expected in case.get("exp_alerts", [])
     }
     assert (alert["alert"], alert["labels"]["severity"]) in fired
