@@ -7,6 +7,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -146,6 +147,29 @@ def test_the_error_message_of_every_span_with_content_is_scrubbed(
     assert recorder.force_flush(20)
     assert capture.spans[0].status.message == "refused: '…'"
     assert b"4711-blue" not in capture.everything
+
+
+@pytest.mark.parametrize("operation", ["chat", "execute_tool"])
+def test_what_an_exception_quotes_is_taken_out_of_its_event(start: Start, capture: Capture, operation: str) -> None:
+    recorder = start()
+    tracer = recorder._providers.tracer.get_tracer("other")
+
+    def refuse() -> None:
+        raise ValueError(f"no place for {CARD}, said in: '{SECRET}'")
+
+    with (
+        suppress(ValueError),
+        tracer.start_as_current_span("other", attributes={"gen_ai.operation.name": operation, "inputs": "x"}),
+    ):
+        refuse()
+    assert recorder.force_flush(20)
+    (span,) = capture.spans
+    (event,) = span.events
+    told = values(event.attributes)
+    assert told["exception.message"] == "no place for [card], said in: '…'"
+    assert "in refuse" in told["exception.stacktrace"]
+    assert b"4711-blue" not in capture.everything
+    assert b"4111" not in capture.everything
 
 
 PYDANTIC_AI = {  # what its version 2.68.0 puts on spans with content

@@ -96,6 +96,16 @@ def test_content_that_is_not_recorded_as_asked_is_wrong_with_what_to_install(
     assert "pip install 'genai-observability[redaction]'" in wrong
 
 
+def test_content_that_no_span_could_carry_is_not_said_to_be_recorded(
+    capture: Capture, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", capture.url)
+    monkeypatch.setenv("GENAI_OBSERVABILITY_CONTENT", "preview")
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+    assert doctor() == 1
+    assert "not recorded: it is part of the spans, and OTEL_TRACES_EXPORTER=none" in capsys.readouterr().out
+
+
 def test_a_collector_that_asks_for_a_header_is_given_the_configured_one(
     guarded_collector: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -67,6 +67,8 @@ def _content() -> Finding:
     asked = chosen(None, detect_threats=None)
     if asked.problem:
         return Finding("content", f"not recorded: {asked.problem}", right=False)
+    if asked.form and _exporters.chosen_exporter("TRACES") == "none":
+        return Finding("content", "not recorded: it is part of the spans, and OTEL_TRACES_EXPORTER=none", right=False)
     found = f"recorded, redacted: {asked.form}" if asked.form else f"not recorded ({VARIABLE} is off)"
     return Finding("content", f"{found}; threats are {'' if asked.detect_threats else 'not '}looked for")
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace import Tracer as SDKTracer
 from opentelemetry.sdk.trace.sampling import Decision, Sampler, SamplingResult
 from opentelemetry.trace import Link, SpanKind, Tracer, TracerProvider, TraceState
@@ -91,11 +91,23 @@ def with_attributes(span: ReadableSpan, attributes: Mapping[str, AttributeValue]
     status = span.status
     return ReadableSpan(
         name=span.name, context=span.context, parent=span.parent, resource=span.resource, attributes=attributes,
-        events=[event for event in span.events if not event.name.startswith(_CONTENT_EVENTS)],
+        events=[_told(event) for event in span.events if not event.name.startswith(_CONTENT_EVENTS)],
         status=Status(status.status_code, scrubbed(status.description)) if status.description else status,
         links=span.links, kind=span.kind, start_time=span.start_time, end_time=span.end_time,
         instrumentation_scope=span.instrumentation_scope,
     )  # fmt: skip
+
+
+def _told(event: Event) -> Event:
+    """An event; that of an exception, whose message and trace may quote what was asked, with its message scrubbed."""
+    said = event.attributes or {}
+    message = said.get("exception.message")
+    if event.name != "exception" or not isinstance(message, str) or not message:
+        return event
+    scrubbed_message = scrubbed(message) or ""
+    trace = {"exception.stacktrace": str(said.get("exception.stacktrace", "")).replace(message, scrubbed_message)}
+    told = {**said, "exception.message": scrubbed_message, **(trace if "exception.stacktrace" in said else {})}
+    return Event(event.name, told, event.timestamp)
 
 
 def bare(span: ReadableSpan) -> ReadableSpan:
