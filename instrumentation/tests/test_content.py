@@ -685,7 +685,7 @@ def test_the_doctor_says_what_would_be_recorded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for signal in ("TRACES", "METRICS", "LOGS"):
-        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "none")
+        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "console")
     assert doctor() == 0
     assert "not recorded (GENAI_OBSERVABILITY_CONTENT is off); threats are not looked for" in capsys.readouterr().out
     monkeypatch.setenv("GENAI_OBSERVABILITY_CONTENT", "preview")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from genai_observability import BudgetExceeded
-from genai_observability._content.detection import scrubbed
+from genai_observability._detection import scrubbed
 
 
 @pytest.mark.parametrize(

@@ -157,7 +157,7 @@ def test_a_log_record_of_any_shape_is_as_the_sdk_encodes_it(more: dict[str, Any]
 def test_what_cannot_be_encoded_costs_itself_alone() -> None:
     batch = [span({"a": "b"}), span({"a": "\ud800", "c": "d"}), span({"a": 2**80, "c": "e"})]
     found = [{item.key for item in each.attributes} for each, *_ in read_spans(otlp.spans(batch))]
-    assert sorted(map(sorted, found)) == [["a"], ["c"], ["c"]]
+    assert sorted(map(sorted, found)) == [["a"], ["a", "c"], ["c"]]  # half a surrogate pair becomes a "?"
 
 
 def test_calls_are_encoded_here_and_not_by_the_sdk(monkeypatch: pytest.MonkeyPatch) -> None:

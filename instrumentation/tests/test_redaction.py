@@ -11,8 +11,7 @@ import warnings
 from collections.abc import Callable
 
 import pytest
-from genai_observability._content.detection import find, replace
-from genai_observability._content.settings import OwnPattern
+from genai_observability._detection import OwnPattern, find, replace
 
 REDACTED = {
     # e-mail addresses

@@ -64,6 +64,7 @@ def test_a_panel_without_a_title_is_named_by_its_id(page: Page) -> None:
 def test_a_metric_gone_from_the_catalogue_is_named_with_the_panel(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = tuple(metric for metric in signals.METRICS if metric is not signals.CALLS_UNPRICED)
     monkeypatch.setattr(signals, "METRICS", kept)
+    monkeypatch.setattr("genai_observability.signals.metrics.METRICS", kept)
     assert (
         "overview.json, panel 'Calls without a price': a query names genai_observability_calls_unpriced_total, "
         "which the signal catalogue does not have."

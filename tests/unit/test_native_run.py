@@ -348,7 +348,7 @@ def test_servers_that_are_not_built_are_named(settings: Settings, tmp_path: Path
 def test_a_second_command_at_the_same_time_is_told_so(settings: Settings) -> None:
     code = (
         "import sys, time, pathlib\nfrom stack.native import run\n"
-        f"with run._locked(pathlib.Path({str(settings.state)!r})): print('held', flush=True); time.sleep(60)"
+        f"with run.locked(pathlib.Path({str(settings.state)!r})): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None

@@ -159,6 +159,11 @@ def utc(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC)
 
 
+def unicode(text: str) -> str:
+    """A text that UTF-8 can carry: half of a surrogate pair, as a cut JSON text leaves it, becomes a ``?``."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+
+
 def finite(value: object) -> float | None:
     """The value as a finite number; ``None`` where it is none."""
     try:

@@ -2,8 +2,8 @@
 
 import logging
 
-from genai_observability._content.detection import scrubbed
 from genai_observability._context.attribution import text
+from genai_observability._detection import scrubbed
 from genai_observability._instrument import recorder
 from genai_observability._record.scores import SIGNS, Answer, Kind, read, sign, write
 from genai_observability._recorder import Recorder

@@ -41,10 +41,12 @@ def _fields(value: Any) -> Mapping[str, Any]:
 def plain(answer: Any) -> Any:
     """The answer in a raw one. ``None`` where its body has not been read: reading is left to the application."""
     response = get(answer, "http_response")
-    if response is None:
-        return answer
+    if response is None and not isinstance(answer, str):
+        response = answer if hasattr(answer, "status_code") else None  # the client was asked for the response itself
+        if response is None:
+            return answer
     try:
-        return json.loads(response.content)
+        return json.loads(answer if response is None else response.content)
     except Exception:  # not read yet, or no JSON: the application, which asked for the raw answer, will see
         return None
 

@@ -82,6 +82,7 @@ _POSTED: Final = {
     "/responses": Api(
         operation="chat", asked=_responses, read=answers.response, read_stream=answers.events, content="responses"
     ),
+    "/responses/compact": Api(operation="chat", asked=_responses, read=answers.response),
     "/embeddings": Api(operation="embeddings", read=answers.embeddings),
     "/completions": Api(
         operation="text_completion", read=answers.completion, read_stream=answers.chunks, content="completions"

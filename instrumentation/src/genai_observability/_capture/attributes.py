@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from genai_observability import signals
-from genai_observability._call import Tokens, finite
+from genai_observability._call import Tokens, finite, unicode
 
 _OLDER: Final = "gen_ai.system"  # the name of gen_ai.provider.name until semantic conventions 1.37
 _UNKNOWN: Final = "_OTHER"
@@ -67,8 +67,8 @@ _MOST: Final = 10**15  # a count beyond this is nonsense, and would spoil every 
 
 
 def text(value: object) -> str | None:
-    """A text that is not empty; ``None`` for anything else."""
-    return value if isinstance(value, str) and value else None
+    """A text that is not empty, as UTF-8 can carry it; ``None`` for anything else."""
+    return unicode(value) if isinstance(value, str) and value else None
 
 
 def texts(value: object) -> tuple[str, ...]:

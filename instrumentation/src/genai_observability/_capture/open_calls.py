@@ -22,6 +22,8 @@ from genai_observability import signals
 from genai_observability._call import Value
 from genai_observability._capture.apis import Api
 from genai_observability._capture.attributes import provider_name
+from genai_observability._context.attribution import text
+from genai_observability._detection import scrubbed
 
 _LONGEST_STREAM: Final = 200_000  # characters of a streamed answer that are kept
 
@@ -119,6 +121,7 @@ def length(item: Any) -> int:
 
 
 _MOST: Final = 20_000  # calls at a time; more can only be spans that nobody ends, and the oldest are forgotten
+_LONGEST_MESSAGE: Final = 2_000  # characters of an error's
 _MOST_PIECES: Final = 1_000  # chunks of a stream that are more than text: the first, the last, an end for each choice
 
 _CALLS: Final = tuple(
@@ -198,10 +201,15 @@ class OpenCall:
     def fail(self, error: BaseException, read: Callable[[], Mapping[str, Any]] = dict) -> None:
         """There is no answer, or only its beginning, which can be read."""
         if self.end_span is not None:
-            self.span.set_status(Status(StatusCode.ERROR, str(error)))
+            self.span.set_status(failure(error))
         if self.answered is None and (response := getattr(error, "response", None)) is not None:
             self.answered, self.headers = time_ns(), getattr(response, "headers", None)
         self.end(read, error)
+
+
+def failure(error: BaseException) -> Status:
+    """What a span says of an error: its message, scrubbed of what it may quote before anyone sees the span."""
+    return Status(StatusCode.ERROR, scrubbed(text(error, longest=_LONGEST_MESSAGE)))
 
 
 OTHER_REQUEST: Final = object()
@@ -239,8 +247,13 @@ class OpenCalls:
         return call if call is not None and call.span is span else None
 
     def begun_by_wrapper(self) -> OpenCall | None:
-        """The call in which the running code is, where the wrapper of a client has begun it."""
-        call = self._calls.get(trace.get_current_span().get_span_context().span_id)
+        """The call in which the running code is, where the wrapper of a client has begun it.
+
+        The span of another instrumentation may lie between.
+        """
+        span = trace.get_current_span()
+        parent = getattr(span, "parent", None)
+        call = self._calls.get(span.get_span_context().span_id) or (self._calls.get(parent.span_id) if parent else None)
         return call if call is not None and call.scope in self._wrappers and call.api is None else None
 
     def contain(self, context: Context) -> bool:

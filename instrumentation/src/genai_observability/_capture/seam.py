@@ -17,12 +17,13 @@ from opentelemetry.trace.status import Status, StatusCode
 
 from genai_observability import signals
 from genai_observability._budgets.budget import BudgetExceeded
+from genai_observability._call import unicode
 from genai_observability._capture import answers, streams
 from genai_observability._capture import deferred as background
 from genai_observability._capture import requests as disclosure
 from genai_observability._capture.apis import FETCH, Api, api_of, request_attributes
 from genai_observability._capture.deferred import BatchFiles
-from genai_observability._capture.open_calls import OTHER_REQUEST, OpenCall, OpenCalls, current
+from genai_observability._capture.open_calls import OTHER_REQUEST, OpenCall, OpenCalls, current, failure
 from genai_observability._capture.requests import asking_for_usage
 
 _logger = logging.getLogger("genai_observability")
@@ -145,7 +146,7 @@ class _UnderWay:
         attributes[signals.OPERATION.name] = api.operation
         attributes[signals.PROVIDER.name] = "openai"
         if isinstance(model, str):
-            attributes[signals.REQUEST_MODEL.name] = model
+            attributes[signals.REQUEST_MODEL.name] = unicode(model)
         if host := url.host:
             attributes[signals.SERVER_ADDRESS.name] = host
         if (port := url.port) not in (None, _HTTPS):
@@ -188,7 +189,7 @@ class _UnderWay:
             if error is not None and self._call is not None:
                 self._call.fail(error)
             elif error is not None and self._span is not None:
-                self._span.set_status(Status(StatusCode.ERROR, str(error)))
+                self._span.set_status(failure(error))
                 self._span.end()
         except Exception:
             _logger.debug("The end of a call could not be noted", exc_info=True)

@@ -19,6 +19,9 @@ from genai_observability._capture.open_calls import OpenCall
 _logger = logging.getLogger("genai_observability")
 
 _TELLING: Final = ("error", ".completed", ".done")  # ends of the names of events that tell more than more text
+_TOKENS: Final = (
+    "content", "tool_calls", "function_call", "refusal", "reasoning_content", "reasoning", "audio",
+)  # fmt: skip
 KEY: Final = "genai_observability"  # under this name a response carries its open call, for the stream made from it
 
 
@@ -148,7 +151,7 @@ def _is_for_application(chunk: Any, call: OpenCall) -> bool:
     try:
         if call.dialogue is not None:
             call.dialogue.note(chunk)
-        if call.first_token is None or _tells_more(chunk.__dict__):
+        if call.first_token is None or _tells_more(chunk if isinstance(chunk, dict) else chunk.__dict__):
             _note_in_full(chunk, call)
         else:
             call.chunks += 1
@@ -160,6 +163,8 @@ def _is_for_application(chunk: Any, call: OpenCall) -> bool:
 def _is_asked_for(chunk: Any) -> bool:
     """``False`` for the chunk that comes for the usage alone; any other is as without the question for it."""
     try:
+        if isinstance(chunk, dict):  # as LiteLLM and others have the client make them
+            return bool(chunk.get("choices")) or not chunk.get("usage")
         if chunk.usage is None:
             chunk.model_fields_set.discard("usage")
             return True
@@ -172,9 +177,9 @@ def _tells_more(fields: dict[str, Any]) -> Any:
     """By what the chunk has: asking the client's objects for what they lack takes 3 µs."""
     if (choices := fields.get("choices")) is None:
         return not fields["type"].endswith(".delta")
-    more = fields["usage"] is not None
+    more = fields.get("usage") is not None
     for choice in choices:
-        more = more or choice.finish_reason
+        more = more or get(choice, "finish_reason")
     return more
 
 
@@ -199,13 +204,11 @@ def carries_token(chunk: Any) -> bool:
     kind = get(chunk, "type")
     if isinstance(kind, str):
         return kind.endswith((".delta", "partial_image"))
-    for choice in chunk.choices or ():
-        delta = getattr(choice, "delta", None)
+    for choice in get(chunk, "choices") or ():
+        delta = get(choice, "delta")
         if delta is None:
-            return bool(getattr(choice, "text", None))
-        if delta.content or delta.tool_calls or delta.function_call or getattr(delta, "refusal", None):
-            return True
-        if any(getattr(delta, name, None) for name in ("reasoning_content", "reasoning", "audio")):
+            return bool(get(choice, "text"))
+        if any(get(delta, name) for name in _TOKENS):
             return True
     return False
 
@@ -213,4 +216,4 @@ def carries_token(chunk: Any) -> bool:
 def _refuses(chunk: Any) -> bool:
     if isinstance(kind := get(chunk, "type"), str):
         return kind == "response.refusal.delta"
-    return any(getattr(getattr(choice, "delta", None), "refusal", None) for choice in chunk.choices)
+    return any(get(get(choice, "delta"), "refusal") for choice in get(chunk, "choices") or ())

@@ -12,10 +12,10 @@ from opentelemetry.util.types import AttributeValue
 from genai_observability import signals
 from genai_observability._capture.open_calls import FinishedSpan, OpenCall, Room
 from genai_observability._content.conversation import Conversation, Message, Part, of_attributes, of_dialogue, parsed
-from genai_observability._content.detection import find
 from genai_observability._content.settings import Chosen
 from genai_observability._content.threats import Finding, findings
 from genai_observability._context.identity import keyed_hash
+from genai_observability._detection import find
 
 _logger = logging.getLogger("genai_observability")
 

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, Literal, NamedTuple
 
 from genai_observability._content.conversation import Conversation, Message, texts
-from genai_observability._content.detection import DATA, compiled, find
-from genai_observability._content.settings import OwnPattern
+from genai_observability._detection import DATA, OwnPattern, compiled, find
 
 Kind = Literal["prompt_injection", "pii", "system_prompt_leak"]
 Source = Literal["input", "tool", "output"]

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple, ParamSpec, TypeVar
 
 from genai_observability import signals
-from genai_observability._call import Value
+from genai_observability._call import Value, unicode
 from genai_observability._context.decoration import Setting, decorated
 from genai_observability._context.identity import user_hash
 
@@ -170,6 +170,6 @@ def _value(value: object) -> Value:
 def text(value: object, *, longest: int = _LONGEST_VALUE) -> str:
     """Any value as a short text, whatever an application passes."""
     try:
-        return str(value)[:longest]
+        return unicode(str(value)[:longest])
     except Exception:
         return "unprintable"

@@ -51,6 +51,8 @@ def _key() -> bytes:
 
 def _configured_key(path: Path) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # reading a pipe or a device might never end
+            return _passing_key(f"{KEY_FILE_VARIABLE} names {path}, but it is no regular file")
         return path.read_bytes().strip() or _passing_key(f"{KEY_FILE_VARIABLE} names {path}, but it is empty")
     except OSError as error:
         return _passing_key(f"{KEY_FILE_VARIABLE} names {path}, but {error.strerror or error}")

@@ -20,6 +20,7 @@ from opentelemetry.sdk._logs import ReadableLogRecord
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace.status import StatusCode
 
+from genai_observability._call import unicode
 from genai_observability._worker import Turns
 
 _KEPT: Final = 1024  # of those that came last: what recurs comes with every call, and is never let go of
@@ -147,18 +148,18 @@ def _attribute(tag: bytes, name: str, value: bytes) -> bytes:
 
 @lru_cache(maxsize=_KEPT)
 def _name(name: str) -> bytes:
-    return _within(_KEY, name.encode())
+    return _within(_KEY, name.encode("utf-8", "replace"))
 
 
 def _text(tag: bytes, name: str, value: str) -> bytes:
-    return _attribute(tag, name, _within(_TEXT, value.encode()))
+    return _attribute(tag, name, _within(_TEXT, value.encode("utf-8", "replace")))
 
 
 _kept_text = lru_cache(maxsize=_KEPT)(_text)
 
 
 def _texts(tag: bytes, name: str, values: tuple[str, ...]) -> bytes:
-    items = b"".join(_within(_ITEM, _within(_TEXT, value.encode())) for value in values)
+    items = b"".join(_within(_ITEM, _within(_TEXT, value.encode("utf-8", "replace"))) for value in values)
     return _attribute(tag, name, _within(_ARRAY, items))
 
 
@@ -198,12 +199,12 @@ _REMOTE: Final = _SPAN_FLAGS + struct.pack(
 
 @lru_cache(maxsize=_KEPT)
 def _span_head(name: str, kind: int) -> bytes:
-    return (_within(_SPAN_NAME, name.encode()) if name else b"") + _SPAN_KIND + _varint(kind)
+    return (_within(_SPAN_NAME, name.encode("utf-8", "replace")) if name else b"") + _SPAN_KIND + _varint(kind)
 
 
 @lru_cache(maxsize=_KEPT)
 def _status(code: StatusCode, message: str | None) -> bytes:
-    status: Any = Status(code=code.value, message=message)  # type: ignore[arg-type]
+    status: Any = Status(code=code.value, message=message and unicode(message))  # type: ignore[arg-type]
     return _within(_SPAN_STATUS, status.SerializeToString())
 
 
@@ -217,7 +218,7 @@ def _log_record(readable: ReadableLogRecord) -> bytes:
     pieces = (
         _times(_LOG_TIME, record.timestamp, _LOG_OBSERVED, record.observed_timestamp),
         _log_severity(severity.value, record.severity_text),
-        _within(_LOG_BODY, _within(_TEXT, body.encode())),
+        _within(_LOG_BODY, _within(_TEXT, body.encode("utf-8", "replace"))),
         *_attributes(_LOG_ATTRIBUTES, record.attributes or {}),
         _flags(_LOG_FLAGS, int(record.trace_flags)) if record.trace_flags else b"",
         _log_ids(record.trace_id, record.span_id) if record.trace_id and record.span_id else b"",

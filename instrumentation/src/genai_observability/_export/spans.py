@@ -18,8 +18,8 @@ from opentelemetry.util.types import Attributes, AttributeValue
 
 from genai_observability import signals
 from genai_observability._call import Call
-from genai_observability._content.detection import scrubbed
 from genai_observability._content.recorded import is_content, without_content
+from genai_observability._detection import scrubbed
 from genai_observability._record.read import RECORDED_OPERATIONS
 
 _CONTENT_EVENTS: Final = (  # until semantic conventions 1.36

@@ -24,10 +24,10 @@ from genai_observability._call import Call, Price, Tokens, Value
 from genai_observability._capture.deferred import Results
 from genai_observability._capture.open_calls import FinishedSpan, OpenCall
 from genai_observability._capture.steps import OpenStep
-from genai_observability._content.detection import scrubbed
 from genai_observability._content.recorded import ContentWatch
 from genai_observability._content.threats import Finding
 from genai_observability._context import attribution as _attribution
+from genai_observability._detection import scrubbed
 from genai_observability._pricing import Prices
 from genai_observability._record.duplicates import Duplicates
 from genai_observability._record.metrics import Metrics

@@ -25,8 +25,8 @@ from genai_observability._capture.attributes import (
 )
 from genai_observability._capture.open_calls import FinishedSpan, OpenCall, length
 from genai_observability._capture.steps import NAMED_BY, OpenStep, Step
-from genai_observability._content.detection import scrubbed
 from genai_observability._content.recorded import is_content
+from genai_observability._detection import scrubbed
 
 _SECOND: Final = 1e9
 _LONGEST_ID: Final = 200

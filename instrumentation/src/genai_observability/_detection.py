@@ -6,12 +6,13 @@ characters, or at characters that no later search begins at.
 
 import functools
 import ipaddress
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from genai_observability._content.settings import OwnPattern
+from genai_observability._call import unicode
 
 _LONGEST: Final = 200
 _LOOKED_AT: Final = 2_000  # of a provider's giant error page
@@ -29,7 +30,7 @@ def scrubbed(message: str | None) -> str | None:
     """A message without what it may quote from the request: quoted text, keys, personal data; cut short."""
     if not message:
         return None
-    message = _QUOTED.sub("'…'", message[:_LOOKED_AT])
+    message = _QUOTED.sub("'…'", unicode(message[:_LOOKED_AT]))
     message = _SECRET.sub("[key]", message)
     message = _E_MAIL.sub("[e-mail]", message)
     message = replace(message, [match for match in find(message) if match.kind not in _KEPT])
@@ -38,6 +39,42 @@ def scrubbed(message: str | None) -> str | None:
 
 DATA: Final = "data"
 """The kind of inline images, sounds and files: large, and no personal data by themselves."""
+
+
+class OwnPattern:
+    """One pattern, in RE2's syntax."""
+
+    def __init__(self, pattern: object) -> None:
+        """Raises ValueError, which says why a pattern cannot be used."""
+        if not isinstance(pattern, str):
+            raise ValueError("it is no text")  # noqa: TRY004 - one kind of error for whatever is wrong
+        self._pattern = pattern
+        self._compile()
+        if self._regexp.search("") is not None:
+            raise ValueError("it matches where there is nothing")
+
+    def find(self, text: str) -> Iterator[tuple[int, int]]:
+        """Where it matches, from the beginning to the end of the text."""
+        if self._process != os.getpid():  # made by fork, perhaps while a thread held a lock of the compiled pattern
+            self._compile()
+        readable = text.encode(errors="replace").decode()  # RE2 takes no half of a surrogate pair
+        return (match.span() for match in self._regexp.finditer(readable) if match.end() > match.start())
+
+    def _compile(self) -> None:
+        try:
+            import re2  # type: ignore[import-untyped]  # an extra
+        except ImportError:
+            raise ValueError("patterns need pip install 'genai-observability[redaction]'") from None
+        self._process = os.getpid()
+        options = re2.Options()
+        options.log_errors = False  # on the standard error, past Python's logging
+        options.never_capture = True  # no group is asked for, and without them it is faster
+        re2.purge()  # which keeps what was compiled before a fork
+        try:
+            self._regexp: Any = re2.compile(self._pattern, options)
+        except (re2.error, UnicodeEncodeError) as error:
+            reason = error.args[0]
+            raise ValueError(reason.decode(errors="replace") if isinstance(reason, bytes) else error) from None
 
 
 class Match(NamedTuple):
