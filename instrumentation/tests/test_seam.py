@@ -14,8 +14,7 @@ import openai
 import pytest
 from genai_observability import Budget, signals
 from genai_observability._budgets.enforcement import Enforcement
-from genai_observability._capture import answers, seam, streams
-from genai_observability._capture import deferred as background
+from genai_observability._capture import answers, deferred, seam, streams
 from genai_observability._capture.apis import Api, api_of
 from genai_observability._capture.open_calls import OpenCall, OpenCalls
 from openai import AsyncStream, Stream
@@ -194,7 +193,7 @@ FAULTS: Final[dict[str, tuple[Any, str, Callable[..., Any]]]] = {
     "the functions of an API": (seam, "api_of", lambda *url: _fails(api_of(*url))),
     **_of_methods(seam._UnderWay, "_begin", "_attributes", "_answered", "_end_span"),
     **_of_module(answers, "plain"),
-    **_of_module(background, "submitted", "fetched"),
+    **_of_module(deferred, "submitted", "fetched"),
     **_of_module(
         streams, "end_when_closed", "_note_in_full", "_tells_more", "carries_token", "_refuses", "_read", "_call_of"),
     **_of_methods(OpenCalls, "begin", "of", "begun_by_wrapper", "end"),

@@ -159,6 +159,12 @@ def utc(nanoseconds: int) -> datetime:
     return datetime.fromtimestamp(nanoseconds / 1e9, tz=UTC)
 
 
+def error_type(error: BaseException) -> str:
+    """The class of an error, with its module but for Python's own, as the conventions have ``error.type``."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def unicode(text: str) -> str:
     """A text that UTF-8 can carry: half of a surrogate pair, as a cut JSON text leaves it, becomes a ``?``."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode()

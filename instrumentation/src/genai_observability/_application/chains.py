@@ -11,7 +11,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, SpanKind
 from opentelemetry.trace.status import Status, StatusCode
 
 from genai_observability import signals
-from genai_observability._call import finite
+from genai_observability._call import error_type, finite
 from genai_observability._capture.steps import Opened
 from genai_observability._context.attribution import text
 from genai_observability._context.decoration import Setting, decorated
@@ -119,7 +119,7 @@ class Opening:
         if opened.counted_by is not None:
             opened.span.set_attribute(signals.DUPLICATE_OF.name, opened.counted_by)
         if error is not None:
-            opened.span.set_attribute(signals.ERROR_TYPE.name, _type(error))
+            opened.span.set_attribute(signals.ERROR_TYPE.name, error_type(error))
             opened.span.set_status(Status(StatusCode.ERROR, text(error, longest=_LONGEST_MESSAGE)))
         opened.span.end()
 
@@ -259,12 +259,6 @@ def _score(value: Any) -> float | None:
         return finite(value.__float__())  # a number of numpy's too
     except (AttributeError, OverflowError):
         return None
-
-
-def _type(error: BaseException) -> str:
-    """As OpenTelemetry names the type of an exception."""
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def _harmless(action: Callable[[], object]) -> None:

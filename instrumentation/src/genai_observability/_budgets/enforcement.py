@@ -2,10 +2,8 @@
 
 import heapq
 import logging
-import os
 import threading
 import time
-import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,7 +16,7 @@ from genai_observability._budgets.budget import ATTRIBUTES, Account, Budget, Bud
 from genai_observability._budgets.leases import Leases, RedisStore
 from genai_observability._call import Call, Price
 from genai_observability._context import attribution as _attribution
-from genai_observability._worker import Turns
+from genai_observability._worker import Turns, in_each_child
 
 _logger = logging.getLogger("genai_observability")
 
@@ -55,9 +53,7 @@ class Enforcement:
         self._said: set[str] = set()
         self._active = True
         self._leases = Leases(store, lock=self._lock, clock=clock) if store is not None else None
-        if hasattr(os, "register_at_fork"):  # not on Windows
-            after_fork = weakref.WeakMethod(self._after_fork)
-            os.register_at_fork(after_in_child=lambda: (renew := after_fork()) and renew())
+        in_each_child(self._after_fork)
 
     def observed(self) -> dict[signals.Metric, Callable[[CallbackOptions], Iterable[Observation]]]:
         """What reads each of the catalogue's metrics of budgets."""

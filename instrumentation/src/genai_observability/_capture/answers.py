@@ -40,11 +40,10 @@ def _fields(value: Any) -> Mapping[str, Any]:
 
 def plain(answer: Any) -> Any:
     """The answer in a raw one. ``None`` where its body has not been read: reading is left to the application."""
-    response = get(answer, "http_response")
+    is_response = "status_code" in getattr(answer, "__dict__", _NO_FIELDS)  # which the client was asked for
+    response = answer if is_response else get(answer, "http_response")
     if response is None and not isinstance(answer, str):
-        response = answer if hasattr(answer, "status_code") else None  # the client was asked for the response itself
-        if response is None:
-            return answer
+        return answer
     try:
         return json.loads(answer if response is None else response.content)
     except Exception:  # not read yet, or no JSON: the application, which asked for the raw answer, will see

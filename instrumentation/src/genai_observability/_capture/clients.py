@@ -1,6 +1,5 @@
 """The client libraries whose calls are recorded: where their seam is, and which wrappers may be in use for them."""
 
-import functools
 import importlib
 import logging
 import os
@@ -20,6 +19,7 @@ from genai_observability._capture import streams as _streams
 from genai_observability._capture.answers import present
 from genai_observability._capture.private_names import missing
 from genai_observability._capture.seam import Seam
+from genai_observability._context.decoration import replace
 
 _logger = logging.getLogger("genai_observability")
 
@@ -51,36 +51,15 @@ def _watch_openai(seam: Seam, undo: ExitStack) -> None:
     import openai  # an extra
 
     undo.callback(seam.end)  # also where somebody else has replaced ``request`` since, and keeps ours
-    _replace(openai.OpenAI, "request", seam.request, undo)
-    _replace(openai.AsyncOpenAI, "request", seam.request_async, undo)
-    _replace(openai.OpenAI, "_build_request", _seam.attempt, undo)
-    _replace(openai.OpenAI, "_should_retry", _seam.refusal, undo)
+    replace(openai.OpenAI, "request", seam.request, undo)
+    replace(openai.AsyncOpenAI, "request", seam.request_async, undo)
+    replace(openai.OpenAI, "_build_request", _seam.attempt, undo)
+    replace(openai.OpenAI, "_should_retry", _seam.refusal, undo)
     for client in (openai.OpenAI, openai.AsyncOpenAI):
-        _replace(client, "_process_response", _seam.answer, undo)
+        replace(client, "_process_response", _seam.answer, undo)
     for stream, closed in ((openai.Stream, _streams.closed), (openai.AsyncStream, _streams.closed_async)):
-        _replace(stream, "__stream__", _streams.observed, undo)
-        _replace(stream, "close", closed, undo)
-
-
-def _replace(
-    owner: type, name: str, noting: Callable[[Callable[..., Any]], Callable[..., Any]], undo: ExitStack
-) -> None:
-    """Put a function in the place of a method, in the class that defines it, until ``undo`` is closed.
-
-    What is not there is left. A method that somebody else has replaced since stays as it is then.
-    """
-    definer = next((each for each in owner.__mro__ if name in vars(each)), None)
-    if definer is None:
-        return
-    original = vars(definer)[name]
-    replaced = functools.wraps(original)(noting(original))
-    setattr(definer, name, replaced)
-
-    def put_back() -> None:
-        if vars(definer).get(name) is replaced:
-            setattr(definer, name, original)
-
-    undo.callback(put_back)
+        replace(stream, "__stream__", _streams.observed, undo)
+        replace(stream, "close", closed, undo)
 
 
 _OF_OPENAI: Final = (

@@ -19,7 +19,7 @@ from opentelemetry.trace import Span, SpanContext
 from opentelemetry.trace.status import Status, StatusCode
 
 from genai_observability import signals
-from genai_observability._call import Value
+from genai_observability._call import Value, error_type
 from genai_observability._capture.apis import Api
 from genai_observability._capture.attributes import provider_name
 from genai_observability._context.attribution import text
@@ -194,7 +194,7 @@ class OpenCall:
         except Exception:  # an answer of an unforeseen shape
             self.read = {}
         if error is not None:
-            self.read[signals.ERROR_TYPE.name] = _name_of(error)
+            self.read[signals.ERROR_TYPE.name] = error_type(error)
         if end_span is not None:
             end_span(self.read)
 
@@ -247,23 +247,20 @@ class OpenCalls:
         return call if call is not None and call.span is span else None
 
     def begun_by_wrapper(self) -> OpenCall | None:
-        """The call in which the running code is, where the wrapper of a client has begun it.
-
-        The span of another instrumentation may lie between.
-        """
-        span = trace.get_current_span()
-        parent = getattr(span, "parent", None)
-        call = self._calls.get(span.get_span_context().span_id) or (self._calls.get(parent.span_id) if parent else None)
+        """The call in which the running code is, where the wrapper of a client has begun it."""
+        call = self._around()
         return call if call is not None and call.scope in self._wrappers and call.api is None else None
 
     def contain(self, context: Context) -> bool:
         """Whether what happens in this context is part of a call, such as its HTTP request."""
-        if any(get_value(key, context) is not None for key in _CALLS):
-            return True
+        return any(get_value(key, context) is not None for key in _CALLS) or self._around(context) is not None
+
+    def _around(self, context: Context | None = None) -> OpenCall | None:
+        """The call of the current span, or of its parent: a span of another instrumentation may lie between."""
         span = trace.get_current_span(context)
+        call = self._calls.get(span.get_span_context().span_id)
         parent = getattr(span, "parent", None)
-        ids = (span.get_span_context().span_id, parent.span_id if parent else None)
-        return any(each in self._calls for each in ids)
+        return call or (self._calls.get(parent.span_id) if parent else None)
 
     def end(self, span: Any) -> OpenCall | None:
         """What was learned of the call of a span that has ended; ``span`` of it may be another one of the same call."""
@@ -297,9 +294,3 @@ def scope_of(span: Any) -> str:
     """The name of the instrumentation that made a span."""
     scope = getattr(span, "instrumentation_scope", None)
     return scope.name if scope else ""
-
-
-def _name_of(error: BaseException) -> str:
-    """The class of an error, with its module but for Python's own, as the conventions have ``error.type``."""
-    kind = type(error)
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"

@@ -18,9 +18,7 @@ from opentelemetry.trace.status import Status, StatusCode
 from genai_observability import signals
 from genai_observability._budgets.budget import BudgetExceeded
 from genai_observability._call import unicode
-from genai_observability._capture import answers, streams
-from genai_observability._capture import deferred as background
-from genai_observability._capture import requests as disclosure
+from genai_observability._capture import answers, deferred, requests, streams
 from genai_observability._capture.apis import FETCH, Api, api_of, request_attributes
 from genai_observability._capture.deferred import BatchFiles
 from genai_observability._capture.open_calls import OTHER_REQUEST, OpenCall, OpenCalls, current, failure
@@ -135,7 +133,7 @@ class _UnderWay:
             call.prompt = body.get("messages") or body.get("input") or body.get("prompt")
             self.options = asking_for_usage(self._client, self.options, call)
         if self._seam.disclose:
-            self.options = disclosure.attributed(self._client, self.options, call.attribution, self._seam.environment)
+            self.options = requests.attributed(self._client, self.options, call.attribution, self._seam.environment)
         if self._seam.content.room is not None and api.content is not None:
             call.dialogue = self._seam.content.room.hold(api.content, body)
         self._call = call
@@ -161,7 +159,7 @@ class _UnderWay:
             if self._call is not None:
                 self._answered(self._call, answer)
             elif self._api is not None and self._span is not None:
-                self._span.set_attributes(background.fetched(answers.plain(answer)))
+                self._span.set_attributes(deferred.fetched(answers.plain(answer)))
                 self._span.end()
             elif self._api is None:
                 self._seam.batches.look(self._client, *self._url, answer)
@@ -179,7 +177,7 @@ class _UnderWay:
         if call.dialogue is not None:
             call.dialogue.answer = said
         if api is not None:
-            call.end(lambda: {**api.read(said), **background.submitted(said, call.attribution)})
+            call.end(lambda: {**api.read(said), **deferred.submitted(said, call.attribution)})
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> None:
         current.set(self._before)

@@ -12,7 +12,7 @@ from time import time_ns
 from typing import Any, Final
 
 from genai_observability import signals
-from genai_observability._capture import deferred as background
+from genai_observability._capture import deferred
 from genai_observability._capture.answers import get
 from genai_observability._capture.open_calls import OpenCall
 
@@ -90,7 +90,7 @@ def _read(call: OpenCall) -> dict[str, Any]:
     if call.first_chunk is not None and started is not None:
         said[signals.TIME_TO_FIRST_CHUNK.name] = (call.first_chunk - started) / 1e9
     last = get(pieces[-1], "response") if pieces else None
-    return said | background.submitted(last, call.attribution)
+    return said | deferred.submitted(last, call.attribution)
 
 
 def _call_of(stream: Any) -> OpenCall | None:
@@ -177,9 +177,9 @@ def _tells_more(fields: dict[str, Any]) -> Any:
     """By what the chunk has: asking the client's objects for what they lack takes 3 µs."""
     if (choices := fields.get("choices")) is None:
         return not fields["type"].endswith(".delta")
-    more = fields.get("usage") is not None
+    more: Any = fields.get("usage") is not None
     for choice in choices:
-        more = more or get(choice, "finish_reason")
+        more = more or (choice.get("finish_reason") if type(choice) is dict else choice.finish_reason)
     return more
 
 

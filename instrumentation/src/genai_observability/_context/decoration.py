@@ -1,4 +1,6 @@
-"""A context manager around a function's body, whatever the function is: plain, ``async`` or a generator of either kind.
+"""Functions with something around them: a method that another one stands for, a function in a context manager.
+
+A function may be plain, ``async`` or a generator of either kind.
 
 The body of a generator runs in turns, and between two of them its consumer runs. What the manager sets must not be seen
 there, and the consumer may take each turn in another task or thread: so it is put in place at the beginning of each
@@ -8,7 +10,7 @@ turn, and taken away at its end.
 import functools
 import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 _Parameters = ParamSpec("_Parameters")
@@ -21,6 +23,27 @@ class Setting(NamedTuple):
 
     here: Callable[[], Any]
     go_to: Callable[[Any], object]
+
+
+def replace(
+    owner: type, name: str, around: Callable[[Callable[..., Any]], Callable[..., Any]], undo: ExitStack
+) -> None:
+    """Put a function in the place of a method, in the class that defines it, until ``undo`` is closed.
+
+    What is not there is left. A method that somebody else has replaced since stays as it is then.
+    """
+    definer = next((each for each in owner.__mro__ if name in vars(each)), None)
+    if definer is None:
+        return
+    original = vars(definer)[name]
+    replaced = functools.wraps(original)(around(original))
+    setattr(definer, name, replaced)
+
+    def put_back() -> None:
+        if vars(definer).get(name) is replaced:
+            setattr(definer, name, original)
+
+    undo.callback(put_back)
 
 
 def decorated(

@@ -10,7 +10,6 @@ ones: most threads of web servers are daemons, and so are those that they start;
 hours. Who starts a thread for all does it outside of every request, by ``contextvars.Context().run(thread.start)``.
 """
 
-import functools
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from opentelemetry import context as opentelemetry_context
 from opentelemetry.context import Context
 
 from genai_observability._context.attribution import Scope, scope
+from genai_observability._context.decoration import replace
 
 
 class Place(NamedTuple):
@@ -50,24 +50,10 @@ _POOL = "multiprocessing.dummy"  # module of the threads of multiprocessing.pool
 
 def follow() -> Callable[[], None]:
     """From now on threads take their place from whoever starts them; returns what ends that."""
-    undoing = ExitStack()
-    undoing.callback(_replace(threading.Thread, "start", _start))
-    undoing.callback(_replace(ThreadPoolExecutor, "submit", _submit))
-    return undoing.close
-
-
-def _replace(
-    owner: type, name: str, following: Callable[[Callable[..., Any]], Callable[..., Any]]
-) -> Callable[[], None]:
-    original = getattr(owner, name)
-    replaced = functools.wraps(original)(following(original))
-    setattr(owner, name, replaced)
-
-    def undo() -> None:
-        if vars(owner)[name] is replaced:  # else somebody else has replaced it since
-            setattr(owner, name, original)
-
-    return undo
+    undo = ExitStack()
+    replace(threading.Thread, "start", _start, undo)
+    replace(ThreadPoolExecutor, "submit", _submit, undo)
+    return undo.close
 
 
 def _start(start: Callable[..., None]) -> Callable[..., None]:

@@ -104,9 +104,10 @@ def _told(event: Event) -> Event:
     message = said.get("exception.message")
     if event.name != "exception" or not isinstance(message, str) or not message:
         return event
-    scrubbed_message = scrubbed(message) or ""
-    trace = {"exception.stacktrace": str(said.get("exception.stacktrace", "")).replace(message, scrubbed_message)}
-    told = {**said, "exception.message": scrubbed_message, **(trace if "exception.stacktrace" in said else {})}
+    clean = scrubbed(message) or ""
+    told = {**said, "exception.message": clean}
+    if trace := said.get("exception.stacktrace"):
+        told["exception.stacktrace"] = str(trace).replace(message, clean)
     return Event(event.name, told, event.timestamp)
 
 
