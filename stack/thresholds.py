@@ -649,19 +649,18 @@ _SCALARS: Final[Mapping[type, Scalar]] = {
 
 def _require_reachable(latency: Latency | OtherLatency) -> None:
     """A quantile is never above the last finite bucket of its histogram, however slow the calls are."""
-    for key in ("p50", "p95", "p99"):
+    for key in ("p50", "p95", "p99", "first_token"):
+        metric = CALL_TIME_TO_FIRST_TOKEN if key == "first_token" else CALL_DURATION
         for severity in SEVERITIES:
-            limit = getattr(getattr(latency, key), severity, None)
-            _require_within(f"{key}.{severity}.above", limit and limit.above, CALL_DURATION)
-    for severity in SEVERITIES:
-        limit = getattr(latency.first_token, severity, None)
-        _require_within(f"first_token.{severity}.above", limit and limit.above, CALL_TIME_TO_FIRST_TOKEN)
-    _require_within("burst.slower_than", latency.burst.slower_than if latency.burst else None, CALL_DURATION)
+            if limit := getattr(getattr(latency, key), severity, None):
+                _require_within(f"{key}.{severity}.above", limit.above, metric)
+    if latency.burst:
+        _require_within("burst.slower_than", latency.burst.slower_than, CALL_DURATION)
 
 
-def _require_within(key: str, seconds: float | None, metric: Metric) -> None:
+def _require_within(key: str, seconds: float, metric: Metric) -> None:
     last = metric.buckets[-1]
-    if seconds is not None and seconds >= last:
+    if seconds >= last:
         raise FaultError(key, f"must be below {last:.15g} s: longer times are not told apart, and it would never fire")
 
 

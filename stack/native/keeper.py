@@ -7,7 +7,7 @@ import contextlib
 import logging
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from stack.native import process
@@ -69,13 +69,13 @@ class Keeper:
         with locked(self._settings.state):
             if ended not in process.find_ended(state=self._settings.state):
                 return  # ended on purpose, or started again, meanwhile
-            again = process.start(
+            process.start(
                 self._servers[ended.name],
                 state=self._settings.state,
                 fingerprint=ended.fingerprint,
                 configuration=ended.configuration,
+                restarts=ended.restarts + 1,
             )
-            process.remember(replace(again, restarts=ended.restarts + 1), state=self._settings.state)
         _logger.warning("%s had ended by itself (pid %d) and was started again.", ended.name, ended.pid)
 
 

@@ -83,7 +83,9 @@ class Running:
     stop_signal: int = signal.SIGTERM
 
 
-def start(program: Program, *, state: Path, fingerprint: str = "", configuration: str = "") -> Running:
+def start(
+    program: Program, *, state: Path, fingerprint: str = "", configuration: str = "", restarts: int = 0
+) -> Running:
     """Starts the program in a session of its own, writing to `logs/<name>.log`, and remembers it.
 
     Raises:
@@ -123,6 +125,7 @@ def start(program: Program, *, state: Path, fingerprint: str = "", configuration
             log_offset=offset,
             fingerprint=fingerprint,
             configuration=configuration,
+            restarts=restarts,
             stop_signal=program.stop_signal,
         )
         remember(running, state=state)
@@ -141,23 +144,18 @@ def remember(running: Running, *, state: Path) -> None:
 
 def find(name: str, *, state: Path) -> Running | None:
     """The process of that name if it was started here and is still alive."""
-    return _read(_record(state, name))
+    running = _recorded(_record(state, name))
+    return running if running and _process(running) else None
 
 
 def find_all(*, state: Path) -> list[Running]:
     """Every process started here that is still alive."""
-    for child in _children.values():
-        child.poll()  # what another command has ended is reaped
-    found = (_read(path) for path in sorted((state / "run").glob("*.json")))
-    return [running for running in found if running]
+    return [running for running in _remembered(state) if _process(running)]
 
 
 def find_ended(*, state: Path) -> list[Running]:
     """Every process started here that has ended by itself: what is asked to end is forgotten."""
-    for child in list(_children.values()):
-        child.poll()
-    found = (_recorded(path) for path in sorted((state / "run").glob("*.json")))
-    return [running for running in found if running and not _process(running)]
+    return [running for running in _remembered(state) if not _process(running)]
 
 
 def is_alive(running: Running) -> bool:
@@ -311,9 +309,11 @@ def _record(state: Path, name: str) -> Path:
     return state / "run" / f"{name}.json"
 
 
-def _read(record: Path) -> Running | None:
-    running = _recorded(record)
-    return running if running and _process(running) else None
+def _remembered(state: Path) -> list[Running]:
+    for child in _children.values():
+        child.poll()  # what another command has ended is reaped
+    found = map(_recorded, sorted((state / "run").glob("*.json")))
+    return [running for running in found if running]
 
 
 def _recorded(record: Path) -> Running | None:

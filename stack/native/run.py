@@ -141,7 +141,7 @@ def _run(
     report(f"{server.name}: its configuration has changed, reloading")
     began, deadline = time.time(), time.monotonic() + _RELOAD_SECONDS
     process.reload(running)
-    while (_last_reload(server) or 0.0) < began:
+    while _last_reload(server) < began:
         if time.monotonic() > deadline:
             excerpt = process.log_excerpt(Path(running.log), since=running.log_offset)
             raise StackError(f"{server.name} has not taken its new configuration.\n{excerpt}")
@@ -151,11 +151,11 @@ def _run(
     return reloaded
 
 
-def _last_reload(server: Server) -> float | None:
-    """When the server last took a configuration, in seconds since the epoch, by its own metrics."""
+def _last_reload(server: Server) -> float:
+    """When the server last took a configuration, by its own metrics, in seconds since the epoch; 0 if it is silent."""
     metrics = process.get(f"{server.url}/metrics", timeout=5.0) or ""
     found = re.search(r"^\w+_config_last_reload_success_timestamp_seconds (\S+)$", metrics, re.MULTILINE)
-    return float(found[1]) if found else None
+    return float(found[1]) if found else 0.0
 
 
 def _fingerprints(server: Server, configuration: str) -> _Fingerprints:

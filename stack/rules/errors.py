@@ -7,7 +7,7 @@ from genai_observability.signals import CALL_DURATION, CALLS_IN_FLIGHT, ERROR_TY
 
 from stack.rules.calls import FAILED, FINISHED, SUCCEEDED
 from stack.rules.model import Alert, Group, Recording, percent, worst_calls
-from stack.rules.promql import SERVICE, Match, count_within, firing, labels, on, series, total
+from stack.rules.promql import ENVIRONMENT, SERVICE, Match, count_within, firing, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Share, Thresholds
 
 # In the words of the clients' classes of errors and of HTTP: an answer of 5xx, none in time, or no connection. Errors
@@ -16,7 +16,7 @@ PROVIDERS_FAULT = Match(
     ERROR_TYPE, "=~", "(?i).*(server|connect|unavailable|overloaded|timeout|gateway|deadline).*|5.."
 )
 PROVIDER_DOWN = "GenAIProviderDown"
-_PROVIDERS = ("deployment_environment_name", PROVIDER.label)
+_PROVIDERS = (ENVIRONMENT, PROVIDER.label)
 _BURST = "GenAIErrorBurst"
 _NO_SUCCESS = "GenAINoSuccess"
 _RATE_LIMITED = "GenAIRateLimited"
@@ -25,8 +25,6 @@ CALLS = "calls"
 _FAILED_NOW = "provider:genai_calls_failed_at_provider:ratio10s"
 AFFECTED = "job:genai_calls_failed_provider_down:increase5m"
 """There while a provider is down that calls of the service fail at."""
-
-ENVIRONMENT = SERVICE[1]
 
 
 def down(window: str, label: str) -> str:

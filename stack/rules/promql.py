@@ -8,7 +8,8 @@ from genai_observability.signals import Attribute, Metric, Part
 
 from stack import vocabulary
 
-SERVICE = ("job", "deployment_environment_name")
+ENVIRONMENT = "deployment_environment_name"
+SERVICE = ("job", ENVIRONMENT)
 """Labels that Prometheus gives every series of an application: its service.name and its environment, if any."""
 JOB = Attribute(name="job", type="string", bounded=True, meaning="service.name, as Prometheus has it")
 

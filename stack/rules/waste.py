@@ -19,9 +19,9 @@ from genai_observability.signals import (
     Attribute,
 )
 
-from stack.rules.errors import AFFECTED, ENVIRONMENT, UNLESS_PROVIDER_DOWN, down
+from stack.rules.errors import AFFECTED, UNLESS_PROVIDER_DOWN, down
 from stack.rules.model import Alert, Group, Recording, percent
-from stack.rules.promql import SERVICE, Match, count_within, firing, firing_any, labels, on, series, total
+from stack.rules.promql import ENVIRONMENT, SERVICE, Match, count_within, firing, firing_any, labels, on, series, total
 from stack.thresholds import SEVERITIES, Duration, Severity, Thresholds
 
 _CALLS = "job:genai_calls_finished:increase5m"
